@@ -1,2 +1,11 @@
-//! Pure core of pgtls_ext: no server, no I/O, no clock.
+//! Pure core of pgtls_ext: certificates, names, chains and revocation lists as plain data.
+//!
+//! No server, no I/O, no clock, no unsafe code. Everything here takes bytes or text and gives owned data back, so that
+//! it can be tested and fuzzed without PostgreSQL.
 #![forbid(unsafe_code)]
+
+mod error;
+mod time;
+
+pub use error::Error;
+pub use time::UnixTime;
