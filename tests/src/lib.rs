@@ -1,1 +1,3 @@
-//! Harness.
+//! A harness for end-to-end tests.
+pub mod der;
+pub mod pki;
