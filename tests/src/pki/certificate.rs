@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use openssl::error::ErrorStack;
 use openssl::x509::X509;
 
 use super::key::{Digest, Key};
@@ -62,7 +63,12 @@ impl Cert {
     /// # Panics
     /// If OpenSSL cannot read it, which some odd certificates are made for.
     pub fn openssl(&self) -> X509 {
-        X509::from_der(&self.der).expect("OpenSSL reads the certificate")
+        self.try_openssl().expect("OpenSSL reads the certificate")
+    }
+
+    /// The same, for callers that hand OpenSSL's complaint on.
+    pub(crate) fn try_openssl(&self) -> Result<X509, ErrorStack> {
+        X509::from_der(&self.der)
     }
 
     /// SHA-256 of the DER, in lower-case hex.
@@ -87,7 +93,7 @@ impl Cert {
 
     /// Subject and issuer are the same: nothing above it has to be sent.
     pub fn is_self_issued(&self) -> bool {
-        X509::from_der(&self.der).is_ok_and(|cert| {
+        self.try_openssl().is_ok_and(|cert| {
             let (subject, issuer) = (cert.subject_name().to_der(), cert.issuer_name().to_der());
             matches!((subject, issuer), (Ok(subject), Ok(issuer)) if subject == issuer)
         })

@@ -133,11 +133,8 @@ impl CrlBuilder {
     /// Adds an entry from the serial's content octets and encoded entry extensions.
     pub fn entry(mut self, serial: &[u8], at: UnixTime, extensions: &[Vec<u8>]) -> Self {
         let serial = der::integer_raw(serial);
-        let extensions = if extensions.is_empty() {
-            Vec::new()
-        } else {
-            der::tlv(0x30, &extensions.concat())
-        };
+        let extensions =
+            if extensions.is_empty() { Vec::new() } else { der::tlv(0x30, &extensions.concat()) };
         der::put(&mut self.entries, 0x30, &[serial, der::time(at), extensions].concat());
         self
     }
@@ -288,11 +285,8 @@ impl CrlBuilder {
     pub fn build(self) -> Crl {
         let algorithm = self.key.signature_algorithm(self.digest);
         let version = if self.version { der::integer(1) } else { Vec::new() };
-        let entries = if self.entries.is_empty() {
-            Vec::new()
-        } else {
-            der::tlv(0x30, &self.entries)
-        };
+        let entries =
+            if self.entries.is_empty() { Vec::new() } else { der::tlv(0x30, &self.entries) };
         let mut extensions = Vec::new();
         if self.authority_key {
             extensions.push(authority_key_identifier(&self.authority));

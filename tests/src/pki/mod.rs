@@ -15,9 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::OnceLock;
 
-pub use certificate::{
-    Cert, CertBuilder, DAY, Eku, Identity, IdentityFiles, hex, write_private,
-};
+pub use certificate::{Cert, CertBuilder, DAY, Eku, Identity, IdentityFiles, hex, write_private};
 pub use crl::{Crl, CrlBuilder, Reason, certificate_issuer, many_serial, name_hash, reason_code};
 pub use key::{Digest, Key};
 pub use name::{Name, Text};
@@ -203,7 +201,9 @@ impl Pki {
             ("all_sans", all_sans(client("/CN=all_sans")).build()),
             (
                 "unknown_attribute",
-                intermediate.issue(Name::empty().attr(UNKNOWN_OID, "x").cn("unknown_attribute")).build(),
+                intermediate
+                    .issue(Name::empty().attr(UNKNOWN_OID, "x").cn("unknown_attribute"))
+                    .build(),
             ),
             (
                 "unknown_extension",
@@ -259,8 +259,9 @@ impl Pki {
         // Another run may have been faster: then its PKI is the one to use.
         match fs::rename(draft.path(), directory) {
             Ok(()) => pki,
-            Err(error) => Self::load(directory)
-                .unwrap_or_else(|| panic!("{DIRECTORY_VARIABLE}: {}: {error}", directory.display())),
+            Err(error) => Self::load(directory).unwrap_or_else(|| {
+                panic!("{DIRECTORY_VARIABLE}: {}: {error}", directory.display())
+            }),
         }
     }
 
