@@ -1,0 +1,3 @@
+//! End-to-end tests of pgtls_ext. One binary, a module for each topic.
+
+mod harness;
