@@ -12,15 +12,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{self, SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode, SslVersion};
-use openssl::x509::store::X509StoreBuilder;
+use openssl::ssl::{self, SslVersion};
 use postgres::config::{SslMode, SslNegotiation};
 use postgres::{Config, NoTls, SimpleQueryMessage};
-use postgres_openssl::{MakeTlsConnector, set_postgresql_alpn};
 
 use crate::cluster::Cluster;
 use crate::log::Log;
-use crate::pki::{Cert, Identity, Pki};
+use crate::pki::Identity;
+use crate::tls::TlsOptions;
 
 /// Rows as text, NULL as `None`.
 pub type Rows = Vec<Vec<Option<String>>>;
@@ -38,67 +37,6 @@ enum Transport {
     DirectTls,
     Plain,
     UnixSocket,
-}
-
-/// The TLS side of a client: shared by [`Login`] and [`Handshake`](crate::handshake::Handshake).
-#[derive(Clone)]
-pub(crate) struct TlsOptions {
-    pub(crate) identity: Option<Identity>,
-    pub(crate) min: Option<SslVersion>,
-    pub(crate) max: Option<SslVersion>,
-    pub(crate) ciphers: Option<String>,
-    pub(crate) ciphersuites: Option<String>,
-    pub(crate) groups: Option<String>,
-    pub(crate) server_ca: Option<Cert>,
-    pub(crate) server_name: String,
-    pub(crate) sni: bool,
-}
-
-impl TlsOptions {
-    pub(crate) fn new() -> Self {
-        Self {
-            identity: None,
-            min: None,
-            max: None,
-            ciphers: None,
-            ciphersuites: None,
-            groups: None,
-            server_ca: Some(Pki::standard().server_ca().cert.clone()),
-            server_name: "localhost".to_owned(),
-            sni: true,
-        }
-    }
-
-    pub(crate) fn connector(&self) -> Result<SslConnectorBuilder, ErrorStack> {
-        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
-        // The servers of the tests are nobody's but ours: no system CA counts.
-        let mut store = X509StoreBuilder::new()?;
-        match &self.server_ca {
-            Some(ca) => store.add_cert(ca.openssl())?,
-            None => builder.set_verify(SslVerifyMode::NONE),
-        }
-        builder.set_cert_store(store.build());
-        if let Some(identity) = &self.identity {
-            let cert = identity.cert.try_openssl()?;
-            builder.set_certificate(&cert)?;
-            for cert in &identity.chain {
-                builder.add_extra_chain_cert(cert.try_openssl()?)?;
-            }
-            builder.set_private_key(identity.key.openssl())?;
-        }
-        builder.set_min_proto_version(self.min)?;
-        builder.set_max_proto_version(self.max)?;
-        if let Some(ciphers) = &self.ciphers {
-            builder.set_cipher_list(ciphers)?;
-        }
-        if let Some(ciphersuites) = &self.ciphersuites {
-            builder.set_ciphersuites(ciphersuites)?;
-        }
-        if let Some(groups) = &self.groups {
-            builder.set_groups_list(groups)?;
-        }
-        Ok(builder)
-    }
 }
 
 /// How to connect: a role, and how it presents itself.
@@ -311,17 +249,11 @@ impl Login {
         if self.transport == Transport::Plain {
             return Ok(config.connect(NoTls)?);
         }
-        let mut connector = self.tls.connector()?;
+        let mut tls = self.tls.clone();
         if self.transport == Transport::DirectTls {
-            set_postgresql_alpn(&mut connector)?;
+            tls.alpn = b"\x0apostgresql".to_vec();
         }
-        let mut make = MakeTlsConnector::new(connector.build());
-        let sni = self.tls.sni;
-        make.set_callback(move |ssl, _| {
-            ssl.set_use_server_name_indication(sni);
-            Ok(())
-        });
-        Ok(config.connect(make)?)
+        Ok(config.connect(tls)?)
     }
 }
 
@@ -597,7 +529,7 @@ fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
 }
 
 /// The alert among an error's causes.
-fn alert_in(error: &(dyn Error + 'static)) -> Option<Alert> {
+pub(crate) fn alert_in(error: &(dyn Error + 'static)) -> Option<Alert> {
     let mut next = Some(error);
     while let Some(error) = next {
         let stack = error

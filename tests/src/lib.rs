@@ -23,6 +23,7 @@ pub mod log;
 pub mod pki;
 pub mod psql;
 mod sys;
+mod tls;
 
 pub use sys::process_exists;
 
