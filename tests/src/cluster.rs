@@ -638,10 +638,12 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.server.stop();
-        if std::thread::panicking() {
-            eprintln!("{}", self.log.tail());
+        if std::thread::panicking()
+            && let Some(tail) = self.log.unseen_tail()
+        {
+            eprintln!("{tail}");
         }
+        self.server.stop();
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
