@@ -377,7 +377,7 @@ fn odd_certificates() {
         pki.issue(teletex),
         pki.issue(bmp),
         pki.issue(r"CN=odd,OU=a\,b\+c,O=Acme"),
-        // 256 kB; what a server takes at most is OpenSSL's to say.
+        // 44 kB: OpenSSL takes 100 kB from a client.
         (0..2_000).fold(issue(), |b, n| b.san_dns(&format!("host-{n}.example"))),
     ];
     for builder in welcome {
@@ -437,6 +437,37 @@ fn psql_logs_in_and_fails() {
 }
 
 #[test]
+fn other_programs_connect_too() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder()
+        .roles(&["alice"])
+        .hba("hostssl all,replication all all cert")
+        .set("wal_level", "logical")
+        .start();
+    cluster.sql("alter role alice replication; create table t(n int)");
+    let dump = cluster.psql(SUPERUSER).unix().tool("pg_dump", &["--schema-only"]).success();
+    assert!(dump.contains("CREATE TABLE public.t"), "{dump}");
+
+    let alice = cluster.psql("alice").with(pki.alice());
+    let walsenders = "select client_dn from pg_stat_ssl natural join pg_stat_replication";
+    let receiver = alice.background("pg_receivewal", &["--directory", ".", "--no-sync"]);
+    eventually("the receiver", || cluster.sql(walsenders) == [[Some("/CN=alice".to_owned())]]);
+    drop(receiver);
+    eventually("its end", || cluster.sql(walsenders).is_empty());
+    let system = alice.parameter("replication", "database").output("IDENTIFY_SYSTEM");
+    assert!(system.ends_with("|postgres"), "{system}");
+
+    let subscriber = Cluster::start();
+    subscriber.sql("create table t(n int)");
+    cluster.sql("create publication p for all tables");
+    let publisher = cluster.conninfo();
+    subscriber.sql(&format!("create subscription s connection '{publisher}' publication p"));
+    cluster.sql("insert into t values (42)");
+    eventually("the row", || subscriber.sql("select n from t") == [[Some("42".to_owned())]]);
+    subscriber.sql("drop subscription s");
+}
+
+#[test]
 fn raw_handshakes_stop_wherever_they_like() {
     let pki = Pki::standard();
     let cluster = Cluster::builder().roles(&["alice"]).set("authentication_timeout", "1s").start();
@@ -488,6 +519,7 @@ fn application_protocols_and_direct_tls() {
     let error = alpn(&["http/1.1"]).complete().expect_err("a wrong protocol");
     assert_eq!(error.tls_alert, Some(Alert::NoApplicationProtocol), "{error}");
     cluster.client("alice").with(pki.alice()).direct_tls().login();
+    cluster.client("alice").with(pki.alice()).alpn(&["postgresql"]).login();
     assert_eq!(alpn(&["postgresql"]).direct().startup("alice", "postgres"), in_);
     let mark = cluster.mark();
     assert_ne!(handshake.direct().startup("alice", "postgres"), in_);
@@ -748,6 +780,7 @@ fn a_server_for_somebody_else() {
     let cluster = SHARED.get().expect("it has started");
     assert_eq!(cluster.admin().value("select 1"), "1");
     println!("\nvictim {} {} {}", cluster.pid(), cluster.port(), cluster.dir().display());
+    println!("\nalice {}", Pki::standard().alice().cert.fingerprint());
     if fate == "killed" {
         thread::sleep(std::time::Duration::from_secs(60));
     }
@@ -765,12 +798,20 @@ struct Victim {
 
 impl Victim {
     fn that(fate: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("a program has a path"))
+        Self::run(&mut Self::command(fate))
+    }
+
+    fn command(fate: &str) -> Command {
+        let mut command = Command::new(std::env::current_exe().expect("a program has a path"));
+        command
             .args(["--exact", "harness::a_server_for_somebody_else", "--nocapture"])
             .env(VICTIM_VARIABLE, fate)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("this program can be started");
+            .stdout(Stdio::piped());
+        command
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("this program can be started");
         let mut output = BufReader::new(child.stdout.take().expect("it has an output"));
         let line = output
             .by_ref()
@@ -786,10 +827,12 @@ impl Victim {
         Self { child, output, pid, port, dir }
     }
 
-    fn ends(mut self) {
+    /// Waits for its end and returns the rest of its output.
+    fn ends(mut self) -> String {
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).expect("its output is text");
         assert!(self.child.wait().expect("it ends").success(), "{rest}");
+        rest
     }
 }
 
@@ -814,4 +857,19 @@ fn a_cluster_is_gone_after_a_kill() {
     // Nobody was left to remove the directory: the next run does.
     Victim::that("ends").ends();
     assert!(!victim.dir.exists());
+}
+
+#[test]
+fn a_pki_can_be_kept() {
+    let parent = tempfile::tempdir().expect("a directory can be made");
+    let kept = parent.path().join("pki");
+    let alice = |variable: &str| {
+        let output = Victim::run(Victim::command("ends").env(variable, &kept)).ends();
+        let line = output.lines().find_map(|line| line.strip_prefix("alice "));
+        line.expect("it says which certificate alice has").to_owned()
+    };
+    let first = alice("PGTLS_TEST_PKI");
+    assert_eq!(first, alice("PGTLS_TEST_PKI"));
+    assert_ne!(first, alice("SOMETHING_ELSE"));
+    assert!(kept.join("alice.key").exists());
 }

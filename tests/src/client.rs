@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
@@ -23,6 +24,9 @@ use crate::tls::TlsOptions;
 
 /// Rows as text, NULL as `None`.
 pub type Rows = Vec<Vec<Option<String>>>;
+
+/// What the server said beside its answers.
+type Notices = Arc<Mutex<Vec<String>>>;
 
 /// How long a login may take.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
@@ -137,6 +141,12 @@ impl Login {
         self
     }
 
+    /// Offers these application protocols, which `libpq` does from PostgreSQL 17 on: `postgresql`.
+    pub fn alpn(mut self, protocols: &[&str]) -> Self {
+        self.tls.offer_protocols(protocols);
+        self
+    }
+
     /// Calls the server by this name, which is verified and, unless an address, sent as SNI.
     pub fn server_name(mut self, name: &str) -> Self {
         self.tls.server_name = name.to_owned();
@@ -190,8 +200,10 @@ impl Login {
     /// # Errors
     /// If the server, or TLS on either side, refuses.
     pub fn connect(&self) -> Result<Session, LoginError> {
-        self.open().map(|client| Session {
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        self.open(&notices).map(|client| Session {
             client: RefCell::new(client),
+            notices,
             log: self.log.clone(),
             role: self.role.clone(),
         })
@@ -218,8 +230,13 @@ impl Login {
         }
     }
 
-    fn open(&self) -> Result<postgres::Client, LoginError> {
+    fn open(&self, notices: &Notices) -> Result<postgres::Client, LoginError> {
         let mut config = Config::new();
+        let notices = Arc::clone(notices);
+        config.notice_callback(move |notice| {
+            let line = format!("{}: {}", notice.severity(), notice.message());
+            notices.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        });
         config
             .user(&self.role)
             .dbname(&self.database)
@@ -250,8 +267,8 @@ impl Login {
             return Ok(config.connect(NoTls)?);
         }
         let mut tls = self.tls.clone();
-        if self.transport == Transport::DirectTls {
-            tls.alpn = b"\x0apostgresql".to_vec();
+        if self.transport == Transport::DirectTls && tls.alpn.is_empty() {
+            tls.offer_protocols(&["postgresql"]);
         }
         Ok(config.connect(tls)?)
     }
@@ -260,6 +277,7 @@ impl Login {
 /// A connected client.
 pub struct Session {
     client: RefCell<postgres::Client>,
+    notices: Notices,
     log: Log,
     role: String,
 }
@@ -324,6 +342,11 @@ impl Session {
     pub fn query(&self, sql: &str) -> Result<Rows, SqlError> {
         let messages = self.client.borrow_mut().simple_query(sql)?;
         Ok(messages.iter().filter_map(|message| self.cells(sql, message)).collect())
+    }
+
+    /// The notices and warnings since the last call, as `WARNING: text`.
+    pub fn notices(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The pid of this session's backend.
@@ -394,12 +417,16 @@ impl fmt::Display for SqlError {
 impl Error for SqlError {}
 
 /// Why a login did not come about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoginError {
     /// The SQLSTATE, when the server said so in its protocol.
     pub sqlstate: Option<String>,
     /// The message of whoever refused.
     pub message: String,
+    /// The server's DETAIL.
+    pub detail: Option<String>,
+    /// The server's HINT.
+    pub hint: Option<String>,
     /// The TLS alert that the server sent.
     pub tls_alert: Option<Alert>,
 }
@@ -407,15 +434,21 @@ pub struct LoginError {
 impl LoginError {
     /// Reads it off the causes of an error.
     pub(crate) fn from_error(error: &(dyn Error + 'static)) -> Self {
-        let sqlstate = error
-            .downcast_ref::<postgres::Error>()
-            .and_then(postgres::Error::code)
-            .map(|code| code.code().to_owned());
-        let message = match error.downcast_ref::<postgres::Error>().and_then(|e| e.as_db_error()) {
-            Some(db) => db.message().to_owned(),
-            None => causes(error).join(": "),
+        let by_server = error.downcast_ref::<postgres::Error>().and_then(|e| e.as_db_error());
+        let Some(db) = by_server else {
+            return Self {
+                message: causes(error).join(": "),
+                tls_alert: alert_in(error),
+                ..Self::default()
+            };
         };
-        Self { sqlstate, message, tls_alert: alert_in(error) }
+        Self {
+            sqlstate: Some(db.code().code().to_owned()),
+            message: db.message().to_owned(),
+            detail: db.detail().map(str::to_owned),
+            hint: db.hint().map(str::to_owned),
+            tls_alert: None,
+        }
     }
 }
 

@@ -88,13 +88,7 @@ impl Handshake {
 
     /// Offers these application protocols; a server from PostgreSQL 17 on wants `postgresql`.
     pub fn alpn(mut self, protocols: &[&str]) -> Self {
-        self.tls.alpn = protocols
-            .iter()
-            .flat_map(|name| {
-                let length = u8::try_from(name.len()).expect("a protocol name is short");
-                std::iter::once(length).chain(name.bytes())
-            })
-            .collect();
+        self.tls.offer_protocols(protocols);
         self
     }
 
@@ -251,6 +245,8 @@ fn first_answer(stream: &mut (impl Read + ?Sized)) -> Answer {
             Answer::Refused(LoginError {
                 sqlstate: field(b'C'),
                 message: field(b'M').unwrap_or_default(),
+                detail: field(b'D'),
+                hint: field(b'H'),
                 tls_alert: None,
             })
         }

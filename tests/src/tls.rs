@@ -52,6 +52,14 @@ impl TlsOptions {
         }
     }
 
+    pub(crate) fn offer_protocols(&mut self, names: &[&str]) {
+        let encoded = names.iter().flat_map(|name| {
+            let length = u8::try_from(name.len()).expect("a protocol's name is short");
+            std::iter::once(length).chain(name.bytes())
+        });
+        self.alpn = encoded.collect();
+    }
+
     /// The client side of one connection.
     pub(crate) fn ssl(&self) -> Result<Ssl, ErrorStack> {
         let context = self.context()?;
