@@ -474,6 +474,12 @@ impl Cluster {
         Installation::get().version
     }
 
+    /// The superuser's way in over the Unix socket, as a connection string: for subscriptions, dblink and the like.
+    pub fn conninfo(&self) -> String {
+        let (host, port) = (self.socket_dir(), self.port);
+        format!("host={} port={port} user={SUPERUSER} dbname=postgres", host.display())
+    }
+
     /// The directory that holds all of this cluster.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -638,10 +644,12 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.server.stop();
-        if std::thread::panicking() {
-            eprintln!("{}", self.log.tail());
+        if std::thread::panicking()
+            && let Some(tail) = self.log.unseen_tail()
+        {
+            eprintln!("{tail}");
         }
+        self.server.stop();
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
