@@ -1,1 +1,24 @@
+//! TLS in PostgreSQL, visible, checkable and explainable from SQL.
+//!
+//! The extension has three layers, and dependencies point one way only:
+//!
+//! * [`pg`]: everything that touches the server or OpenSSL by pointer; all unsafe code is here.
+//! * `pgtls_core` (a crate of its own): certificates, names, chains as pure data. It knows neither of the others.
+//!
+//! `docs/architecture.md` is the map.
+#![deny(unsafe_code)]
 
+mod error;
+#[allow(unsafe_code)]
+mod pg;
+
+pgrx::pg_module_magic!(name, version);
+
+/// Runs when the server loads the library, before any of its functions.
+#[pgrx::pg_guard]
+#[allow(non_snake_case)]
+extern "C-unwind" fn _PG_init() {
+    if let Err(error) = pg::library::check() {
+        error.raise();
+    }
+}

@@ -1,0 +1,97 @@
+//! Generates bindings for the server headers that pgrx leaves out.
+//!
+//! pgrx treats `Port` as opaque, and its layout differs in every major version and by configure options, so it is
+//! generated from the headers of the very server the extension is built for. Types that pgrx has (`List`, `Node` …) are
+//! taken from pgrx, those of OpenSSL from `openssl-sys`.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Types wanted from the headers; what they need comes along.
+const TYPES: &[&str] = &["Port"];
+/// Variables wanted from the headers.
+const VARIABLES: &[&str] = &["MyProcPort"];
+/// Types that come from pgrx or openssl-sys instead of being generated again.
+const TAKEN_FROM_ELSEWHERE: &[&str] = &["List", "ListCell", "NodeTag", "ssl_st", "x509_st"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=src/pg/server.h");
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=PGRX_PG_CONFIG_PATH");
+
+    let pg_config = PgConfig::find()?;
+    let include = pg_config.ask("--includedir-server")?;
+    println!("cargo:rerun-if-changed={include}/pg_config.h");
+    require_openssl(Path::new(&include))?;
+
+    let mut builder = bindgen::Builder::default()
+        .header("src/pg/server.h")
+        .clang_arg(format!("-I{include}"))
+        .clang_args(pg_config.ask("--cppflags")?.split_whitespace())
+        .default_enum_style(bindgen::EnumVariation::ModuleConsts)
+        .derive_default(false)
+        .layout_tests(true)
+        .merge_extern_blocks(true)
+        .raw_line("use openssl_sys::{SSL as ssl_st, X509 as x509_st};")
+        .raw_line("use pgrx::pg_sys::List;");
+    for name in TYPES {
+        builder = builder.allowlist_type(name);
+    }
+    for name in VARIABLES {
+        builder = builder.allowlist_var(name);
+    }
+    for name in TAKEN_FROM_ELSEWHERE {
+        builder = builder.blocklist_type(name);
+    }
+    let out = PathBuf::from(env::var("OUT_DIR")?).join("server.rs");
+    builder.generate()?.write_to_file(out)?;
+    Ok(())
+}
+
+/// The `pg_config` of the server to build for.
+struct PgConfig(PathBuf);
+
+impl PgConfig {
+    /// The program named by `PGRX_PG_CONFIG_PATH` (as pgrx itself takes it), whose major version has to be the one of
+    /// the enabled feature.
+    fn find() -> Result<Self, Box<dyn std::error::Error>> {
+        let path = env::var_os("PGRX_PG_CONFIG_PATH")
+            .ok_or("set PGRX_PG_CONFIG_PATH to the pg_config of the server to build for")?;
+        let found = Self(path.into());
+        let version = found.ask("--version")?;
+        let feature = ["15", "16", "17", "18"]
+            .into_iter()
+            .find(|major| env::var_os(format!("CARGO_FEATURE_PG{major}")).is_some())
+            .ok_or("enable one of the features pg15, pg16, pg17, pg18")?;
+        let major: String = version
+            .chars()
+            .skip_while(|c| !c.is_ascii_digit())
+            .take_while(char::is_ascii_digit)
+            .collect();
+        if major != feature {
+            return Err(
+                format!("feature pg{feature} is enabled, but pg_config says {version}").into()
+            );
+        }
+        Ok(found)
+    }
+
+    /// What the program answers to one of its options.
+    fn ask(&self, option: &str) -> Result<String, Box<dyn std::error::Error>> {
+        let output = Command::new(&self.0).arg(option).output()?;
+        if !output.status.success() {
+            return Err(format!("{} {option} failed: {}", self.0.display(), output.status).into());
+        }
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+}
+
+/// Without OpenSSL in the server there is no `SSL` object to look at, and `Port` has another layout.
+fn require_openssl(include: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let config = std::fs::read_to_string(include.join("pg_config.h"))?;
+    if config.lines().any(|line| line.split_whitespace().eq(["#define", "USE_OPENSSL", "1"])) {
+        return Ok(());
+    }
+    Err("this PostgreSQL was built without OpenSSL (--with-ssl=openssl), there is nothing for pgtls_ext to show".into())
+}

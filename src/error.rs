@@ -1,0 +1,140 @@
+//! The one place where a Rust error becomes a PostgreSQL error: SQLSTATE, message, detail, hint.
+//!
+//! Messages are in the server's style: lower case, no full stop. Hints are whole sentences and say what to do. None of
+//! them carries key material or the content of a file.
+
+use std::fmt;
+
+use pgrx::PgSqlErrorCode;
+use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
+use pgtls_core::Error as CoreError;
+
+/// Whatever can go wrong in a function of this extension.
+#[derive(Debug, Clone)]
+pub(crate) enum Error {
+    /// An argument of the SQL function is not what the function takes.
+    Argument {
+        /// Whether the argument is `text` or `bytea`: they have different SQLSTATEs.
+        form: Form,
+        /// What is wrong with it.
+        source: CoreError,
+    },
+    /// The certificate of this session cannot be read.
+    SessionCertificate(CoreError),
+    /// A name that is no attribute type of a distinguished name.
+    UnknownFieldName(String),
+    /// The server was built without OpenSSL.
+    ServerWithoutOpenSsl,
+    /// The server and this library use two different copies of libssl.
+    OtherLibssl {
+        /// Where the server's is, if the dynamic linker knows.
+        server: String,
+        /// Where ours is.
+        ours: String,
+    },
+    /// A defect of the extension.
+    Internal(String),
+}
+
+/// The SQL type that an argument came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `text`, holding PEM.
+    Text,
+    /// `bytea`, holding DER.
+    Binary,
+}
+
+/// The result of anything in this crate that can fail.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Names the argument's form for an error of the core.
+    pub(crate) fn argument(form: Form) -> impl Fn(CoreError) -> Self {
+        move |source| Self::Argument { form, source }
+    }
+
+    /// Raises the error as a PostgreSQL `ERROR`.
+    pub(crate) fn raise(self) -> ! {
+        std::result::Result::<(), ErrorReport>::Err(self.into()).unwrap_or_report();
+        unreachable!("an error report never returns")
+    }
+
+    fn sqlstate(&self) -> PgSqlErrorCode {
+        use PgSqlErrorCode::*;
+        match self {
+            Self::Argument { source: CoreError::TooLarge { .. }, .. } => {
+                ERRCODE_PROGRAM_LIMIT_EXCEEDED
+            }
+            Self::Argument { form: Form::Text, .. } => ERRCODE_INVALID_TEXT_REPRESENTATION,
+            Self::Argument { form: Form::Binary, .. } => ERRCODE_INVALID_BINARY_REPRESENTATION,
+            Self::SessionCertificate(_) => ERRCODE_DATA_CORRUPTED,
+            Self::UnknownFieldName(_) => ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::ServerWithoutOpenSsl => ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::OtherLibssl { .. } => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Internal(_) => ERRCODE_INTERNAL_ERROR,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::OtherLibssl { server, ours } => Some(format!(
+                "The server's functions come from \"{server}\", those of pgtls_ext from \"{ours}\"."
+            )),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Argument { form: Form::Text, source: CoreError::NoPemBlock { .. } } => Some(
+                "Pass PEM text, which starts with a line such as \"-----BEGIN CERTIFICATE-----\"; for DER use the function's bytea form.",
+            ),
+            Self::Argument { form: Form::Binary, .. } => {
+                Some("Pass DER; for PEM use the function's text form.")
+            }
+            Self::UnknownFieldName(_) => Some(
+                "Use a short name such as \"CN\", a long name such as \"commonName\", or a dotted OID such as \"2.5.4.3\".",
+            ),
+            Self::ServerWithoutOpenSsl => Some(
+                "pgtls_ext needs a PostgreSQL built with OpenSSL (configure --with-ssl=openssl).",
+            ),
+            Self::OtherLibssl { .. } => Some(
+                "Build pgtls_ext on the system it runs on, against the OpenSSL that this PostgreSQL was built with.",
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument { source, .. } => source.fmt(f),
+            Self::SessionCertificate(source) => {
+                write!(f, "could not read a certificate of this session: {source}")
+            }
+            Self::UnknownFieldName(name) => write!(f, "invalid X.509 field name: \"{name}\""),
+            Self::ServerWithoutOpenSsl => {
+                f.write_str("this PostgreSQL server was built without OpenSSL")
+            }
+            Self::OtherLibssl { .. } => {
+                f.write_str("pgtls_ext is linked against another libssl than the server")
+            }
+            Self::Internal(problem) => f.write_str(problem),
+        }
+    }
+}
+
+impl From<Error> for ErrorReport {
+    fn from(error: Error) -> Self {
+        let mut report = Self::new(error.sqlstate(), error.to_string(), "pgtls_ext");
+        if let Some(detail) = error.detail() {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = error.hint() {
+            report = report.set_hint(hint);
+        }
+        report
+    }
+}

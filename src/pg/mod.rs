@@ -1,0 +1,10 @@
+//! The server's side: everything that reads server memory, calls a server function or touches OpenSSL by pointer.
+//!
+//! All unsafe code of the extension is below this module. What leaves it is owned data or a handle that borrows; raw
+//! pointers and `pg_sys` types stay inside.
+
+pub(crate) mod library;
+pub(crate) mod port;
+mod sys;
+pub(crate) mod text;
+pub(crate) mod tls;

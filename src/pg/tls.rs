@@ -1,0 +1,196 @@
+//! The TLS layer of a connection: a borrowed OpenSSL `SSL` object.
+//!
+//! Owned by the server, never freed here. Everything that is handed out is a copy. None of OpenSSL's functions called
+//! here can raise a PostgreSQL error, so they need no guard.
+
+use std::ffi::{CStr, c_char, c_int, c_long};
+use std::ptr;
+
+use foreign_types::ForeignTypeRef;
+use openssl::ssl::{NameType, SslRef};
+use openssl::stack::StackRef;
+use openssl::x509::{X509, X509Ref};
+
+use super::text::lossless;
+
+/// A live TLS connection.
+pub(crate) struct Tls<'a> {
+    ssl: &'a SslRef,
+}
+
+/// One extension of the client certificate, as OpenSSL prints it.
+pub(crate) struct PrintedExtension {
+    /// OpenSSL's short name, or the dotted OID where it has none.
+    pub(crate) name: String,
+    /// OpenSSL's text for the value; lower-case hex of the raw value where it cannot print it.
+    pub(crate) value: String,
+    /// Whether the extension is marked critical.
+    pub(crate) critical: bool,
+}
+
+/// `SSL_CTRL_GET_NEGOTIATED_GROUP` of `openssl/ssl.h`, which openssl-sys lacks.
+const GET_NEGOTIATED_GROUP: c_int = 134;
+
+unsafe extern "C" {
+    /// The TLS name of a group (`openssl/ssl.h`, since 3.0); openssl-sys lacks it.
+    fn SSL_group_to_name(ssl: *mut openssl_sys::SSL, id: c_int) -> *const c_char;
+}
+
+impl<'a> Tls<'a> {
+    /// Borrows the server's object; `None` for a null pointer.
+    ///
+    /// # Safety
+    /// `ssl` is null or a live object that stays alive for `'a`.
+    pub(super) unsafe fn from_ptr(ssl: *mut openssl_sys::SSL) -> Option<Self> {
+        if ssl.is_null() {
+            return None;
+        }
+        // SAFETY: not null, and alive for 'a by the caller's contract.
+        Some(Self { ssl: unsafe { SslRef::from_ptr(ssl) } })
+    }
+
+    /// The protocol version, such as `TLSv1.3` (`SSL_get_version`).
+    pub(crate) fn version(&self) -> &'static str {
+        self.ssl.version_str()
+    }
+
+    /// The cipher suite in OpenSSL's spelling (`SSL_get_cipher`).
+    pub(crate) fn cipher(&self) -> Option<&'static str> {
+        self.ssl.current_cipher().map(|cipher| cipher.name())
+    }
+
+    /// The bits of the cipher's algorithm, as in `pg_stat_ssl.bits` (`SSL_get_cipher_bits`).
+    pub(crate) fn cipher_bits(&self) -> Option<i32> {
+        self.ssl.current_cipher().map(|cipher| cipher.bits().algorithm)
+    }
+
+    /// The group of the key exchange in TLS spelling, such as `x25519`; `None` where none was negotiated (plain RSA key
+    /// exchange of TLS 1.2).
+    pub(crate) fn key_exchange_group(&self) -> Option<String> {
+        let ssl = self.ssl.as_ptr();
+        // SAFETY: `ssl` is live; this control reads a number and ignores its other arguments.
+        let id: c_long =
+            unsafe { openssl_sys::SSL_ctrl(ssl, GET_NEGOTIATED_GROUP, 0, ptr::null_mut()) };
+        let id = c_int::try_from(id).ok().filter(|id| *id != 0)?;
+        // SAFETY: `ssl` is live; the result is null or a static string of the library.
+        let name = unsafe { SSL_group_to_name(ssl, id) };
+        // SAFETY: checked for null; NUL-terminated by OpenSSL's contract.
+        (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned())
+    }
+
+    /// The server name that the client asked for (SNI), as bytes chosen by the client.
+    pub(crate) fn server_name(&self) -> Option<&[u8]> {
+        self.ssl.servername_raw(NameType::HOST_NAME)
+    }
+
+    /// The application protocol agreed on (ALPN).
+    pub(crate) fn application_protocol(&self) -> Option<&[u8]> {
+        self.ssl.selected_alpn_protocol()
+    }
+
+    /// DER of the certificate that the client presented.
+    pub(crate) fn peer_certificate_der(&self) -> Option<Vec<u8>> {
+        self.ssl.peer_certificate().and_then(|certificate| der(&certificate))
+    }
+
+    /// DER of the certificates that the client sent along with its own, in the order it sent them
+    /// (`SSL_get_peer_cert_chain`, which on the server's side leaves the client's own out).
+    pub(crate) fn sent_chain_der(&self) -> Vec<Vec<u8>> {
+        self.ssl.peer_cert_chain().map(ders).unwrap_or_default()
+    }
+
+    /// DER of the chain as OpenSSL verified it, from the client's certificate to the trust anchor
+    /// (`SSL_get0_verified_chain`); empty without a client certificate.
+    pub(crate) fn verified_chain_der(&self) -> Vec<Vec<u8>> {
+        self.ssl.verified_chain().map(ders).unwrap_or_default()
+    }
+
+    /// DER of the certificate that this session was shown by the server (`SSL_get_certificate`).
+    pub(crate) fn server_certificate_der(&self) -> Option<Vec<u8>> {
+        self.ssl.certificate().and_then(der)
+    }
+
+    /// The extensions of the client's certificate as OpenSSL prints them, in the certificate's order.
+    pub(crate) fn peer_extensions(&self) -> Vec<PrintedExtension> {
+        self.ssl
+            .peer_certificate()
+            .map(|certificate| printed_extensions(&certificate))
+            .unwrap_or_default()
+    }
+}
+
+fn der(certificate: &X509Ref) -> Option<Vec<u8>> {
+    certificate.to_der().ok()
+}
+
+fn ders(stack: &StackRef<X509>) -> Vec<Vec<u8>> {
+    stack.iter().filter_map(der).collect()
+}
+
+fn printed_extensions(certificate: &X509Ref) -> Vec<PrintedExtension> {
+    let x509 = certificate.as_ptr();
+    // SAFETY: `x509` is live for the whole function, because `certificate` borrows it.
+    let count = unsafe { openssl_sys::X509_get_ext_count(x509) };
+    (0..count)
+        .filter_map(|index| {
+            // SAFETY: `index` is within the count just read; the result belongs to the certificate.
+            let extension = unsafe { openssl_sys::X509_get_ext(x509, index) };
+            // SAFETY: checked for null, and part of the live certificate.
+            (!extension.is_null()).then(|| unsafe { print_extension(extension) })
+        })
+        .collect()
+}
+
+/// # Safety
+/// `extension` is a live extension.
+unsafe fn print_extension(extension: *mut openssl_sys::X509_EXTENSION) -> PrintedExtension {
+    // SAFETY: the caller's contract; the objects read from the extension belong to it.
+    let (object, critical) = unsafe {
+        (
+            openssl_sys::X509_EXTENSION_get_object(extension),
+            openssl_sys::X509_EXTENSION_get_critical(extension) != 0,
+        )
+    };
+    // SAFETY: every extension has an object identifier.
+    let object = unsafe { openssl::asn1::Asn1ObjectRef::from_ptr(object) };
+    let name = object.nid().short_name().map_or_else(|_| object.to_string(), str::to_owned);
+    // SAFETY: the caller's contract.
+    let value = unsafe { extension_text(extension).unwrap_or_else(|| extension_hex(extension)) };
+    PrintedExtension { name, value, critical }
+}
+
+/// The text of `X509V3_EXT_print`; `None` where OpenSSL does not know the extension or cannot decode it.
+///
+/// # Safety
+/// `extension` is a live extension.
+unsafe fn extension_text(extension: *mut openssl_sys::X509_EXTENSION) -> Option<String> {
+    // SAFETY: an owned memory BIO, freed below on the only way out; the data it points to is copied before that.
+    unsafe {
+        let bio = openssl_sys::BIO_new(openssl_sys::BIO_s_mem());
+        if bio.is_null() {
+            return None;
+        }
+        let printed = openssl_sys::X509V3_EXT_print(bio, extension.cast(), 0, 0) > 0;
+        let mut data: *mut c_char = ptr::null_mut();
+        let length = usize::try_from(openssl_sys::BIO_get_mem_data(bio, &mut data)).unwrap_or(0);
+        let text = (printed && !data.is_null())
+            .then(|| lossless(std::slice::from_raw_parts(data.cast(), length)).into_owned());
+        openssl_sys::BIO_free_all(bio);
+        // A failed print leaves its reasons in the queue, where the server's next TLS call would find them.
+        openssl_sys::ERR_clear_error();
+        text
+    }
+}
+
+/// The raw value in lower-case hex.
+///
+/// # Safety
+/// `extension` is a live extension.
+unsafe fn extension_hex(extension: *mut openssl_sys::X509_EXTENSION) -> String {
+    // SAFETY: every extension has a value, which belongs to it.
+    let bytes = unsafe {
+        let data = openssl_sys::X509_EXTENSION_get_data(extension);
+        openssl::asn1::Asn1StringRef::from_ptr(data.cast()).as_slice()
+    };
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
