@@ -6,6 +6,7 @@
 #   scripts/chroot.sh where NN           "host" or "chroot": where PostgreSQL NN is to be tested
 #   scripts/chroot.sh path NN            where the chroot is
 #   scripts/chroot.sh remove NN          delete it
+#   scripts/chroot.sh mirror NN          which archive it is made from
 #
 # Environment: PGTLS_CACHE          directory of the chroots (/var/cache/pgtls_ext)
 #              PGTLS_DEBIAN_MIRROR  Debian archive to use instead of the one the host's apt uses
@@ -221,7 +222,7 @@ enter() {
     mount --bind "$toolchain" "$new/opt/rust"
     mount -o remount,bind,ro "$new/opt/rust"
 
-    local pg_config=/usr/lib/postgresql/$version/bin/pg_config name
+    local pg_config=/usr/lib/postgresql/$version/bin/pg_config name value
     local -a environment=(
         HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}"
         PATH=/opt/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/cargo/bin
@@ -233,7 +234,11 @@ enter() {
     for name in $(compgen -e); do
         case $name in
         PGTLS_IN_CHROOT | PGTLS_CACHE | PGTLS_STAGE) ;;
-        PGTLS_* | RUST_* | CARGO_TERM_* | CI) environment+=("$name=${!name}") ;;
+        PGTLS_* | RUST_* | CARGO_TERM_* | CI)
+            # A path in the source tree is one below /src inside.
+            value=${!name}
+            environment+=("$name=${value/#"$source_dir"/\/src}")
+            ;;
         esac
     done
     cd "$new"
@@ -266,6 +271,7 @@ main() {
     case $command in
     create | remove | where) "$command" "$1" ;;
     path) path_of "$1" ;;
+    mirror) mirror ;;
     run) [ $# -ge 2 ] || usage; run "$@" ;;
     __enter) enter "$@" ;;
     __hook_start) hook_start "$1" ;;

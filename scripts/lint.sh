@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Everything that can be said about the sources without running a server. Called by `make lint` and
+# `make check`.
+#
+#   scripts/lint.sh NN [--with-core-tests]
+set -euo pipefail
+
+cd "$(dirname "$(readlink -f "$0")")/.."
+version=$1
+results=target/results/lint.tsv
+
+suite() { scripts/suites.sh run "$results" "$@" || true; }
+
+mkdir -p target/results
+rm -f "${results%.tsv}".*
+
+suite format cargo fmt --all --check
+suite clippy cargo clippy --workspace --all-targets \
+    --no-default-features --features "pgtls_ext/pg$version" -- -D warnings
+suite unsafe-fence scripts/check-unsafe.sh
+suite shellcheck shellcheck scripts/*.sh .ci/run
+if [ "${2:-}" = --with-core-tests ]; then
+    suite core cargo test -p pgtls-core --no-fail-fast
+fi
+
+scripts/suites.sh summary "$results"

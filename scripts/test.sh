@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Builds the extension for one PostgreSQL version and runs every test suite against it. Called by
+# `make test`, on the host or in a chroot.
+#
+#   scripts/test.sh NN [FILTER]
+#
+# FILTER picks end-to-end tests. A suite that fails does not keep the others from running. Ends with
+# "N passed, N failed" over all suites; the exit status is 0 only if none failed.
+#
+# Environment: PG_CONFIG         the server to test
+#              PGTLS_STAGE       where the extension is staged
+#              CARGO_TARGET_DIR  where cargo builds
+set -euo pipefail
+
+cd "$(dirname "$(readlink -f "$0")")/.."
+version=$1 filter=${2:-}
+results=target/results/pg$version.tsv
+
+suite() { scripts/suites.sh run "$results" "$@"; }
+skip() { scripts/suites.sh skip "$results" "$@"; }
+
+mkdir -p target/results
+rm -f "${results%.tsv}".*
+
+suite core cargo test -p pgtls-core --no-fail-fast || true
+if suite build make --no-print-directory stage PG_CONFIG="$PG_CONFIG"; then
+    suite e2e cargo test -p pgtls-e2e --no-fail-fast -- ${filter:+"$filter"} || true
+else
+    skip e2e "the build failed" || true
+fi
+
+scripts/suites.sh summary "$results"
