@@ -9,18 +9,19 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 version=$1
 results=target/results/lint.tsv
 
-suite() { scripts/suites.sh run "$results" "$@" || true; }
+step() { scripts/suites.sh run "$results" "$@" || true; }
+tests() { scripts/suites.sh tests "$results" "$@" || true; }
 
 mkdir -p target/results
 rm -f "${results%.tsv}".*
 
-suite format cargo fmt --all --check
-suite clippy cargo clippy --workspace --all-targets \
+step format cargo fmt --all --check
+step clippy cargo clippy --workspace --all-targets \
     --no-default-features --features "pgtls_ext/pg$version" -- -D warnings
-suite unsafe-fence scripts/check-unsafe.sh
-suite shellcheck shellcheck scripts/*.sh .ci/run
+step unsafe-fence scripts/check-unsafe.sh
+step shellcheck shellcheck scripts/*.sh .ci/run
 if [ "${2:-}" = --with-core-tests ]; then
-    suite core cargo test -p pgtls-core --no-fail-fast
+    tests core cargo test -p pgtls-core --no-fail-fast
 fi
 
 scripts/suites.sh summary "$results"

@@ -16,15 +16,16 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 version=$1 filter=${2:-}
 results=target/results/pg$version.tsv
 
-suite() { scripts/suites.sh run "$results" "$@"; }
+tests() { scripts/suites.sh tests "$results" "$@"; }
+step() { scripts/suites.sh run "$results" "$@"; }
 skip() { scripts/suites.sh skip "$results" "$@"; }
 
 mkdir -p target/results
 rm -f "${results%.tsv}".*
 
-suite core cargo test -p pgtls-core --no-fail-fast || true
-if suite build make --no-print-directory stage PG_CONFIG="$PG_CONFIG"; then
-    suite e2e cargo test -p pgtls-e2e --no-fail-fast -- ${filter:+"$filter"} || true
+tests core cargo test -p pgtls-core --no-fail-fast || true
+if step build make --no-print-directory stage PG_CONFIG="$PG_CONFIG"; then
+    tests e2e cargo test -p pgtls-e2e --no-fail-fast -- ${filter:+"$filter"} || true
 else
     skip e2e "the build failed" || true
 fi
