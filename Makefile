@@ -31,7 +31,10 @@ export PGRX_PG_CONFIG_PATH := $(PG_CONFIG)
 PROFILE ?= release
 LIBRARY = $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/libpgtls_ext.so
 STAGE := $(CURDIR)/target/stage/pg$(PG)
+# A dev build is one of all packages and their tests, and every dev command names the whole workspace:
+# for one package cargo would choose other features of shared crates, and compile those again.
 FEATURES := --no-default-features --features pgtls_ext/pg$(PG)
+PACKAGES = $(if $(filter dev,$(PROFILE)),--workspace --lib --bins --tests,-p pgtls_ext)
 
 .PHONY: help
 help: ## this list
@@ -85,7 +88,7 @@ else
 .PHONY: build
 build: ## build the extension (PROFILE=dev: without optimisation)
 	@if command -v cargo >/dev/null; then \
-		cargo build -p pgtls_ext --profile $(PROFILE) $(FEATURES); \
+		cargo build $(PACKAGES) --profile $(PROFILE) $(FEATURES); \
 	elif [ -e $(LIBRARY) ]; then \
 		echo "no cargo here (sudo?): taking $(LIBRARY) as it is"; \
 	else \
@@ -118,7 +121,7 @@ test: deps ## every test suite (FILTER=name: only such end-to-end tests)
 
 .PHONY: demo
 demo: stage ## see it at work in a throw-away server (KEEP=1: leave that up)
-	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' KEEP='$(KEEP)' scripts/demo.sh
+	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' KEEP='$(KEEP)' $(TARGET)/debug/demo
 
 .PHONY: bench
 bench: deps ## benchmarks, against contrib/sslinfo and the server's own views

@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 version=$1
 results=target/results/lint.tsv
+workspace=(--workspace --no-default-features --features "pgtls_ext/pg$version")
 
 step() { scripts/suites.sh run "$results" "$@" || true; }
 tests() { scripts/suites.sh tests "$results" "$@" || true; }
@@ -16,12 +17,15 @@ mkdir -p target/results
 rm -f "${results%.tsv}".*
 
 step format cargo fmt --all --check
-step clippy cargo clippy --workspace --all-targets \
-    --no-default-features --features "pgtls_ext/pg$version" -- -D warnings
+step clippy cargo clippy "${workspace[@]}" --all-targets -- -D warnings
 step unsafe-fence scripts/check-unsafe.sh
 step shellcheck shellcheck scripts/*.sh .ci/run
 if [ "${2:-}" = --with-core-tests ]; then
-    tests core cargo test -p pgtls-core --no-fail-fast
+    core=(--lib)
+    for file in crates/*/tests/*.rs; do
+        [ ! -e "$file" ] || core+=(--test "$(basename "$file" .rs)")
+    done
+    tests core cargo test "${workspace[@]}" "${core[@]}" --no-fail-fast
 fi
 
 scripts/suites.sh summary "$results"

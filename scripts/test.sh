@@ -5,7 +5,8 @@
 #   scripts/test.sh NN [FILTER]
 #
 # FILTER picks end-to-end tests. A suite that fails does not keep the others from running. Ends with
-# "N passed, N failed" over all suites; the exit status is 0 only if none failed.
+# "N passed, N failed" over all suites; the exit status is 0 only if none failed. Every cargo command
+# names the whole workspace, as the build does (see Makefile), and so finds everything built.
 #
 # Environment: PG_CONFIG         the server to test
 #              PGTLS_STAGE       where the extension is staged
@@ -23,9 +24,17 @@ skip() { scripts/suites.sh skip "$results" "$@"; }
 mkdir -p target/results
 rm -f "${results%.tsv}".*
 
-tests core cargo test -p pgtls-core --no-fail-fast || true
-if step build make --no-print-directory stage PG_CONFIG="$PG_CONFIG"; then
-    tests e2e cargo test -p pgtls-e2e --no-fail-fast -- ${filter:+"$filter"} || true
+workspace=(--workspace --no-fail-fast --no-default-features --features "pgtls_ext/pg$version")
+core=(--lib)
+for file in crates/*/tests/*.rs; do
+    [ ! -e "$file" ] || core+=(--test "$(basename "$file" .rs)")
+done
+
+if step build make --no-print-directory stage PG_CONFIG="$PG_CONFIG"; then built=1; else built=0; fi
+tests core cargo test "${workspace[@]}" "${core[@]}" || true
+tests documentation cargo test "${workspace[@]}" --doc || true
+if [ "$built" = 1 ]; then
+    tests e2e cargo test "${workspace[@]}" --test e2e -- ${filter:+"$filter"} || true
 else
     skip e2e "the build failed" || true
 fi
