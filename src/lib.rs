@@ -2,6 +2,7 @@
 //!
 //! The extension has three layers, and dependencies point one way only:
 //!
+//! * [`sql`]: the SQL surface. Thin: fetch, evaluate, map to columns. No unsafe code.
 //! * [`pg`]: everything that touches the server or OpenSSL by pointer; all unsafe code is here.
 //! * `pgtls_core` (a crate of its own): certificates, names, chains as pure data. It knows neither of the others.
 //!
@@ -11,6 +12,7 @@
 mod error;
 #[allow(unsafe_code)]
 mod pg;
+mod sql;
 
 pgrx::pg_module_magic!(name, version);
 

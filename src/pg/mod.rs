@@ -3,8 +3,11 @@
 //! All unsafe code of the extension is below this module. What leaves it is owned data or a handle that borrows; raw
 //! pointers and `pg_sys` types stay inside.
 
+pub(crate) mod json;
 pub(crate) mod library;
 pub(crate) mod port;
+pub(crate) mod rows;
 mod sys;
 pub(crate) mod text;
+pub(crate) mod time;
 pub(crate) mod tls;

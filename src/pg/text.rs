@@ -5,6 +5,7 @@
 //! section 2.4). Nothing is dropped or replaced by a question mark.
 
 use std::borrow::Cow;
+use std::ffi::CString;
 
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::Datum;
@@ -13,6 +14,9 @@ use pgrx::pg_sys;
 /// The longest form of one character in any server encoding, in bytes, with room for the terminating NUL that the
 /// conversion writes (`MAX_CONVERSION_GROWTH` is 4 per input byte, and a UTF-8 character has up to 4).
 const CONVERTED_CHARACTER: usize = 17;
+
+/// The server's number of UTF-8.
+const UTF8: i32 = pg_sys::pg_enc::PG_UTF8 as i32;
 
 /// Text to be returned from a SQL function as `text`.
 #[derive(Debug, Clone)]
@@ -69,36 +73,105 @@ pub(super) fn datum_of(text: &str) -> pg_sys::Datum {
     text_datum(&to_server(text))
 }
 
-/// UTF-8 text in the database's encoding.
-fn to_server(text: &str) -> Cow<'_, [u8]> {
-    // The server's encodings are all supersets of ASCII.
-    let plain = text.bytes().all(|byte| byte.is_ascii() && byte != 0);
-    // SAFETY: reads a setting of this backend.
-    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-    let as_is = encoding == pg_sys::pg_enc::PG_UTF8 as i32
-        || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32;
-    if plain || (as_is && !text.contains('\0')) {
-        return Cow::Borrowed(text.as_bytes());
+/// A C string in the database's encoding.
+pub(super) fn c_string(text: &str) -> CString {
+    let mut bytes = to_server(text).into_owned();
+    // `to_server` escapes every NUL.
+    bytes.retain(|byte| *byte != 0);
+    CString::new(bytes).unwrap_or_default()
+}
+
+/// The text with every character escaped that the database's encoding cannot say.
+pub(super) fn sayable(text: &str) -> Cow<'_, str> {
+    let Some(encoding) = Encoding::needed_for(text) else { return Cow::Borrowed(text) };
+    let mut sayable = String::with_capacity(text.len());
+    for character in text.chars() {
+        match encoding.bytes_of(character) {
+            Some(_) => sayable.push(character),
+            None => sayable.push_str(&escape_character(character)),
+        }
     }
-    let converter = if as_is { None } else { Converter::from_utf8(encoding) };
+    Cow::Owned(sayable)
+}
+
+/// UTF-8 text in the database's encoding, escaped where that cannot say it.
+fn to_server(text: &str) -> Cow<'_, [u8]> {
+    let Some(encoding) = Encoding::needed_for(text) else { return Cow::Borrowed(text.as_bytes()) };
     let mut converted = Vec::with_capacity(text.len());
     for character in text.chars() {
-        let mut utf8 = [0; 4];
-        let utf8 = character.encode_utf8(&mut utf8).as_bytes();
-        let done = match &converter {
-            _ if character == '\0' => false,
-            _ if character.is_ascii() || as_is => {
-                converted.extend_from_slice(utf8);
-                true
-            }
-            Some(converter) => converter.append(&mut converted, utf8),
-            None => false,
-        };
-        if !done {
-            converted.extend(utf8.iter().flat_map(|byte| escape(*byte).into_bytes()));
+        match encoding.bytes_of(character) {
+            Some(bytes) => converted.extend_from_slice(bytes.as_slice()),
+            None => converted.extend_from_slice(escape_character(character).as_bytes()),
         }
     }
     Cow::Owned(converted)
+}
+
+fn escape_character(character: char) -> String {
+    character.encode_utf8(&mut [0; 4]).bytes().map(escape).collect()
+}
+
+/// The database's encoding, as far as text has to be converted to it.
+enum Encoding {
+    /// UTF-8, or SQL_ASCII, which takes any bytes but NUL.
+    Any,
+    /// Another encoding.
+    Other(Converter),
+    /// Another encoding, which nothing outside ASCII can be converted to.
+    Ascii,
+}
+
+impl Encoding {
+    /// `None` if the text can be taken as it is.
+    fn needed_for(text: &str) -> Option<Self> {
+        let has_nul = text.contains('\0');
+        // The server's encodings are all supersets of ASCII.
+        if text.is_ascii() && !has_nul {
+            return None;
+        }
+        // SAFETY: reads a setting of this backend.
+        let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
+        let takes_utf8 = [pg_sys::pg_enc::PG_UTF8, pg_sys::pg_enc::PG_SQL_ASCII]
+            .into_iter()
+            .any(|utf8| i32::try_from(utf8) == Ok(encoding));
+        match takes_utf8 {
+            true => has_nul.then_some(Self::Any),
+            false => Some(Converter::from_utf8(encoding).map_or(Self::Ascii, Self::Other)),
+        }
+    }
+
+    /// One character in the encoding; `None` if it cannot say it.
+    fn bytes_of(&self, character: char) -> Option<Character> {
+        let as_is = match self {
+            _ if character == '\0' => return None,
+            Self::Any => true,
+            Self::Other(_) | Self::Ascii => character.is_ascii(),
+        };
+        let utf8 = Character::utf8(character);
+        match self {
+            _ if as_is => Some(utf8),
+            Self::Other(converter) => converter.convert(&utf8),
+            Self::Any | Self::Ascii => None,
+        }
+    }
+}
+
+/// The bytes of one character.
+struct Character {
+    bytes: [u8; CONVERTED_CHARACTER],
+    length: usize,
+}
+
+impl Character {
+    fn utf8(character: char) -> Self {
+        let mut bytes = [0; CONVERTED_CHARACTER];
+        let length = character.encode_utf8(&mut bytes).len();
+        Self { bytes, length }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
 }
 
 /// The server's conversion function from UTF-8 to the database's encoding.
@@ -111,36 +184,31 @@ impl Converter {
     /// `None` if the database has no such function; then nothing outside ASCII can be said.
     fn from_utf8(encoding: i32) -> Option<Self> {
         // SAFETY: a catalogue look-up; SQL functions always run in a transaction.
-        let function =
-            unsafe { pg_sys::FindDefaultConversionProc(pg_sys::pg_enc::PG_UTF8 as i32, encoding) };
+        let function = unsafe { pg_sys::FindDefaultConversionProc(UTF8, encoding) };
         (function != pg_sys::InvalidOid).then_some(Self { function, encoding })
     }
 
-    /// Appends one character, given in UTF-8; `false`, and nothing appended, if the encoding lacks it.
-    fn append(&self, to: &mut Vec<u8>, utf8: &[u8]) -> bool {
-        let mut source = [0_u8; 5];
-        source[..utf8.len()].copy_from_slice(utf8);
-        let mut converted = [0_u8; CONVERTED_CHARACTER];
+    /// One character, given in UTF-8; `None` if the encoding lacks it.
+    fn convert(&self, utf8: &Character) -> Option<Character> {
+        let mut source = utf8.bytes;
+        let source_length = i32::try_from(utf8.length).ok()?;
+        let mut bytes = [0; CONVERTED_CHARACTER];
         // SAFETY: both buffers are live, the source is NUL-terminated, and the function writes at most
-        // `CONVERTED_CHARACTER` bytes including the NUL. With `no_error` it returns how much it converted.
+        // `CONVERTED_CHARACTER` bytes including the NUL. With `noError` it returns how much it converted.
         let consumed = unsafe {
             pg_sys::pg_do_encoding_conversion_buf(
                 self.function,
-                pg_sys::pg_enc::PG_UTF8 as i32,
+                UTF8,
                 self.encoding,
                 source.as_mut_ptr(),
-                utf8.len() as i32,
-                converted.as_mut_ptr(),
+                source_length,
+                bytes.as_mut_ptr(),
                 CONVERTED_CHARACTER as i32,
                 true,
             )
         };
-        let length = converted.iter().position(|byte| *byte == 0).unwrap_or(0);
-        if usize::try_from(consumed) != Ok(utf8.len()) || length == 0 {
-            return false;
-        }
-        to.extend_from_slice(&converted[..length]);
-        true
+        let length = bytes.iter().position(|byte| *byte == 0)?;
+        (consumed == source_length && length > 0).then_some(Character { bytes, length })
     }
 }
 

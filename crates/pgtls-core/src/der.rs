@@ -1,0 +1,378 @@
+//! Reading DER, as leniently as OpenSSL does.
+//!
+//! Owns the walk over tag, length and content and the position of what breaks; knows nothing of certificates. Lengths
+//! may be longer than needed, because OpenSSL takes them too. What is BER rather than DER (indefinite lengths, strings
+//! in pieces) is refused here with [`Fault::is_ber`] true; [`to_definite`] rewrites it. Why not x509-parser: it is stricter
+//! than OpenSSL, and a certificate that the server has accepted must not be refused here.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::Error;
+use crate::limits;
+use crate::time::UnixTime;
+
+pub(crate) const BOOLEAN: u8 = 0x01;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OBJECT: u8 = 0x06;
+pub(crate) const UTC_TIME: u8 = 0x17;
+pub(crate) const GENERALIZED_TIME: u8 = 0x18;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
+
+const CONSTRUCTED: u8 = 0x20;
+const CLASS_MASK: u8 = 0xc0;
+
+/// What is wrong with a piece of DER, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// Offset of the broken element from the start of the outermost one.
+    offset: usize,
+    problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Problem {
+    Broken(Cow<'static, str>),
+    /// The input is BER, and reading it again after [`to_definite`] may succeed.
+    Ber(&'static str),
+    TooLarge {
+        what: &'static str,
+        limit: usize,
+    },
+}
+
+impl Fault {
+    pub(crate) fn new(offset: usize, problem: impl Into<Cow<'static, str>>) -> Self {
+        Self { offset, problem: Problem::Broken(problem.into()) }
+    }
+
+    pub(crate) fn ber(offset: usize, problem: &'static str) -> Self {
+        Self { offset, problem: Problem::Ber(problem) }
+    }
+
+    pub(crate) fn too_large(offset: usize, what: &'static str, limit: usize) -> Self {
+        Self { offset, problem: Problem::TooLarge { what, limit } }
+    }
+
+    pub(crate) fn is_ber(&self) -> bool {
+        matches!(self.problem, Problem::Ber(_))
+    }
+
+    pub(crate) fn into_error(self, expected: &'static str) -> Error {
+        let offset = self.offset;
+        match self.problem {
+            Problem::Broken(problem) => {
+                Error::Der { expected, offset, problem: problem.into_owned() }
+            }
+            Problem::Ber(problem) => Error::Der { expected, offset, problem: problem.to_owned() },
+            Problem::TooLarge { what, limit } => Error::TooLarge { what, limit },
+        }
+    }
+}
+
+/// One tag-length-value triple.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Element<'a> {
+    /// The identifier octet; the first one where the tag number takes several.
+    pub(crate) tag: u8,
+    /// The whole triple.
+    pub(crate) raw: &'a [u8],
+    pub(crate) content: &'a [u8],
+    /// Where the triple starts, from the start of the outermost element.
+    pub(crate) offset: usize,
+}
+
+impl<'a> Element<'a> {
+    /// A reader of what this element holds.
+    pub(crate) fn inside(&self) -> Reader<'a> {
+        Reader { rest: self.content, offset: self.content_offset() }
+    }
+
+    pub(crate) fn content_offset(&self) -> usize {
+        self.offset + (self.raw.len() - self.content.len())
+    }
+
+    /// Where the content lies, counted from the start of the outermost element.
+    pub(crate) fn content_range(&self) -> Range<usize> {
+        self.content_offset()..self.offset + self.raw.len()
+    }
+
+    /// Where the whole triple lies, counted from the start of the outermost element.
+    pub(crate) fn raw_range(&self) -> Range<usize> {
+        self.offset..self.offset + self.raw.len()
+    }
+
+    pub(crate) fn fault(&self, problem: impl Into<Cow<'static, str>>) -> Fault {
+        Fault::new(self.offset, problem)
+    }
+
+    /// A BOOLEAN; any octet but zero is true, as OpenSSL has it.
+    pub(crate) fn boolean(&self) -> Result<bool, Fault> {
+        match self.content {
+            [octet] => Ok(*octet != 0),
+            _ => Err(self.fault("BOOLEAN is not one byte long")),
+        }
+    }
+
+    /// An INTEGER that has to fit 63 bits and a sign.
+    pub(crate) fn small_integer(&self) -> Result<i64, Fault> {
+        let (first, _) = self.content.split_first().ok_or_else(|| self.fault("empty INTEGER"))?;
+        if self.content.len() > 8 {
+            return Err(self.fault("INTEGER is too large"));
+        }
+        let sign = if first & 0x80 == 0 { 0 } else { -1 };
+        Ok(self.content.iter().fold(sign, |value, octet| (value << 8) | i64::from(*octet)))
+    }
+
+    /// A BIT STRING: how many bits of the last byte do not count, and the bytes.
+    pub(crate) fn bits(&self) -> Result<(u8, &'a [u8]), Fault> {
+        match self.content.split_first() {
+            Some((unused, bytes)) if *unused < 8 => Ok((*unused, bytes)),
+            Some(_) => Err(self.fault("BIT STRING with more than seven unused bits")),
+            None => Err(self.fault("empty BIT STRING")),
+        }
+    }
+
+    /// A UTCTime or GeneralizedTime, in the forms that OpenSSL's `ASN1_TIME_to_tm` takes.
+    pub(crate) fn time(&self) -> Result<UnixTime, Fault> {
+        parse_time(self.tag, self.content).ok_or_else(|| self.fault("not a valid time"))
+    }
+}
+
+/// A walk over the elements of one constructed element.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of `data`, which starts `offset` bytes into what positions are counted from.
+    pub(crate) fn new(data: &'a [u8], offset: usize) -> Self {
+        Self { rest: data, offset }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The next element, whatever it is.
+    pub(crate) fn any(&mut self) -> Result<Element<'a>, Fault> {
+        let header = Header::parse(self.rest).map_err(|problem| self.fault(problem))?;
+        let Some(length) = header.length else {
+            return Err(Fault::ber(self.offset, "indefinite length"));
+        };
+        let end = header.size.checked_add(length).filter(|end| *end <= self.rest.len());
+        let Some((raw, rest)) = end.and_then(|end| self.rest.split_at_checked(end)) else {
+            return Err(self.fault("data ends before the element does"));
+        };
+        let element =
+            Element { tag: header.tag, raw, content: &raw[header.size..], offset: self.offset };
+        self.rest = rest;
+        self.offset += raw.len();
+        Ok(element)
+    }
+
+    /// The next element, which has to have this identifier octet; `what` names it in the error.
+    pub(crate) fn expect(&mut self, tag: u8, what: &'static str) -> Result<Element<'a>, Fault> {
+        let Some(found) = self.rest.first().copied() else {
+            return Err(self.fault(format!("{what} is missing")));
+        };
+        if found == tag {
+            return self.any();
+        }
+        // A string in pieces has the tag of the string with the constructed bit.
+        if tag & CONSTRUCTED == 0 && found == tag | CONSTRUCTED {
+            return Err(Fault::ber(self.offset, "string in pieces"));
+        }
+        Err(self.fault(format!("expected {what}, found tag 0x{found:02x}")))
+    }
+
+    /// The next element if it has this identifier octet.
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, Fault> {
+        match self.rest.first() {
+            Some(found) if *found == tag => self.any().map(Some),
+            Some(found) if tag & CONSTRUCTED == 0 && *found == tag | CONSTRUCTED => {
+                Err(Fault::ber(self.offset, "string in pieces"))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Fails unless everything has been read.
+    pub(crate) fn end(&self) -> Result<(), Fault> {
+        match self.rest.first() {
+            None => Ok(()),
+            Some(tag) => Err(self.fault(format!("unexpected element with tag 0x{tag:02x}"))),
+        }
+    }
+
+    fn fault(&self, problem: impl Into<Cow<'static, str>>) -> Fault {
+        Fault::new(self.offset, problem)
+    }
+}
+
+struct Header {
+    tag: u8,
+    /// Bytes of tag and length.
+    size: usize,
+    /// `None` when indefinite.
+    length: Option<usize>,
+}
+
+impl Header {
+    fn parse(data: &[u8]) -> Result<Self, &'static str> {
+        let (tag, mut rest) = data.split_first().ok_or("data ends where an element should be")?;
+        if tag & 0x1f == 0x1f {
+            let number = rest.iter().position(|octet| octet & 0x80 == 0);
+            rest = &rest[number.ok_or("data ends within a tag")? + 1..];
+        }
+        let (first, mut rest) = rest.split_first().ok_or("data ends before the length")?;
+        let length = match *first {
+            0x80 if tag & CONSTRUCTED == 0 => return Err("primitive of indefinite length"),
+            0x80 => None,
+            short if short & 0x80 == 0 => Some(usize::from(short)),
+            long => {
+                let count = usize::from(long & 0x7f);
+                let (octets, after) =
+                    rest.split_at_checked(count).ok_or("data ends within a length")?;
+                rest = after;
+                let length = octets.iter().try_fold(0_usize, |length, octet| {
+                    Some(length.checked_mul(256)? | usize::from(*octet))
+                });
+                Some(length.ok_or("length is too large")?)
+            }
+        };
+        Ok(Self { tag: *tag, size: data.len() - rest.len(), length })
+    }
+}
+
+/// Appends tag and length in their shortest form.
+pub(crate) fn push_header(out: &mut Vec<u8>, tag: u8, length: usize) {
+    out.push(tag);
+    let bytes = length.to_be_bytes();
+    let significant = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
+    match significant {
+        [] => out.push(0),
+        [short] if *short < 0x80 => out.push(*short),
+        long => {
+            // A length has at most eight bytes.
+            out.push(0x80 | u8::try_from(long.len()).unwrap_or(0x7f));
+            out.extend_from_slice(long);
+        }
+    }
+}
+
+/// Rewrites the first BER element of `data` with definite lengths and strings in one piece, as OpenSSL reads it.
+/// Gives the result and how many bytes of `data` the element took.
+pub(crate) fn to_definite(data: &[u8]) -> Result<(Vec<u8>, usize), Fault> {
+    let mut out = Vec::with_capacity(data.len());
+    let used = rewrite(data, 0, limits::MAX_NESTING, &mut out)?;
+    Ok((out, used))
+}
+
+fn rewrite(data: &[u8], at: usize, depth: usize, out: &mut Vec<u8>) -> Result<usize, Fault> {
+    let rest = data.get(at..).unwrap_or_default();
+    let header = Header::parse(rest).map_err(|problem| Fault::new(at, problem))?;
+    let depth = depth.checked_sub(1).ok_or_else(|| Fault::new(at, "elements nest too deeply"))?;
+    let start = at + header.size;
+    let end = match header.length {
+        Some(length) => {
+            let end = start.checked_add(length).filter(|end| *end <= data.len());
+            Some(end.ok_or_else(|| Fault::new(at, "data ends before the element does"))?)
+        }
+        None => None,
+    };
+    if header.tag & CONSTRUCTED == 0 || header.tag & 0x1f == 0x1f {
+        let end = end.ok_or_else(|| Fault::new(at, "indefinite length of a long tag"))?;
+        out.extend_from_slice(&data[at..end]);
+        return Ok(end - at);
+    }
+    // Content of a definite element cannot reach past it.
+    let scope = &data[..end.unwrap_or(data.len())];
+    let in_pieces = is_string_in_pieces(header.tag);
+    let mut content = Vec::new();
+    let mut position = start;
+    loop {
+        match (end, scope.get(position..).unwrap_or_default()) {
+            (Some(end), _) if position == end => break,
+            (None, [0, 0, ..]) => {
+                position += 2;
+                break;
+            }
+            _ => {}
+        }
+        let mark = content.len();
+        position += rewrite(scope, position, depth, &mut content)?;
+        if in_pieces {
+            // Keep the content of the piece alone; the rewritten piece has a well-formed header.
+            let piece = content.split_off(mark);
+            let size = Header::parse(&piece).map_err(|problem| Fault::new(position, problem))?.size;
+            content.extend_from_slice(&piece[size..]);
+        }
+    }
+    let tag = if in_pieces { header.tag & !CONSTRUCTED } else { header.tag };
+    push_header(out, tag, content.len());
+    out.extend_from_slice(&content);
+    Ok(position - at)
+}
+
+/// Whether a constructed element with this tag is a string split into pieces (X.690, section 8.7 and 8.21).
+fn is_string_in_pieces(tag: u8) -> bool {
+    tag & CLASS_MASK == 0 && matches!(tag & 0x1f, 3 | 4 | 12 | 18..=30)
+}
+
+/// `YYMMDDhhmm[ss]` or `YYYYMMDDhhmm[ss[.f]]`, then `Z` or an offset. Two-digit years are 1950 to 2049.
+fn parse_time(tag: u8, text: &[u8]) -> Option<UnixTime> {
+    let mut digits = Digits(text);
+    let year = match tag {
+        UTC_TIME => match digits.two()? {
+            year if year < 50 => 2000 + year,
+            year => 1900 + year,
+        },
+        GENERALIZED_TIME => digits.two()? * 100 + digits.two()?,
+        _ => return None,
+    };
+    let (month, day) = (digits.two()?, digits.two()?);
+    let (hour, minute) = (digits.two()?, digits.two()?);
+    let second = if digits.0.first()?.is_ascii_digit() { digits.two()? } else { 0 };
+    if let (GENERALIZED_TIME, Some((b'.', fraction))) = (tag, digits.0.split_first()) {
+        let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if length == 0 {
+            return None;
+        }
+        digits.0 = &fraction[length..];
+    }
+    let local = UnixTime::from_civil((year, month, day), (hour, minute, second))?;
+    let (zone, rest) = digits.0.split_first()?;
+    let sign = match zone {
+        b'Z' => return rest.is_empty().then_some(local),
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    digits.0 = rest;
+    let (hours, minutes) = (digits.two()?, digits.two()?);
+    let in_range = digits.0.is_empty() && hours <= 12 && minutes < 60;
+    in_range.then(|| UnixTime(local.0 - sign * (hours * 3600 + minutes * 60)))
+}
+
+struct Digits<'a>(&'a [u8]);
+
+impl Digits<'_> {
+    fn two(&mut self) -> Option<i64> {
+        let ([tens, ones], rest) = self.0.split_first_chunk()?;
+        if !tens.is_ascii_digit() || !ones.is_ascii_digit() {
+            return None;
+        }
+        self.0 = rest;
+        Some(i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+    }
+}

@@ -1,0 +1,286 @@
+/* pgtls_ext--0.1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION pgtls_ext" to load this file. \quit
+
+-- The functions of contrib/sslinfo have the same names here, so both cannot be in one schema.
+DO $check$
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_proc
+               WHERE proname = 'ssl_is_used' AND pronamespace = current_schema()::pg_catalog.regnamespace)
+    THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_function',
+            MESSAGE = pg_catalog.format('schema "%s" already has the functions of sslinfo', current_schema()),
+            DETAIL = 'pgtls_ext provides functions of the same names and meaning.',
+            HINT = 'Run DROP EXTENSION sslinfo first, or install beside it with CREATE EXTENSION pgtls_ext SCHEMA another_schema.';
+    END IF;
+END
+$check$;
+
+/*
+ * A. This session. Everything here is about the connection of the session that asks, so everybody may ask. The functions
+ * read process memory: STABLE because the answer cannot change within a statement, PARALLEL RESTRICTED because parallel
+ * workers have no client connection.
+ */
+-- The ten functions of contrib/sslinfo.
+
+CREATE FUNCTION ssl_is_used()
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ssl_is_used_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_is_used() IS
+'whether this connection is encrypted with TLS';
+
+CREATE FUNCTION ssl_version()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_version_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_version() IS
+'TLS protocol version of this connection, such as TLSv1.3';
+
+CREATE FUNCTION ssl_cipher()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_cipher_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_cipher() IS
+'cipher suite of this connection, in the spelling of OpenSSL';
+
+CREATE FUNCTION ssl_client_cert_present()
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ssl_client_cert_present_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_cert_present() IS
+'whether the client presented a certificate that the server verified';
+
+CREATE FUNCTION ssl_client_serial()
+RETURNS numeric
+AS 'MODULE_PATHNAME', 'ssl_client_serial_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_serial() IS
+'serial number of the client certificate';
+
+CREATE FUNCTION ssl_client_dn()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_client_dn_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_dn() IS
+'subject of the client certificate as /O=Acme/CN=alice, never cut';
+
+CREATE FUNCTION ssl_issuer_dn()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_issuer_dn_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_issuer_dn() IS
+'issuer of the client certificate as /O=Acme/CN=CA, never cut';
+
+CREATE FUNCTION ssl_client_dn_field(field text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_client_dn_field_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_dn_field(text) IS
+'first value of a field of the client certificate''s subject; the field is named by OpenSSL''s short or long name or by OID';
+
+CREATE FUNCTION ssl_issuer_field(field text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_issuer_field_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_issuer_field(text) IS
+'first value of a field of the client certificate''s issuer; the field is named by OpenSSL''s short or long name or by OID';
+
+CREATE FUNCTION ssl_extension_info(OUT name text, OUT value text, OUT critical boolean)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'ssl_extension_info_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_extension_info() IS
+'extensions of the client certificate; one that OpenSSL does not know is named by its OID and its value is hexadecimal';
+
+-- More about the connection.
+
+CREATE FUNCTION ssl_cipher_bits()
+RETURNS integer
+AS 'MODULE_PATHNAME', 'ssl_cipher_bits_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_cipher_bits() IS
+'strength of the cipher in bits, as in pg_stat_ssl.bits';
+
+CREATE FUNCTION ssl_key_exchange_group()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_key_exchange_group_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_key_exchange_group() IS
+'group of the key exchange, such as x25519 or X25519MLKEM768';
+
+CREATE FUNCTION ssl_sni()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_sni_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_sni() IS
+'server name that the client asked for (SNI)';
+
+CREATE FUNCTION ssl_alpn()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_alpn_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_alpn() IS
+'application protocol agreed on (ALPN)';
+
+-- More about the client certificate.
+
+CREATE FUNCTION ssl_client_cn()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_client_cn_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_cn() IS
+'common name that certificate authentication compares with the role name: the first CN of the subject';
+
+CREATE FUNCTION ssl_client_dn_rfc2253()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_client_dn_rfc2253_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_dn_rfc2253() IS
+'subject of the client certificate in RFC 2253 form, which clientname=DN compares';
+
+CREATE FUNCTION ssl_client_not_before()
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'ssl_client_not_before_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_not_before() IS
+'start of validity of the client certificate';
+
+CREATE FUNCTION ssl_client_not_after()
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'ssl_client_not_after_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_not_after() IS
+'end of validity of the client certificate';
+
+CREATE FUNCTION ssl_client_fingerprint()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_client_fingerprint_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_fingerprint() IS
+'SHA-256 of the client certificate in lower-case hexadecimal';
+
+CREATE FUNCTION ssl_client_pem()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_client_pem_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_pem() IS
+'the client certificate in PEM form';
+
+CREATE FUNCTION ssl_client_san(OUT type text, OUT value text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'ssl_client_san_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_san() IS
+'subject alternative names of the client certificate';
+
+CREATE FUNCTION ssl_client_chain()
+RETURNS TABLE (
+    depth integer, source text,
+    subject text, subject_rfc2253 text, cn text, issuer text, serial numeric, serial_hex text,
+    not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
+    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
+    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
+    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer,
+    pem text)
+AS 'MODULE_PATHNAME', 'ssl_client_chain_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_chain() IS
+'the client''s certificate chain as the server verified it, from the client''s own certificate (depth 0) to the trust anchor';
+
+CREATE FUNCTION ssl_client_chain_json()
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'ssl_client_chain_json_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_chain_json() IS
+'the client''s certificate chain as one document';
+
+CREATE FUNCTION ssl_server_certificate()
+RETURNS TABLE (
+    subject text, subject_rfc2253 text, cn text, issuer text, serial numeric, serial_hex text,
+    not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
+    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
+    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
+    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer)
+AS 'MODULE_PATHNAME', 'ssl_server_certificate_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_server_certificate() IS
+'the certificate that the server showed to this session''s client';
+
+CREATE FUNCTION ssl_session()
+RETURNS TABLE (
+    ssl boolean, version text, cipher text, bits integer, key_exchange_group text, sni text, alpn text,
+    client_cert_present boolean,
+    client_subject text, client_subject_rfc2253 text, client_cn text, client_issuer text, client_serial numeric, client_serial_hex text,
+    client_not_before timestamptz, client_not_after timestamptz, client_san text[], client_is_ca boolean, client_path_length integer,
+    client_key_usage text[], client_extended_key_usage text[], client_key_algorithm text, client_key_bits integer, client_signature_algorithm text,
+    client_fingerprint text, client_spki_fingerprint text, client_subject_key_id text, client_authority_key_id text,
+    client_crl_urls text[], client_ocsp_urls text[], client_self_signed boolean, client_version integer)
+AS 'MODULE_PATHNAME', 'ssl_session_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+ROWS 1;
+COMMENT ON FUNCTION ssl_session() IS
+'everything about this connection in one row';
+
+/*
+ * B. Given certificates. Functions of their argument alone.
+ */
+
+CREATE FUNCTION pgtls_parse_certificates(pem text)
+RETURNS TABLE (
+    subject text, subject_rfc2253 text, cn text, issuer text, serial numeric, serial_hex text,
+    not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
+    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
+    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
+    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer)
+AS 'MODULE_PATHNAME', 'pgtls_parse_certificates_text_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_parse_certificates(text) IS
+'the certificates in a PEM text, in its order';
+
+CREATE FUNCTION pgtls_parse_certificates(der bytea)
+RETURNS TABLE (
+    subject text, subject_rfc2253 text, cn text, issuer text, serial numeric, serial_hex text,
+    not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
+    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
+    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
+    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer)
+AS 'MODULE_PATHNAME', 'pgtls_parse_certificates_bytea_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_parse_certificates(bytea) IS
+'the certificates in DER, one after the other';
+
+CREATE FUNCTION pgtls_certificate_json(pem text)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'pgtls_certificate_json_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_certificate_json(text) IS
+'the first certificate in a PEM text as one document';
+
+/*
+ * C. The instance.
+ */
+
+-- Rows and columns are visible as in pg_stat_activity and pg_stat_ssl: to see the TLS facts of another role's session takes
+-- membership in that role or in pg_read_all_stats.
+CREATE VIEW pgtls_sessions AS
+SELECT a.pid, a.datname, a.usename, a.application_name, a.client_addr, a.client_port, a.backend_start, a.state,
+       a.backend_type,
+       s.ssl, s.version, s.cipher, s.bits,
+       own.key_exchange_group, own.sni, own.alpn,
+       own.client_subject, own.client_subject_rfc2253, own.client_cn, own.client_issuer,
+       own.client_serial, own.client_serial_hex, own.client_not_before, own.client_not_after,
+       own.client_san, own.client_is_ca, own.client_path_length, own.client_key_usage,
+       own.client_extended_key_usage, own.client_key_algorithm, own.client_key_bits, own.client_signature_algorithm,
+       own.client_fingerprint, own.client_spki_fingerprint, own.client_subject_key_id, own.client_authority_key_id,
+       own.client_crl_urls, own.client_ocsp_urls, own.client_self_signed, own.client_version,
+       CASE WHEN own.ssl IS NOT NULL THEN 'own' WHEN s.ssl IS NOT NULL THEN 'pg_stat_ssl' END AS source
+FROM pg_catalog.pg_stat_activity a
+     LEFT JOIN pg_catalog.pg_stat_ssl s ON s.pid = a.pid
+     LEFT JOIN ssl_session() own ON a.pid = pg_catalog.pg_backend_pid()
+WHERE a.backend_type IN ('client backend', 'walsender');
+COMMENT ON VIEW pgtls_sessions IS
+'TLS state of every client backend; source says where the facts of a row come from';
+GRANT SELECT ON pgtls_sessions TO PUBLIC;

@@ -1,0 +1,17 @@
+//! Points in time on their way to SQL.
+
+use pgrx::prelude::TimestampWithTimeZone;
+use pgtls_core::UnixTime;
+
+/// Seconds from the Unix epoch to PostgreSQL's, 2000-01-01 00:00:00 UTC.
+const POSTGRES_EPOCH: i64 = 946_684_800;
+
+/// Microseconds since PostgreSQL's epoch. The years 0 to 9999, which are all that a certificate can name, fit.
+pub(super) fn microseconds(time: UnixTime) -> i64 {
+    time.0.saturating_sub(POSTGRES_EPOCH).saturating_mul(1_000_000)
+}
+
+/// A `timestamptz`; `None` for a time outside PostgreSQL's range.
+pub(crate) fn timestamp(time: UnixTime) -> Option<TimestampWithTimeZone> {
+    TimestampWithTimeZone::try_from(microseconds(time)).ok()
+}

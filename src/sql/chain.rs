@@ -1,0 +1,56 @@
+//! `ssl_client_chain` and its kin: the certificates of both ends of this session, and where they come from.
+
+use pgrx::pg_extern;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgtls_core::column::Value;
+use pgtls_core::{Certificate, Chain, GeneralName, json};
+
+use super::session::client_certificate;
+use crate::error::{Error, Result};
+use crate::pg::json::Json;
+use crate::pg::port::Session;
+use crate::pg::rows::{Row, Rows, row};
+
+/// The chain of this session's client; `None` without a verified certificate.
+fn client_chain() -> Result<Option<Chain>> {
+    let Some(session) = Session::current() else { return Ok(None) };
+    if !session.client_certificate_verified() {
+        return Ok(None);
+    }
+    let Some(tls) = session.tls() else { return Ok(None) };
+    Chain::new(&tls.verified_chain_der(), &tls.sent_chain_der())
+        .map(Some)
+        .map_err(Error::SessionCertificate)
+}
+
+#[pg_extern(sql = false)]
+fn ssl_client_chain() -> Result<Rows, ErrorReport> {
+    let Some(chain) = client_chain()? else { return Ok(Rows::none()) };
+    Ok(chain.entries().iter().map(|entry| row(entry.columns())).collect())
+}
+
+#[pg_extern(sql = false)]
+fn ssl_client_chain_json() -> Result<Option<Json>, ErrorReport> {
+    Ok(client_chain()?.map(|chain| Json::new(json::chain(&chain))))
+}
+
+#[pg_extern(sql = false)]
+fn ssl_client_san() -> Result<Rows, ErrorReport> {
+    let Some(certificate) = client_certificate()? else { return Ok(Rows::none()) };
+    let name = |name: &GeneralName| -> Row {
+        vec![
+            ("type".into(), Value::Text(name.kind().label().to_owned())),
+            ("value".into(), Value::Text(name.value())),
+        ]
+    };
+    Ok(certificate.san().unwrap_or_default().iter().map(name).collect())
+}
+
+#[pg_extern(sql = false)]
+fn ssl_server_certificate() -> Result<Rows, ErrorReport> {
+    let session = Session::current();
+    let der = session.as_ref().and_then(Session::tls).and_then(|tls| tls.server_certificate_der());
+    let Some(der) = der else { return Ok(Rows::none()) };
+    let certificate = Certificate::from_der(&der).map_err(Error::SessionCertificate)?;
+    Ok(Rows::one(row(certificate.columns())))
+}

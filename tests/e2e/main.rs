@@ -1,0 +1,4 @@
+//! End-to-end tests of pgtls_ext. One binary, a module for each topic.
+
+mod harness;
+mod session;
