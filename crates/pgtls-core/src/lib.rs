@@ -4,6 +4,8 @@
 //! it can be tested and fuzzed without PostgreSQL.
 #![forbid(unsafe_code)]
 
+pub mod crl;
+mod der;
 mod error;
 mod time;
 
