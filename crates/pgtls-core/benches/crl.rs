@@ -17,6 +17,7 @@ use std::{env, fs, thread};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
+use pgtls_core::Serial;
 use pgtls_core::crl::{Crl, Reason, parse_crls};
 
 use crl_support::{CrlWriter, Order, big_entries, big_serial, name, pem};
@@ -48,11 +49,16 @@ impl Fixture {
 }
 
 /// Everything between a file and the answer about one certificate.
-fn first_answer(file: Vec<u8>, spki: &[u8], serial: &[u8]) -> Crl {
+fn first_answer(file: Vec<u8>, spki: &[u8]) -> Crl {
     let crl = parse_crls(file).unwrap().remove(0).crl.unwrap();
     assert!(crl.check_signature(spki).is_good());
-    assert_eq!(crl.lookup(serial).unwrap().reason, Some(Reason::KeyCompromise));
+    let serial = serial_of(&crl, 0);
+    assert_eq!(crl.lookup(&serial).unwrap().reason, Some(Reason::KeyCompromise));
     crl
+}
+
+fn serial_of(crl: &Crl, entry: usize) -> Serial {
+    crl.entries().nth(entry).unwrap().serial().unwrap()
 }
 
 fn benches(criterion: &mut Criterion) {
@@ -65,7 +71,7 @@ fn benches(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("first_answer", format!("{order:?}")), |bencher| {
             bencher.iter_batched(
                 || file.clone(),
-                |file| first_answer(file, &fixture.spki, &big_serial(8)),
+                |file| first_answer(file, &fixture.spki),
                 BatchSize::PerIteration,
             );
         });
@@ -74,22 +80,28 @@ fn benches(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("crl/next_answer");
     for entries in [1_000, 10_000, 100_000, ENTRIES] {
-        let crl = first_answer(fixture.pem(entries, Order::Sorted), &fixture.spki, &big_serial(8));
-        let mut i = 0;
+        let crl = first_answer(fixture.pem(entries, Order::Sorted), &fixture.spki);
+        // Between two others, but none of them.
+        let mut absent = big_serial(entries / 2);
+        absent[15] ^= 1;
+        let absent = CrlWriter::new(&name("Big CA"), BASE, BASE).revoke(&absent, BASE, &[]);
+        let absent = Crl::from_der(absent.sealed(&absent.tbs(), &[])).unwrap();
+        let absent = serial_of(&absent, 0);
+        let step = crl.revoked_count() / 499;
+        let present = crl.entries().step_by(step).map(|entry| entry.serial().unwrap());
+        let present: Vec<_> = present.collect();
+        let mut next = present.iter().cycle();
         group.bench_function(BenchmarkId::from_parameter(entries), |bencher| {
             bencher.iter(|| {
-                i = (i + 7919) % entries;
-                let mut serial = big_serial(i);
                 assert!(crl.check_signature(&fixture.spki).is_good());
-                assert!(crl.lookup(black_box(&serial)).is_some());
-                serial[15] ^= 1;
-                assert!(crl.lookup(black_box(&serial)).is_none());
+                assert!(crl.lookup(black_box(next.next().unwrap())).is_some());
+                assert!(crl.lookup(black_box(&absent)).is_none());
             });
         });
     }
     group.finish();
 
-    let crl = first_answer(fixture.pem(100_000, Order::Sorted), &fixture.spki, &big_serial(8));
+    let crl = first_answer(fixture.pem(100_000, Order::Sorted), &fixture.spki);
     criterion.bench_function("crl/entries_100000", |bencher| {
         bencher.iter(|| assert_eq!(crl.entries().count(), 100_000));
     });
@@ -161,7 +173,7 @@ fn main() {
     if let Some(path) = env::var_os(CHILD) {
         let path = PathBuf::from(path);
         let spki = fs::read(path.with_file_name("spki")).unwrap();
-        first_answer(fs::read(path).unwrap(), &spki, &big_serial(8));
+        first_answer(fs::read(path).unwrap(), &spki);
         return;
     }
     if env::args().any(|argument| argument == "--bench") && env::var_os("PGTLS_NO_RATIOS").is_none()

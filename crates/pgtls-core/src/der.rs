@@ -1,92 +1,168 @@
-//! A reader for DER, as far as revocation lists need it.
+//! Reading DER, as leniently as OpenSSL does.
 //!
-//! Owns nothing: it walks over borrowed bytes, allocates nothing, and every step is bounded by the element around it. It
-//! takes what OpenSSL's `ASN1_get_object` takes in a definite length, which includes lengths with more octets than
-//! needed; it refuses indefinite lengths, which DER (X.690 section 10.1) does not know.
+//! Owns the walk over tag, length and content and the position of what breaks; knows nothing of certificates. Lengths
+//! may be longer than needed, because OpenSSL takes them too. What is BER rather than DER (indefinite lengths, strings
+//! in pieces) is refused here with [`Fault::is_ber`] true; [`to_definite`] rewrites it. Why not x509-parser: it is stricter
+//! than OpenSSL, and a certificate that the server has accepted must not be refused here.
 
-use crate::UnixTime;
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::Error;
+use crate::limits;
+use crate::time::UnixTime;
 
 pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
-pub(crate) const OID: u8 = 0x06;
-pub(crate) const ENUMERATED: u8 = 0x0a;
-pub(crate) const UTF8_STRING: u8 = 0x0c;
-pub(crate) const PRINTABLE_STRING: u8 = 0x13;
-pub(crate) const T61_STRING: u8 = 0x14;
-pub(crate) const IA5_STRING: u8 = 0x16;
+pub(crate) const OBJECT: u8 = 0x06;
 pub(crate) const UTC_TIME: u8 = 0x17;
 pub(crate) const GENERALIZED_TIME: u8 = 0x18;
-pub(crate) const VISIBLE_STRING: u8 = 0x1a;
-pub(crate) const UNIVERSAL_STRING: u8 = 0x1c;
-pub(crate) const BMP_STRING: u8 = 0x1e;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 
-/// Tag of a primitive context-specific element, `[number]`.
-pub(crate) const fn context(number: u8) -> u8 {
-    0x80 | number
+const CONSTRUCTED: u8 = 0x20;
+const CLASS_MASK: u8 = 0xc0;
+
+/// What is wrong with a piece of DER, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// Offset of the broken element from the start of the outermost one.
+    offset: usize,
+    problem: Problem,
 }
 
-/// Tag of a constructed context-specific element, `[number]`.
-pub(crate) const fn context_constructed(number: u8) -> u8 {
-    0xa0 | number
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Problem {
+    Broken(Cow<'static, str>),
+    /// The input is BER, and reading it again after [`to_definite`] may succeed.
+    Ber(&'static str),
+    TooLarge {
+        what: &'static str,
+        limit: usize,
+    },
 }
 
-/// What is wrong, and at which offset from the start of the document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Problem {
-    pub(crate) offset: usize,
-    pub(crate) what: &'static str,
+impl Fault {
+    pub(crate) fn new(offset: usize, problem: impl Into<Cow<'static, str>>) -> Self {
+        Self { offset, problem: Problem::Broken(problem.into()) }
+    }
+
+    pub(crate) fn ber(offset: usize, problem: &'static str) -> Self {
+        Self { offset, problem: Problem::Ber(problem) }
+    }
+
+    pub(crate) fn too_large(offset: usize, what: &'static str, limit: usize) -> Self {
+        Self { offset, problem: Problem::TooLarge { what, limit } }
+    }
+
+    pub(crate) fn is_ber(&self) -> bool {
+        matches!(self.problem, Problem::Ber(_))
+    }
+
+    pub(crate) fn into_error(self, expected: &'static str) -> Error {
+        let offset = self.offset;
+        match self.problem {
+            Problem::Broken(problem) => {
+                Error::Der { expected, offset, problem: problem.into_owned() }
+            }
+            Problem::Ber(problem) => Error::Der { expected, offset, problem: problem.to_owned() },
+            Problem::TooLarge { what, limit } => Error::TooLarge { what, limit },
+        }
+    }
 }
 
-/// One element: its tag, its content, and where it starts in the document.
+/// One tag-length-value triple.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Element<'a> {
+    /// The identifier octet; the first one where the tag number takes several.
     pub(crate) tag: u8,
-    pub(crate) offset: usize,
-    /// Header and content.
+    /// The whole triple.
     pub(crate) raw: &'a [u8],
     pub(crate) content: &'a [u8],
+    /// Where the triple starts, from the start of the outermost element.
+    pub(crate) offset: usize,
 }
 
 impl<'a> Element<'a> {
-    /// Offset of the content in the document.
+    /// A reader of what this element holds.
+    pub(crate) fn inside(&self) -> Reader<'a> {
+        Reader { rest: self.content, offset: self.content_offset() }
+    }
+
     pub(crate) fn content_offset(&self) -> usize {
         self.offset + (self.raw.len() - self.content.len())
     }
 
-    /// Reader over the content.
-    pub(crate) fn reader(&self) -> Reader<'a> {
-        Reader { rest: self.content, offset: self.content_offset() }
+    /// Where the content lies, counted from the start of the outermost element.
+    pub(crate) fn content_range(&self) -> Range<usize> {
+        self.content_offset()..self.offset + self.raw.len()
     }
 
-    /// A problem with this element.
-    pub(crate) fn problem(&self, what: &'static str) -> Problem {
-        Problem { offset: self.offset, what }
+    /// Where the whole triple lies, counted from the start of the outermost element.
+    pub(crate) fn raw_range(&self) -> Range<usize> {
+        self.offset..self.offset + self.raw.len()
     }
 
-    /// The value of a BOOLEAN; any octet but zero is true, as in OpenSSL.
-    pub(crate) fn boolean(&self) -> Result<bool, Problem> {
+    pub(crate) fn fault(&self, problem: impl Into<Cow<'static, str>>) -> Fault {
+        Fault::new(self.offset, problem)
+    }
+
+    /// A BOOLEAN; any octet but zero is true, as OpenSSL has it.
+    pub(crate) fn boolean(&self) -> Result<bool, Fault> {
         match self.content {
             [octet] => Ok(*octet != 0),
-            _ => Err(self.problem("BOOLEAN is not one byte long")),
+            _ => Err(self.fault("BOOLEAN is not one byte long")),
         }
     }
 
-    /// The content octets of an INTEGER or ENUMERATED, refused when empty or padded (X.690 section 8.3.2).
-    pub(crate) fn integer(&self) -> Result<&'a [u8], Problem> {
+    /// An INTEGER that has to fit 63 bits and a sign.
+    pub(crate) fn small_integer(&self) -> Result<i64, Fault> {
+        let (first, _) = self.content.split_first().ok_or_else(|| self.fault("empty INTEGER"))?;
+        if self.content.len() > 8 {
+            return Err(self.fault("INTEGER is too large"));
+        }
+        let sign = if first & 0x80 == 0 { 0 } else { -1 };
+        Ok(self.content.iter().fold(sign, |value, octet| (value << 8) | i64::from(*octet)))
+    }
+
+    /// A BIT STRING: how many bits of the last byte do not count, and the bytes.
+    pub(crate) fn bits(&self) -> Result<(u8, &'a [u8]), Fault> {
+        match self.content.split_first() {
+            Some((unused, bytes)) if *unused < 8 => Ok((*unused, bytes)),
+            Some(_) => Err(self.fault("BIT STRING with more than seven unused bits")),
+            None => Err(self.fault("empty BIT STRING")),
+        }
+    }
+
+    /// The content of an INTEGER or ENUMERATED in its only encoding; OpenSSL refuses one that is empty or padded
+    /// (X.690, section 8.3.2).
+    pub(crate) fn integer(&self) -> Result<&'a [u8], Fault> {
         match self.content {
-            [] => Err(self.problem("INTEGER without content")),
-            [0, next, ..] if next & 0x80 == 0 => Err(self.problem("INTEGER with padding")),
-            [0xff, next, ..] if next & 0x80 != 0 => Err(self.problem("INTEGER with padding")),
+            [] => Err(self.fault("empty INTEGER")),
+            [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => Err(self.fault("padded INTEGER")),
             content => Ok(content),
         }
     }
+
+    /// Whether a time has the only form that RFC 5280, section 4.1.2.5, allows: with seconds, in UTC. OpenSSL's
+    /// `X509_cmp_time` takes no other.
+    pub(crate) fn is_plain_time(&self) -> bool {
+        let length = if self.tag == UTC_TIME { 13 } else { 15 };
+        self.content.len() == length
+            && self.content.split_last().is_some_and(|(zone, digits)| {
+                *zone == b'Z' && digits.iter().all(u8::is_ascii_digit)
+            })
+    }
+
+    /// A UTCTime or GeneralizedTime, in the forms that OpenSSL's `ASN1_TIME_to_tm` takes.
+    pub(crate) fn time(&self) -> Result<UnixTime, Fault> {
+        parse_time(self.tag, self.content).ok_or_else(|| self.fault("not a valid time"))
+    }
 }
 
-/// Walks over the elements of a slice, front to back.
+/// A walk over the elements of one constructed element.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -94,221 +170,229 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(document: &'a [u8]) -> Self {
-        Self { rest: document, offset: 0 }
-    }
-
-    /// Reader over a part of the document that starts at `offset`.
-    pub(crate) fn at(part: &'a [u8], offset: usize) -> Self {
-        Self { rest: part, offset }
-    }
-
-    /// Offset in the document of what comes next.
-    pub(crate) fn offset(&self) -> usize {
-        self.offset
+    /// A reader of `data`, which starts `offset` bytes into what positions are counted from.
+    pub(crate) fn new(data: &'a [u8], offset: usize) -> Self {
+        Self { rest: data, offset }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// Tag of the next element, if there is one.
-    pub(crate) fn peek(&self) -> Option<u8> {
-        self.rest.first().copied()
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
     }
 
-    /// A problem with what comes next.
-    pub(crate) fn problem(&self, what: &'static str) -> Problem {
-        Problem { offset: self.offset, what }
-    }
-
-    /// Reads the next element, whatever it is.
-    pub(crate) fn next(&mut self) -> Result<Element<'a>, Problem> {
-        let (tag, header, length) = match *self.rest {
-            [] => return Err(self.problem("data ends where an element should start")),
-            [tag, ..] if tag & 0x1f == 0x1f => {
-                return Err(self.problem("tag number above 30"));
-            }
-            [_] => return Err(self.problem("data ends inside a length")),
-            [tag, length, ..] if length < 0x80 => (tag, 2, usize::from(length)),
-            [_, 0x80, ..] => return Err(self.problem("indefinite length")),
-            [tag, octets, ref rest @ ..] => {
-                let octets = usize::from(octets & 0x7f);
-                let Some(octets_of_length) = rest.get(..octets) else {
-                    return Err(self.problem("data ends inside a length"));
-                };
-                let mut length: usize = 0;
-                for octet in octets_of_length {
-                    length = length
-                        .checked_mul(256)
-                        .and_then(|shifted| shifted.checked_add(usize::from(*octet)))
-                        .ok_or(self.problem("length is too large"))?;
-                }
-                (tag, 2 + octets, length)
-            }
+    /// The next element, whatever it is.
+    pub(crate) fn any(&mut self) -> Result<Element<'a>, Fault> {
+        let header = Header::parse(self.rest).map_err(|problem| self.fault(problem))?;
+        let Some(length) = header.length else {
+            return Err(Fault::ber(self.offset, "indefinite length"));
         };
-        let Some((raw, rest)) =
-            header.checked_add(length).and_then(|total| self.rest.split_at_checked(total))
-        else {
-            return Err(self.problem("length goes past the end of the data"));
+        let end = header.size.checked_add(length).filter(|end| *end <= self.rest.len());
+        let Some((raw, rest)) = end.and_then(|end| self.rest.split_at_checked(end)) else {
+            return Err(self.fault("data ends before the element does"));
         };
-        let element = Element { tag, offset: self.offset, raw, content: &raw[header..] };
+        let element =
+            Element { tag: header.tag, raw, content: &raw[header.size..], offset: self.offset };
         self.rest = rest;
         self.offset += raw.len();
         Ok(element)
     }
 
-    /// Reads the next element, which must have this tag; `what` says what is missing otherwise.
-    pub(crate) fn take(&mut self, tag: u8, what: &'static str) -> Result<Element<'a>, Problem> {
-        if self.peek() != Some(tag) {
-            return Err(self.problem(what));
+    /// The next element, which has to have this identifier octet; `what` names it in the error.
+    pub(crate) fn expect(&mut self, tag: u8, what: &'static str) -> Result<Element<'a>, Fault> {
+        let Some(found) = self.rest.first().copied() else {
+            return Err(self.fault(format!("{what} is missing")));
+        };
+        if found == tag {
+            return self.any();
         }
-        self.next()
+        // A string in pieces has the tag of the string with the constructed bit.
+        if tag & CONSTRUCTED == 0 && found == tag | CONSTRUCTED {
+            return Err(Fault::ber(self.offset, "string in pieces"));
+        }
+        Err(self.fault(format!("expected {what}, found tag 0x{found:02x}")))
     }
 
-    /// Reads the next element if it has this tag.
-    pub(crate) fn take_if(&mut self, tag: u8) -> Result<Option<Element<'a>>, Problem> {
-        if self.peek() == Some(tag) { self.next().map(Some) } else { Ok(None) }
+    /// The next element if it has this identifier octet.
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, Fault> {
+        match self.rest.first() {
+            Some(found) if *found == tag => self.any().map(Some),
+            Some(found) if tag & CONSTRUCTED == 0 && *found == tag | CONSTRUCTED => {
+                Err(Fault::ber(self.offset, "string in pieces"))
+            }
+            _ => Ok(None),
+        }
     }
 
-    /// Refuses anything that is left.
-    pub(crate) fn finish(&self, what: &'static str) -> Result<(), Problem> {
-        if self.is_empty() { Ok(()) } else { Err(self.problem(what)) }
+    /// Fails unless everything has been read.
+    pub(crate) fn end(&self) -> Result<(), Fault> {
+        match self.rest.first() {
+            None => Ok(()),
+            Some(tag) => Err(self.fault(format!("unexpected element with tag 0x{tag:02x}"))),
+        }
+    }
+
+    fn fault(&self, problem: impl Into<Cow<'static, str>>) -> Fault {
+        Fault::new(self.offset, problem)
     }
 }
 
-/// The instant a UTCTime or GeneralizedTime names, in the only form RFC 5280 section 4.1.2.5 allows: seconds given, zone
-/// `Z`, no fraction. Anything else is `None`, which is what OpenSSL's `X509_cmp_time` calls an error.
-pub(crate) fn time(tag: u8, content: &[u8]) -> Option<UnixTime> {
-    let (year, rest) = match (tag, content.len()) {
-        (UTC_TIME, 13) => {
-            let (year, rest) = digits(content, 2)?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, rest)
-        }
-        (GENERALIZED_TIME, 15) => digits(content, 4)?,
-        _ => return None,
-    };
-    let (month, rest) = digits(rest, 2)?;
-    let (day, rest) = digits(rest, 2)?;
-    let (hour, rest) = digits(rest, 2)?;
-    let (minute, rest) = digits(rest, 2)?;
-    let (second, rest) = digits(rest, 2)?;
-    if rest != b"Z" || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days_in_month = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
-        _ => return None,
-    };
-    if !(1..=days_in_month).contains(&day) {
-        return None;
-    }
-    Some(UnixTime(days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second))
+struct Header {
+    tag: u8,
+    /// Bytes of tag and length.
+    size: usize,
+    /// `None` when indefinite.
+    length: Option<usize>,
 }
 
-fn digits(text: &[u8], count: usize) -> Option<(i64, &[u8])> {
-    let (number, rest) = text.split_at_checked(count)?;
-    let mut value = 0;
-    for digit in number {
-        if !digit.is_ascii_digit() {
+impl Header {
+    fn parse(data: &[u8]) -> Result<Self, &'static str> {
+        let (tag, mut rest) = data.split_first().ok_or("data ends where an element should be")?;
+        if tag & 0x1f == 0x1f {
+            let number = rest.iter().position(|octet| octet & 0x80 == 0);
+            rest = &rest[number.ok_or("data ends within a tag")? + 1..];
+        }
+        let (first, mut rest) = rest.split_first().ok_or("data ends before the length")?;
+        let length = match *first {
+            0x80 if tag & CONSTRUCTED == 0 => return Err("primitive of indefinite length"),
+            0x80 => None,
+            short if short & 0x80 == 0 => Some(usize::from(short)),
+            long => {
+                let count = usize::from(long & 0x7f);
+                let (octets, after) =
+                    rest.split_at_checked(count).ok_or("data ends within a length")?;
+                rest = after;
+                let length = octets.iter().try_fold(0_usize, |length, octet| {
+                    Some(length.checked_mul(256)? | usize::from(*octet))
+                });
+                Some(length.ok_or("length is too large")?)
+            }
+        };
+        Ok(Self { tag: *tag, size: data.len() - rest.len(), length })
+    }
+}
+
+/// Appends tag and length in their shortest form.
+pub(crate) fn push_header(out: &mut Vec<u8>, tag: u8, length: usize) {
+    out.push(tag);
+    let bytes = length.to_be_bytes();
+    let significant = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
+    match significant {
+        [] => out.push(0),
+        [short] if *short < 0x80 => out.push(*short),
+        long => {
+            // A length has at most eight bytes.
+            out.push(0x80 | u8::try_from(long.len()).unwrap_or(0x7f));
+            out.extend_from_slice(long);
+        }
+    }
+}
+
+/// Rewrites the first BER element of `data` with definite lengths and strings in one piece, as OpenSSL reads it.
+/// Gives the result and how many bytes of `data` the element took.
+pub(crate) fn to_definite(data: &[u8]) -> Result<(Vec<u8>, usize), Fault> {
+    let mut out = Vec::with_capacity(data.len());
+    let used = rewrite(data, 0, limits::MAX_NESTING, &mut out)?;
+    Ok((out, used))
+}
+
+fn rewrite(data: &[u8], at: usize, depth: usize, out: &mut Vec<u8>) -> Result<usize, Fault> {
+    let rest = data.get(at..).unwrap_or_default();
+    let header = Header::parse(rest).map_err(|problem| Fault::new(at, problem))?;
+    let depth = depth.checked_sub(1).ok_or_else(|| Fault::new(at, "elements nest too deeply"))?;
+    let start = at + header.size;
+    let end = match header.length {
+        Some(length) => {
+            let end = start.checked_add(length).filter(|end| *end <= data.len());
+            Some(end.ok_or_else(|| Fault::new(at, "data ends before the element does"))?)
+        }
+        None => None,
+    };
+    if header.tag & CONSTRUCTED == 0 || header.tag & 0x1f == 0x1f {
+        let end = end.ok_or_else(|| Fault::new(at, "indefinite length of a long tag"))?;
+        out.extend_from_slice(&data[at..end]);
+        return Ok(end - at);
+    }
+    // Content of a definite element cannot reach past it.
+    let scope = &data[..end.unwrap_or(data.len())];
+    let in_pieces = is_string_in_pieces(header.tag);
+    let mut content = Vec::new();
+    let mut position = start;
+    loop {
+        match (end, scope.get(position..).unwrap_or_default()) {
+            (Some(end), _) if position == end => break,
+            (None, [0, 0, ..]) => {
+                position += 2;
+                break;
+            }
+            _ => {}
+        }
+        let mark = content.len();
+        position += rewrite(scope, position, depth, &mut content)?;
+        if in_pieces {
+            // Keep the content of the piece alone; the rewritten piece has a well-formed header.
+            let piece = content.split_off(mark);
+            let size = Header::parse(&piece).map_err(|problem| Fault::new(position, problem))?.size;
+            content.extend_from_slice(&piece[size..]);
+        }
+    }
+    let tag = if in_pieces { header.tag & !CONSTRUCTED } else { header.tag };
+    push_header(out, tag, content.len());
+    out.extend_from_slice(&content);
+    Ok(position - at)
+}
+
+/// Whether a constructed element with this tag is a string split into pieces (X.690, section 8.7 and 8.21).
+fn is_string_in_pieces(tag: u8) -> bool {
+    tag & CLASS_MASK == 0 && matches!(tag & 0x1f, 3 | 4 | 12 | 18..=30)
+}
+
+/// `YYMMDDhhmm[ss]` or `YYYYMMDDhhmm[ss[.f]]`, then `Z` or an offset. Two-digit years are 1950 to 2049.
+fn parse_time(tag: u8, text: &[u8]) -> Option<UnixTime> {
+    let mut digits = Digits(text);
+    let year = match tag {
+        UTC_TIME => match digits.two()? {
+            year if year < 50 => 2000 + year,
+            year => 1900 + year,
+        },
+        GENERALIZED_TIME => digits.two()? * 100 + digits.two()?,
+        _ => return None,
+    };
+    let (month, day) = (digits.two()?, digits.two()?);
+    let (hour, minute) = (digits.two()?, digits.two()?);
+    let second = if digits.0.first()?.is_ascii_digit() { digits.two()? } else { 0 };
+    if let (GENERALIZED_TIME, Some((b'.', fraction))) = (tag, digits.0.split_first()) {
+        let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if length == 0 {
             return None;
         }
-        value = value * 10 + i64::from(digit - b'0');
+        digits.0 = &fraction[length..];
     }
-    Some((value, rest))
+    let local = UnixTime::from_civil((year, month, day), (hour, minute, second))?;
+    let (zone, rest) = digits.0.split_first()?;
+    let sign = match zone {
+        b'Z' => return rest.is_empty().then_some(local),
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    digits.0 = rest;
+    let (hours, minutes) = (digits.two()?, digits.two()?);
+    let in_range = digits.0.is_empty() && hours <= 12 && minutes < 60;
+    in_range.then(|| UnixTime(local.0 - sign * (hours * 3600 + minutes * 60)))
 }
 
-/// Days since 1970-01-01 of a day in the proleptic Gregorian calendar, counted in years that start in March.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
+struct Digits<'a>(&'a [u8]);
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_short_and_long_lengths() {
-        let mut long = vec![OCTET_STRING, 0x82, 0x01, 0x00];
-        long.extend([7; 256]);
-        let mut reader = Reader::new(&long);
-        let element = reader.next().unwrap();
-        assert_eq!((element.tag, element.content.len(), element.content_offset()), (4, 256, 4));
-        assert!(reader.is_empty());
-
-        // More octets than needed, and zeros in front, as OpenSSL takes them.
-        let mut reader = Reader::new(&[2, 0x83, 0, 0, 1, 9, 5, 0]);
-        assert_eq!(reader.next().unwrap().content, [9]);
-        assert_eq!(reader.next().unwrap().offset, 6);
-    }
-
-    #[test]
-    fn says_where_it_breaks() {
-        let cases: [(&[u8], usize, &str); 7] = [
-            (&[], 0, "data ends where an element should start"),
-            (&[0x30], 0, "data ends inside a length"),
-            (&[0x30, 0x82, 1], 0, "data ends inside a length"),
-            (&[0x30, 0x80, 0, 0], 0, "indefinite length"),
-            (&[0x3f, 0x81, 1, 0], 0, "tag number above 30"),
-            (&[0x30, 3, 1, 1], 0, "length goes past the end of the data"),
-            (&[0x30, 0x89, 1, 0, 0, 0, 0, 0, 0, 0, 0], 0, "length is too large"),
-        ];
-        for (bytes, offset, what) in cases {
-            assert_eq!(Reader::new(bytes).next().unwrap_err(), Problem { offset, what });
+impl Digits<'_> {
+    fn two(&mut self) -> Option<i64> {
+        let ([tens, ones], rest) = self.0.split_first_chunk()?;
+        if !tens.is_ascii_digit() || !ones.is_ascii_digit() {
+            return None;
         }
-        let outer = [0x30, 3, 1, 2, 0];
-        let mut inner = Reader::new(&outer).next().unwrap().reader();
-        assert_eq!(inner.next().unwrap_err().offset, 2);
-    }
-
-    #[test]
-    fn integers_and_booleans() {
-        let element = |bytes: &'static [u8]| Reader::new(bytes).next().unwrap();
-        assert_eq!(element(&[2, 2, 0, 0x80]).integer().unwrap(), [0, 0x80]);
-        assert!(element(&[2, 2, 0, 0x7f]).integer().is_err());
-        assert!(element(&[2, 2, 0xff, 0x80]).integer().is_err());
-        assert!(element(&[2, 0]).integer().is_err());
-        assert_eq!(element(&[1, 1, 1]).boolean(), Ok(true));
-        assert_eq!(element(&[1, 1, 0]).boolean(), Ok(false));
-        assert!(element(&[1, 0]).boolean().is_err());
-    }
-
-    #[test]
-    fn times() {
-        assert_eq!(time(UTC_TIME, b"700101000000Z"), Some(UnixTime(0)));
-        assert_eq!(time(UTC_TIME, b"491231235959Z"), Some(UnixTime(2_524_607_999)));
-        assert_eq!(time(UTC_TIME, b"500101000000Z"), Some(UnixTime(-631_152_000)));
-        assert_eq!(time(GENERALIZED_TIME, b"20500101000000Z"), Some(UnixTime(2_524_608_000)));
-        assert_eq!(time(GENERALIZED_TIME, b"20240229120000Z"), Some(UnixTime(1_709_208_000)));
-        assert_eq!(time(GENERALIZED_TIME, b"99991231235959Z"), Some(UnixTime(253_402_300_799)));
-        assert_eq!(time(GENERALIZED_TIME, b"00000101000000Z"), Some(UnixTime(-62_167_219_200)));
-        for wrong in [
-            &b"2402290000Z"[..],
-            b"230229000000Z",
-            b"240230000000Z",
-            b"240001000000Z",
-            b"241301000000Z",
-            b"240100000000Z",
-            b"240101240000Z",
-            b"240101006000Z",
-            b"240101000060Z",
-            b"2401010000000",
-            b"24010100000 Z",
-            b"240101000000+0000",
-        ] {
-            assert_eq!(time(UTC_TIME, wrong), None, "{}", String::from_utf8_lossy(wrong));
-        }
-        assert_eq!(time(GENERALIZED_TIME, b"240101000000Z"), None);
-        assert_eq!(time(INTEGER, b"240101000000Z"), None);
+        self.0 = rest;
+        Some(i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
     }
 }

@@ -3,11 +3,30 @@
 //! No server, no I/O, no clock, no unsafe code. Everything here takes bytes or text and gives owned data back, so that
 //! it can be tested and fuzzed without PostgreSQL.
 #![forbid(unsafe_code)]
+#![deny(clippy::as_conversions)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+mod certificate;
+mod chain;
+pub mod column;
 pub mod crl;
 mod der;
 mod error;
+mod extension;
+pub mod json;
+pub mod limits;
+mod name;
+mod oid;
+pub mod pem;
+mod serial;
+mod text;
 mod time;
 
+pub use certificate::{Certificate, Problem, each_certificate, parse_certificates};
+pub use chain::{Chain, ChainEntry, Source};
 pub use error::Error;
+pub use extension::{Extension, GeneralName, GeneralNameKind};
+pub use name::{Attribute, Name};
+pub use oid::Oid;
+pub use serial::Serial;
 pub use time::UnixTime;

@@ -9,9 +9,9 @@ use std::sync::{Arc, LazyLock};
 
 use data_encoding::{Encoding, Specification};
 
-use crate::Error;
 use crate::crl::{Crl, EXPECTED};
 use crate::der::{self, Reader};
+use crate::{Error, pem};
 
 /// One list of a file, or why it is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,6 @@ const MAX_MEMBERS: usize = 100_000;
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
-const LABEL: &[u8] = b"X509 CRL";
 
 /// Reads the lists of a file, in order.
 ///
@@ -59,7 +58,7 @@ pub fn parse_crls(mut file: Vec<u8>) -> Result<Vec<Member>, Error> {
 /// no ASCII; still, text may start with anything.
 fn is_der(file: &[u8]) -> bool {
     let [der::SEQUENCE, 0x80..=0xff, ..] = file else { return false };
-    match Reader::new(file).next() {
+    match Reader::new(file, 0).any() {
         Ok(element) if element.raw.len() == file.len() => true,
         _ => !lines(file, 0).any(|line| label(line.text(file), BEGIN).is_some()),
     }
@@ -108,6 +107,10 @@ fn label<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(start)?.strip_suffix(DASHES)
 }
 
+fn is_crl(label: Option<&[u8]>) -> bool {
+    label.is_some_and(|label| pem::CRL.labels.iter().any(|known| known.as_bytes() == label))
+}
+
 fn lines(file: &[u8], start: usize) -> impl Iterator<Item = Line> {
     let mut next = start;
     std::iter::from_fn(move || {
@@ -124,7 +127,7 @@ fn decode_blocks(file: &mut [u8]) -> Result<(Vec<Block>, usize), Error> {
     let mut written = 0;
     while let Some(line) = Line::at(file, read) {
         read = line.next;
-        if label(line.text(file), BEGIN) != Some(LABEL) {
+        if !is_crl(label(line.text(file), BEGIN)) {
             continue;
         }
         if blocks.len() == MAX_MEMBERS {
@@ -191,7 +194,7 @@ impl Body<'_> {
                     return outcome.and(Err(broken(line.range.start, "no END line")));
                 }
                 *read = line.next;
-                if label(text, END) != Some(LABEL) {
+                if !is_crl(label(text, END)) {
                     return outcome.and(Err(broken(line.range.start, "wrong END line")));
                 }
                 return outcome.and_then(|()| self.flush());

@@ -3,13 +3,17 @@
 use std::fmt;
 
 use crate::UnixTime;
-use crate::crl::extensions::{Extension, GeneralName, general_names};
-use crate::der::{self, Problem, Reader};
+use crate::crl::extensions::{Extension, general_names};
+use crate::der::{self, Element, Fault, Reader};
+use crate::extension::GeneralName;
+use crate::serial::Serial;
 
 /// OIDs of the extensions of entries, as content octets.
 const REASON_CODE: &[u8] = &[0x55, 0x1d, 21];
 const INVALIDITY_DATE: &[u8] = &[0x55, 0x1d, 24];
 pub(crate) const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 29];
+
+const ENUMERATED: u8 = 0x0a;
 
 /// Why a certificate was revoked (RFC 5280 section 5.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,11 +89,10 @@ impl fmt::Display for Reason {
 }
 
 /// One revoked certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
-    /// Content of the serial number's INTEGER: two's complement, big endian.
-    pub serial: &'a [u8],
-    /// Since when; `None` if the list's date is malformed.
+    serial: Element<'a>,
+    /// Since when; `None` if the date is none.
     pub revoked_at: Option<UnixTime>,
     /// Why, if the list says so.
     pub reason: Option<Reason>,
@@ -97,12 +100,23 @@ pub struct Entry<'a> {
     pub invalidity_date: Option<UnixTime>,
 }
 
+impl<'a> Entry<'a> {
+    /// The serial number of the certificate.
+    pub fn serial(&self) -> Result<Serial, crate::Error> {
+        Serial::from_element(&self.serial).map_err(|fault| fault.into_error("serial number"))
+    }
+
+    /// The content octets of the serial number's INTEGER.
+    pub fn serial_bytes(&self) -> &'a [u8] {
+        self.serial.content
+    }
+}
+
 /// An entry taken apart, with its extensions not yet looked at.
 pub(crate) struct RawEntry<'a> {
     pub(crate) offset: usize,
-    pub(crate) serial: &'a [u8],
-    time_tag: u8,
-    time: &'a [u8],
+    pub(crate) serial: Element<'a>,
+    time: Element<'a>,
     pub(crate) extensions: Option<Reader<'a>>,
 }
 
@@ -125,33 +139,22 @@ pub(crate) enum Field<T> {
 
 impl<'a> RawEntry<'a> {
     /// Reads the next entry of revokedCertificates.
-    pub(crate) fn read(entries: &mut Reader<'a>) -> Result<Self, Problem> {
-        let entry = entries.take(der::SEQUENCE, "entry is not a SEQUENCE")?;
-        let mut fields = entry.reader();
-        let serial = fields.take(der::INTEGER, "entry without a serial number")?.integer()?;
-        let time = fields.next()?;
+    pub(crate) fn read(entries: &mut Reader<'a>) -> Result<Self, Fault> {
+        let entry = entries.expect(der::SEQUENCE, "an entry")?;
+        let mut fields = entry.inside();
+        let serial = fields.expect(der::INTEGER, "a serial number")?;
+        serial.integer()?;
+        let time = fields.any()?;
         if time.tag != der::UTC_TIME && time.tag != der::GENERALIZED_TIME {
-            return Err(time.problem("revocation date is not a time"));
+            return Err(time.fault("revocation date is not a time"));
         }
-        let extensions = if fields.is_empty() {
-            None
-        } else {
-            let extensions =
-                fields.take(der::SEQUENCE, "extensions of an entry are not a SEQUENCE")?;
-            fields.finish("data after the extensions of an entry")?;
-            Some(extensions.reader())
-        };
-        Ok(Self {
-            offset: entry.offset,
-            serial,
-            time_tag: time.tag,
-            time: time.content,
-            extensions,
-        })
+        let extensions = fields.optional(der::SEQUENCE)?.map(|extensions| extensions.inside());
+        fields.end()?;
+        Ok(Self { offset: entry.offset, serial, time, extensions })
     }
 
     /// What the entry's extensions mean for the list.
-    pub(crate) fn effect(&self) -> Result<Effect<'a>, Problem> {
+    pub(crate) fn effect(&self) -> Result<Effect<'a>, Fault> {
         let mut effect =
             Effect { unhandled_critical: None, issuer: Field::Absent, reason: Field::Absent };
         let Some(mut extensions) = self.extensions.clone() else { return Ok(effect) };
@@ -180,10 +183,10 @@ impl<'a> RawEntry<'a> {
     }
 
     /// The entry with its extensions decoded.
-    pub(crate) fn decode(&self) -> Result<Entry<'a>, Problem> {
+    pub(crate) fn decode(&self) -> Result<Entry<'a>, Fault> {
         let mut entry = Entry {
             serial: self.serial,
-            revoked_at: der::time(self.time_tag, self.time),
+            revoked_at: self.time.time().ok(),
             reason: None,
             invalidity_date: None,
         };
@@ -197,8 +200,8 @@ impl<'a> RawEntry<'a> {
                         _ => Field::Broken,
                     };
                 } else if extension.oid == INVALIDITY_DATE {
-                    let date = extension.reader().next()?;
-                    entry.invalidity_date = der::time(date.tag, date.content);
+                    entry.invalidity_date =
+                        extension.reader().any().and_then(|date| date.time()).ok();
                 }
             }
             if let Field::Is(reason) = reasons {
@@ -210,13 +213,12 @@ impl<'a> RawEntry<'a> {
 }
 
 /// The names in a certificateIssuer extension (RFC 5280 section 5.3.3).
-pub(crate) fn certificate_issuer(mut value: Reader<'_>) -> Result<Vec<GeneralName>, Problem> {
-    let names = value.take(der::SEQUENCE, "certificate issuer is not a SEQUENCE")?;
-    general_names(names.reader())
+pub(crate) fn certificate_issuer(mut value: Reader<'_>) -> Result<Vec<GeneralName>, Fault> {
+    general_names(&value.expect(der::SEQUENCE, "a certificate issuer")?)
 }
 
-fn reason(extension: &Extension<'_>) -> Result<Reason, Problem> {
-    let code = extension.reader().take(der::ENUMERATED, "reason code is not ENUMERATED")?;
+fn reason(extension: &Extension<'_>) -> Result<Reason, Fault> {
+    let code = extension.reader().expect(ENUMERATED, "a reason code")?;
     let octets = code.integer()?;
     // Negative and huge numbers mean nothing; any number without a meaning does for them.
     let code = match octets {

@@ -1,135 +1,136 @@
-//! Extensions of a revocation list (RFC 5280 section 5.2) and the names in them.
+//! Extensions of a revocation list (RFC 5280, section 5.2) and the distribution points that certificates share with it.
 //!
 //! Decoded as OpenSSL decodes them: data after the element is not looked at, and an extension that is there twice or
 //! does not decode counts as absent (`X509V3_get_d2i` gives NULL, and nothing on the way of a verification asks why).
 
-use crate::crl::canonical;
-use crate::der::{self, Element, Problem, Reader};
+use crate::der::{self, Element, Fault, Reader};
+use crate::extension::{GeneralName, GeneralNameKind};
+use crate::name::Name;
 
-/// A GeneralName (RFC 5280 section 4.2.1.6), as bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GeneralName {
-    der: Vec<u8>,
-    /// What makes two of them equal for `GENERAL_NAME_cmp`.
-    canonical: Vec<u8>,
-    number: u8,
-}
-
-impl GeneralName {
-    pub(crate) fn read(element: &Element<'_>) -> Result<Self, Problem> {
-        let number = element.tag & 0x1f;
-        let constructed = matches!(number, 0 | 3 | 4 | 5);
-        let tag = if constructed { der::context_constructed(number) } else { der::context(number) };
-        if number > 8 || element.tag != tag {
-            return Err(element.problem("not a GeneralName"));
-        }
-        let canonical = if number == 4 {
-            canonical::name(directory_name(element)?)?
-        } else {
-            element.content.to_vec()
-        };
-        Ok(Self { der: element.raw.to_vec(), canonical, number })
-    }
-
-    /// The DER of the GeneralName.
-    pub fn as_der(&self) -> &[u8] {
-        &self.der
-    }
-
-    /// The number of the alternative: 1 email, 2 DNS, 4 directory name, 6 URI, 7 IP address.
-    pub fn kind(&self) -> u8 {
-        self.number
-    }
-
-    /// The text of an email address, DNS name or URI, if it is one and is ASCII.
-    pub fn text(&self) -> Option<&str> {
-        if !matches!(self.number, 1 | 2 | 6) {
-            return None;
-        }
-        str::from_utf8(&self.canonical).ok().filter(|text| text.is_ascii())
-    }
-
-    /// The canonical form of a directory name.
-    pub(crate) fn directory(&self) -> Option<&[u8]> {
-        (self.number == 4).then_some(self.canonical.as_slice())
-    }
-
-    /// Equality as `GENERAL_NAME_cmp` has it.
-    pub(crate) fn same_as(&self, other: &Self) -> bool {
-        self.number == other.number && self.canonical == other.canonical
-    }
-}
-
-/// The content of the Name in a directoryName, which is tagged explicitly.
-fn directory_name<'a>(element: &Element<'a>) -> Result<Reader<'a>, Problem> {
-    let mut inner = element.reader();
-    let name = inner.take(der::SEQUENCE, "directory name is not a SEQUENCE")?;
-    inner.finish("data after a directory name")?;
-    Ok(name.reader())
-}
-
-/// Reads the content of a GeneralNames.
-pub(crate) fn general_names(mut names: Reader<'_>) -> Result<Vec<GeneralName>, Problem> {
-    let mut read = Vec::new();
-    while !names.is_empty() {
-        read.push(GeneralName::read(&names.next()?)?);
-    }
-    Ok(read)
-}
-
-/// Where a list, or the list for a certificate, is published (RFC 5280 sections 4.2.1.13 and 5.2.5).
+/// Where a list, or the list for a certificate, is published (RFC 5280, sections 4.2.1.13 and 5.2.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DistributionPointName {
     /// One or more names of the same place.
     Full(Vec<GeneralName>),
-    /// An RDN below the issuer's name; the DER of the SET's content.
-    Relative(Vec<u8>),
+    /// An RDN below the issuer's name: the content of its SET.
+    Relative(Box<[u8]>),
 }
 
 impl DistributionPointName {
-    /// Reads what is inside the explicit tag `[0]` of a distribution point.
-    pub(crate) fn read(mut inside: Reader<'_>) -> Result<Self, Problem> {
-        let name = inside.next()?;
-        inside.finish("data after a distribution point name")?;
-        if name.tag == der::context_constructed(0) {
-            general_names(name.reader()).map(Self::Full)
-        } else if name.tag == der::context_constructed(1) {
-            canonical::rdn(name.reader(), &mut Vec::new())?;
-            Ok(Self::Relative(name.content.to_vec()))
-        } else {
-            Err(name.problem("not a distribution point name"))
+    /// Reads the optional `[0]` at the start of a distribution point.
+    fn read(fields: &mut Reader<'_>) -> Result<Option<Self>, Fault> {
+        let Some(tagged) = fields.optional(0xa0)? else { return Ok(None) };
+        let mut choice = tagged.inside();
+        let name = choice.any()?;
+        choice.end()?;
+        match name.tag {
+            0xa0 => Ok(Some(Self::Full(general_names(&name)?))),
+            0xa1 => Ok(Some(Self::Relative(name.content.into()))),
+            tag => Err(name.fault(format!("no distribution point name has tag 0x{tag:02x}"))),
         }
     }
 
-    /// Canonical form of the whole name a relative name stands for, below the name `base` (canonical too).
-    fn relative_to(rdn: &[u8], base: &[u8]) -> Option<Vec<u8>> {
-        let mut whole = base.to_vec();
-        canonical::rdn(Reader::new(rdn), &mut whole).ok()?;
-        Some(whole)
-    }
-
-    /// Whether two names are of the same place, as `idp_check_dp` has it. Each comes with the canonical name that a
-    /// relative name is relative to.
-    pub(crate) fn same_place(a: (&Self, &[u8]), b: (&Self, &[u8])) -> bool {
+    /// Whether two names are of the same place (OpenSSL: `idp_check_dp`). Each comes with the name that a relative name is
+    /// relative to.
+    pub(crate) fn same_place(a: (&Self, &Name), b: (&Self, &Name)) -> bool {
         match (a, b) {
             ((Self::Full(a), _), (Self::Full(b), _)) => {
-                a.iter().any(|a| b.iter().any(|b| a.same_as(b)))
+                a.iter().any(|a| b.iter().any(|b| same_general_name(a, b)))
             }
             ((Self::Relative(a), base_a), (Self::Relative(b), base_b)) => {
-                Self::relative_to(a, base_a)
-                    .is_some_and(|a| Self::relative_to(b, base_b) == Some(a))
+                match (below(base_a, a), below(base_b, b)) {
+                    (Some(a), Some(b)) => a.matches(&b),
+                    _ => false,
+                }
             }
             ((Self::Full(full), _), (Self::Relative(relative), base))
-            | ((Self::Relative(relative), base), (Self::Full(full), _)) => {
-                Self::relative_to(relative, base).is_some_and(|relative| {
-                    full.iter().any(|name| name.directory() == Some(relative.as_slice()))
-                })
-            }
+            | ((Self::Relative(relative), base), (Self::Full(full), _)) => below(base, relative)
+                .is_some_and(|name| full.iter().any(|full| is_directory_name(full, &name))),
+        }
+    }
+
+    /// The URIs among the names of the place.
+    pub fn urls(&self) -> Vec<String> {
+        match self {
+            Self::Full(names) => names
+                .iter()
+                .filter(|name| name.kind() == GeneralNameKind::Uri)
+                .map(GeneralName::value)
+                .collect(),
+            Self::Relative(_) => Vec::new(),
         }
     }
 }
 
-/// Which certificates a list is about (RFC 5280 section 5.2.5).
+/// The name that an RDN below another name stands for (OpenSSL: `DIST_POINT_set_dpname`).
+fn below(base: &Name, rdn: &[u8]) -> Option<Name> {
+    let mut rdns = Reader::new(base.as_der(), 0).any().ok()?.content.to_vec();
+    der::push_header(&mut rdns, der::SET, rdn.len());
+    rdns.extend_from_slice(rdn);
+    let mut name = Vec::with_capacity(rdns.len() + 6);
+    der::push_header(&mut name, der::SEQUENCE, rdns.len());
+    name.extend_from_slice(&rdns);
+    Name::from_der(&name).ok()
+}
+
+/// Whether a general name is the directory name `name`.
+pub(crate) fn is_directory_name(general: &GeneralName, name: &Name) -> bool {
+    general.kind() == GeneralNameKind::DirName
+        && Name::from_der(general.as_bytes()).is_ok_and(|general| general.matches(name))
+}
+
+/// Equality as `GENERAL_NAME_cmp` has it.
+fn same_general_name(a: &GeneralName, b: &GeneralName) -> bool {
+    a == b
+        || Name::from_der(b.as_bytes())
+            .is_ok_and(|name| b.kind() == GeneralNameKind::DirName && is_directory_name(a, &name))
+}
+
+/// The names inside a GeneralNames, whatever its tag.
+pub(crate) fn general_names(names: &Element<'_>) -> Result<Vec<GeneralName>, Fault> {
+    let mut reader = names.inside();
+    let mut read = Vec::new();
+    while !reader.is_empty() {
+        read.push(GeneralName::read(&mut reader)?);
+    }
+    Ok(read)
+}
+
+/// Where to look for the list for a certificate, or for the newest delta list (RFC 5280, sections 4.2.1.13 and 5.2.6).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DistributionPoint {
+    /// The place.
+    pub name: Option<DistributionPointName>,
+    /// Only for these reasons, as the octets of the BIT STRING without the count of unused bits.
+    pub reasons: Option<Box<[u8]>>,
+    /// Who signs the list there, if not the issuer of the certificate.
+    pub crl_issuer: Option<Vec<GeneralName>>,
+}
+
+impl DistributionPoint {
+    /// Reads the value of the extension.
+    pub(crate) fn read_all(mut value: Reader<'_>) -> Result<Vec<Self>, Fault> {
+        let mut points = value.expect(der::SEQUENCE, "distribution points")?.inside();
+        let mut read = Vec::new();
+        while !points.is_empty() {
+            let mut fields = points.expect(der::SEQUENCE, "a distribution point")?.inside();
+            let name = DistributionPointName::read(&mut fields)?;
+            let reasons = match fields.optional(0x81)? {
+                Some(bits) => Some(bits.bits()?.1.into()),
+                None => None,
+            };
+            let crl_issuer = match fields.optional(0xa2)? {
+                Some(names) => Some(general_names(&names)?),
+                None => None,
+            };
+            fields.end()?;
+            read.push(Self { name, reasons, crl_issuer });
+        }
+        Ok(read)
+    }
+}
+
+/// Which certificates a list is about (RFC 5280, section 5.2.5).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IssuingDistributionPoint {
     /// Where the list is published.
@@ -141,30 +142,29 @@ pub struct IssuingDistributionPoint {
     /// Only attribute certificates, so nothing that TLS knows.
     pub only_attribute: bool,
     /// Only these reasons, as the octets of the BIT STRING without the count of unused bits.
-    pub only_some_reasons: Option<Vec<u8>>,
+    pub only_some_reasons: Option<Box<[u8]>>,
     /// Also certificates of other issuers.
     pub indirect: bool,
 }
 
 impl IssuingDistributionPoint {
     /// Reads the value of the extension.
-    pub(crate) fn read(mut value: Reader<'_>) -> Result<Self, Problem> {
-        let mut fields =
-            value.take(der::SEQUENCE, "issuing distribution point is not a SEQUENCE")?.reader();
-        let flag = |fields: &mut Reader<'_>, number| {
-            let field = fields.take_if(der::context(number))?;
-            field.map_or(Ok(false), |field| field.boolean())
+    pub(crate) fn read(mut value: Reader<'_>) -> Result<Self, Fault> {
+        let mut fields = value.expect(der::SEQUENCE, "an issuing distribution point")?.inside();
+        let flag = |fields: &mut Reader<'_>, tag| match fields.optional(tag)? {
+            Some(field) => field.boolean(),
+            None => Ok(false),
         };
-        let distribution_point = distribution_point_name(&mut fields)?;
-        let only_user = flag(&mut fields, 1)?;
-        let only_ca = flag(&mut fields, 2)?;
-        let only_some_reasons = match fields.take_if(der::context(3))? {
-            Some(bits) => Some(bit_string(&bits)?.to_vec()),
+        let distribution_point = DistributionPointName::read(&mut fields)?;
+        let only_user = flag(&mut fields, 0x81)?;
+        let only_ca = flag(&mut fields, 0x82)?;
+        let only_some_reasons = match fields.optional(0x83)? {
+            Some(bits) => Some(bits.bits()?.1.into()),
             None => None,
         };
-        let indirect = flag(&mut fields, 4)?;
-        let only_attribute = flag(&mut fields, 5)?;
-        fields.finish("data after the last field of an issuing distribution point")?;
+        let indirect = flag(&mut fields, 0x84)?;
+        let only_attribute = flag(&mut fields, 0x85)?;
+        fields.end()?;
         Ok(Self {
             distribution_point,
             only_user,
@@ -181,121 +181,68 @@ impl IssuingDistributionPoint {
     }
 }
 
-/// Where to look for the list for a certificate, or for the newest delta list (RFC 5280 sections 4.2.1.13 and 5.2.6).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DistributionPoint {
-    /// The place.
-    pub name: Option<DistributionPointName>,
-    /// Only for these reasons, as the octets of the BIT STRING without the count of unused bits.
-    pub reasons: Option<Vec<u8>>,
-    /// Who signs the list there, if not the issuer of the certificate.
-    pub crl_issuer: Option<Vec<GeneralName>>,
-}
-
-impl DistributionPoint {
-    /// Reads the value of the extension.
-    pub(crate) fn read_all(mut value: Reader<'_>) -> Result<Vec<Self>, Problem> {
-        let mut points =
-            value.take(der::SEQUENCE, "distribution points are not a SEQUENCE")?.reader();
-        let mut read = Vec::new();
-        while !points.is_empty() {
-            let point = points.take(der::SEQUENCE, "distribution point is not a SEQUENCE")?;
-            let mut fields = point.reader();
-            let name = distribution_point_name(&mut fields)?;
-            let reasons = match fields.take_if(der::context(1))? {
-                Some(bits) => Some(bit_string(&bits)?.to_vec()),
-                None => None,
-            };
-            let crl_issuer = match fields.take_if(der::context_constructed(2))? {
-                Some(names) => Some(general_names(names.reader())?),
-                None => None,
-            };
-            fields.finish("data after the last field of a distribution point")?;
-            read.push(Self { name, reasons, crl_issuer });
-        }
-        Ok(read)
-    }
-}
-
-/// Reads the optional `[0]` at the start of a distribution point.
-fn distribution_point_name(
-    fields: &mut Reader<'_>,
-) -> Result<Option<DistributionPointName>, Problem> {
-    match fields.take_if(der::context_constructed(0))? {
-        Some(explicit) => DistributionPointName::read(explicit.reader()).map(Some),
-        None => Ok(None),
-    }
-}
-
-/// The octets of a BIT STRING without the count of unused bits.
-pub(crate) fn bit_string<'a>(element: &Element<'a>) -> Result<&'a [u8], Problem> {
-    match element.content {
-        [0..=7, bits @ ..] => Ok(bits),
-        _ => Err(element.problem("not a BIT STRING")),
-    }
-}
-
-/// Which key of the issuer signed (RFC 5280 section 4.2.1.1).
+/// Which key of the issuer signed (RFC 5280, section 4.2.1.1).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuthorityKeyId {
     /// The issuer's subject key identifier.
-    pub key_id: Option<Vec<u8>>,
+    pub key_id: Option<Box<[u8]>>,
     /// Issuer of the issuer's certificate.
-    pub issuer: Option<Vec<GeneralName>>,
-    /// Serial number of the issuer's certificate, the content of its INTEGER.
-    pub serial: Option<Vec<u8>>,
+    pub issuer: Vec<GeneralName>,
+    /// Serial number of the issuer's certificate.
+    pub serial: Option<crate::Serial>,
 }
 
 impl AuthorityKeyId {
     /// Reads the value of the extension.
-    pub(crate) fn read(mut value: Reader<'_>) -> Result<Self, Problem> {
-        let mut fields =
-            value.take(der::SEQUENCE, "authority key identifier is not a SEQUENCE")?.reader();
-        let key_id = fields.take_if(der::context(0))?.map(|field| field.content.to_vec());
-        let issuer = match fields.take_if(der::context_constructed(1))? {
-            Some(names) => Some(general_names(names.reader())?),
+    pub(crate) fn read(mut value: Reader<'_>) -> Result<Self, Fault> {
+        let mut fields = value.expect(der::SEQUENCE, "an authority key identifier")?.inside();
+        let key_id = fields.optional(0x80)?.map(|field| field.content.into());
+        let issuer = match fields.optional(0xa1)? {
+            Some(names) => general_names(&names)?,
+            None => Vec::new(),
+        };
+        let serial = match fields.optional(0x82)? {
+            Some(serial) => {
+                serial.integer()?;
+                Some(crate::Serial::from_element(&serial)?)
+            }
             None => None,
         };
-        let serial = match fields.take_if(der::context(2))? {
-            Some(serial) => Some(serial.integer()?.to_vec()),
-            None => None,
-        };
-        fields.finish("data after the last field of an authority key identifier")?;
+        fields.end()?;
         Ok(Self { key_id, issuer, serial })
     }
 }
 
-/// One extension of a list or of an entry.
+/// One extension of a list or of an entry, with the position of its value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extension<'a> {
     /// Content of the OID.
     pub(crate) oid: &'a [u8],
     pub(crate) critical: bool,
-    pub(crate) value: &'a [u8],
-    pub(crate) value_offset: usize,
+    value: Element<'a>,
 }
 
 impl<'a> Extension<'a> {
     /// Reads the next extension of an Extensions.
-    pub(crate) fn read(extensions: &mut Reader<'a>) -> Result<Self, Problem> {
-        let mut fields = extensions.take(der::SEQUENCE, "extension is not a SEQUENCE")?.reader();
-        let oid = fields.take(der::OID, "extension without an OID")?;
-        let critical = match fields.take_if(der::BOOLEAN)? {
+    pub(crate) fn read(extensions: &mut Reader<'a>) -> Result<Self, Fault> {
+        let mut fields = extensions.expect(der::SEQUENCE, "an extension")?.inside();
+        let oid = fields.expect(der::OBJECT, "the type of an extension")?;
+        let critical = match fields.optional(der::BOOLEAN)? {
             Some(critical) => critical.boolean()?,
             None => false,
         };
-        let value = fields.take(der::OCTET_STRING, "extension without a value")?;
-        fields.finish("data after the value of an extension")?;
-        Ok(Self {
-            oid: oid.content,
-            critical,
-            value: value.content,
-            value_offset: value.content_offset(),
-        })
+        let value = fields.expect(der::OCTET_STRING, "the value of an extension")?;
+        fields.end()?;
+        Ok(Self { oid: oid.content, critical, value })
     }
 
     /// Reader over the value.
     pub(crate) fn reader(&self) -> Reader<'a> {
-        Reader::at(self.value, self.value_offset)
+        self.value.inside()
+    }
+
+    /// Where the value is.
+    pub(crate) fn value_offset(&self) -> usize {
+        self.value.content_offset()
     }
 }

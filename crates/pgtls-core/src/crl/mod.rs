@@ -1,4 +1,4 @@
-//! Certificate revocation lists (RFC 5280 section 5), of any size.
+//! Certificate revocation lists (RFC 5280, section 5), of any size.
 //!
 //! Owns reading them: from PEM or DER, one or many per file ([`parse_crls`]), their fields and extensions, the entry of a
 //! serial number, and the check of the signature. Whether a list is *the* list for a certificate is for
@@ -10,13 +10,11 @@
 //!
 //! Where OpenSSL is lenient (a broken extension counts as absent, a malformed date is found out only when it is compared)
 //! this module is lenient in the same way, because its readers ask what the server will do, and the server asks OpenSSL.
-//! Refused here although OpenSSL reads it: BER with indefinite lengths.
 //!
 //! This is one of the two parts of the core that use `openssl` (the other is `trust`): a signature is good if the library
 //! that the server uses says so.
 
 mod bundle;
-pub(crate) mod canonical;
 mod entry;
 mod extensions;
 mod index;
@@ -28,18 +26,25 @@ use std::sync::{Arc, Mutex};
 pub use bundle::{Member, parse_crls};
 pub use entry::{Entry, Reason};
 pub use extensions::{
-    AuthorityKeyId, DistributionPoint, DistributionPointName, GeneralName, IssuingDistributionPoint,
+    AuthorityKeyId, DistributionPoint, DistributionPointName, IssuingDistributionPoint,
 };
 pub use signature::SignatureCheck;
 
 use crate::crl::entry::{Field, RawEntry};
 use crate::crl::extensions::Extension;
 use crate::crl::index::SerialIndex;
-use crate::der::{self, Element, Problem, Reader};
-use crate::{Error, UnixTime};
+use crate::der::{self, Element, Fault, Reader};
+use crate::extension::{GeneralName, GeneralNameKind};
+use crate::name::Name;
+use crate::oid::Oid;
+use crate::serial::Serial;
+use crate::{Error, UnixTime, pem};
 
 /// What an error calls the input of this module.
-const EXPECTED: &str = "CRL";
+const EXPECTED: &str = pem::CRL.expected;
+
+/// Most bytes of a list, a hundred times the largest ones that CAs publish: offsets take 32 bits.
+const MAX_BYTES: usize = 0xffff_ffff;
 
 /// OIDs of the extensions of lists, as content octets.
 mod oids {
@@ -61,13 +66,15 @@ struct Inner {
     /// Where this list is in `file`. All other ranges count from its start.
     list: Range<usize>,
     tbs: Range<usize>,
+    /// What was signed, if the list came as BER and `tbs` is not it.
+    signed: Option<Box<[u8]>>,
     signature: Range<usize>,
     signature_algorithm: Range<usize>,
     tbs_signature_algorithm: Range<usize>,
     version: u32,
-    issuer: Range<usize>,
+    issuer: Name,
     issuer_canonical: Vec<u8>,
-    this_update: Option<UnixTime>,
+    this_update: ListTime,
     next_update: NextUpdate,
     entries: Range<usize>,
     index: SerialIndex,
@@ -82,16 +89,25 @@ struct Inner {
 pub enum NextUpdate {
     /// The list does not say, so it never gets stale.
     Never,
-    /// The list's date does not have the form RFC 5280 asks for; OpenSSL refuses to use the list.
-    Malformed,
     /// From this second on the list is stale.
     At(UnixTime),
+    /// The list's date does not have the form RFC 5280 asks for, which OpenSSL takes for an error.
+    Malformed,
+}
+
+/// A date of the list.
+#[derive(Debug, Clone, Copy)]
+struct ListTime {
+    /// The instant, in any form that OpenSSL can read.
+    instant: Option<UnixTime>,
+    /// Whether it has the form that `X509_cmp_time` insists on.
+    is_plain: bool,
 }
 
 #[derive(Debug, Default)]
 struct Extensions {
-    number: Option<Vec<u8>>,
-    base_number: Option<Vec<u8>>,
+    number: Option<Serial>,
+    base_number: Option<Serial>,
     authority_key_id: Option<AuthorityKeyId>,
     issuing_distribution_point: Option<IssuingDistributionPoint>,
     freshest: Option<Vec<DistributionPoint>>,
@@ -120,8 +136,8 @@ struct IssuerMark {
 /// A critical extension that OpenSSL does not process, so that it makes no use of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnhandledCritical {
-    /// The content octets of its OID.
-    pub oid: Vec<u8>,
+    /// Its type.
+    pub oid: Oid<'static>,
     /// Whether an entry has it, rather than the list.
     pub in_entry: bool,
 }
@@ -136,10 +152,8 @@ impl Crl {
         let whole = 0..der.len();
         let crl = Self::parse(Arc::new(der), whole)?;
         if crl.0.list.end < crl.0.file.len() {
-            return Err(invalid(Problem {
-                offset: crl.0.list.end,
-                what: "data after the end of the list",
-            }));
+            let fault = Fault::new(crl.0.list.end, "bytes after the list");
+            return Err(fault.into_error(EXPECTED));
         }
         Ok(crl)
     }
@@ -147,10 +161,16 @@ impl Crl {
     /// Reads the list at the start of a range of `file`. Data behind it is ignored, as `d2i_X509_CRL` ignores it.
     fn parse(file: Arc<Vec<u8>>, range: Range<usize>) -> Result<Self, Error> {
         let bytes = file.get(range.clone()).unwrap_or_default();
-        let mut inner = Inner::walk(bytes).map_err(invalid)?;
-        inner.list = range.start..range.start + inner.list.end;
-        inner.file = file;
-        Ok(Self(Arc::new(inner)))
+        let inner = match Inner::walk(bytes) {
+            Ok(mut inner) => {
+                inner.list = range.start..range.start + inner.list.end;
+                inner.file = file;
+                Ok(inner)
+            }
+            Err(fault) if fault.is_ber() => Inner::from_ber(bytes),
+            Err(fault) => Err(fault),
+        };
+        Ok(Self(Arc::new(inner.map_err(|fault| fault.into_error(EXPECTED))?)))
     }
 
     /// The DER of the list.
@@ -167,9 +187,9 @@ impl Crl {
         self.0.version
     }
 
-    /// DER of the issuer's Name.
-    pub fn issuer_der(&self) -> &[u8] {
-        self.part(&self.0.issuer)
+    /// Who issued the list.
+    pub fn issuer(&self) -> &Name {
+        &self.0.issuer
     }
 
     /// The issuer in the form in which equal names are equal bytes.
@@ -177,14 +197,29 @@ impl Crl {
         &self.0.issuer_canonical
     }
 
+    /// The signature algorithm by OpenSSL's long name, dotted if it has none.
+    pub fn signature_algorithm(&self) -> String {
+        let mut parts = match Reader::new(self.signature_algorithm_der(), 0).any() {
+            Ok(algorithm) => algorithm.inside(),
+            Err(_) => return String::new(),
+        };
+        parts.any().map(|oid| Oid::borrowed(oid.content).long().into_owned()).unwrap_or_default()
+    }
+
     /// DER of the AlgorithmIdentifier of the signature.
-    pub fn signature_algorithm_der(&self) -> &[u8] {
+    fn signature_algorithm_der(&self) -> &[u8] {
         self.part(&self.0.signature_algorithm)
     }
 
-    /// When the list was made; `None` if its date is malformed, in which case OpenSSL refuses to use the list.
+    /// When the list was made; `None` if the date is none.
     pub fn this_update(&self) -> Option<UnixTime> {
-        self.0.this_update
+        self.0.this_update.instant
+    }
+
+    /// [`this_update`](Self::this_update) if the date has the form RFC 5280 asks for; OpenSSL refuses to use the list
+    /// otherwise.
+    pub(crate) fn this_update_plain(&self) -> Option<UnixTime> {
+        self.0.this_update.instant.filter(|_| self.0.this_update.is_plain)
     }
 
     /// When the next one is due.
@@ -197,14 +232,14 @@ impl Crl {
         self.0.index.len()
     }
 
-    /// The list's number (RFC 5280 section 5.2.3), the content of its INTEGER.
-    pub fn number(&self) -> Option<&[u8]> {
-        self.0.extensions.number.as_deref()
+    /// The list's number (RFC 5280, section 5.2.3).
+    pub fn number(&self) -> Option<&Serial> {
+        self.0.extensions.number.as_ref()
     }
 
-    /// In a delta list, the number of the list it is a delta to (RFC 5280 section 5.2.4).
-    pub fn base_number(&self) -> Option<&[u8]> {
-        self.0.extensions.base_number.as_deref()
+    /// In a delta list, the number of the list it is a delta to (RFC 5280, section 5.2.4).
+    pub fn base_number(&self) -> Option<&Serial> {
+        self.0.extensions.base_number.as_ref()
     }
 
     /// Whether this is a delta list.
@@ -212,7 +247,7 @@ impl Crl {
         self.base_number().is_some()
     }
 
-    /// Which key signed (RFC 5280 section 5.2.1).
+    /// Which key signed (RFC 5280, section 5.2.1).
     pub fn authority_key_id(&self) -> Option<&AuthorityKeyId> {
         self.0.extensions.authority_key_id.as_ref()
     }
@@ -222,7 +257,7 @@ impl Crl {
         self.0.extensions.issuing_distribution_point.as_ref()
     }
 
-    /// Where delta lists to this one are (RFC 5280 section 5.2.6).
+    /// Where delta lists to this one are (RFC 5280, section 5.2.6).
     pub fn freshest(&self) -> Option<&[DistributionPoint]> {
         self.0.extensions.freshest.as_deref()
     }
@@ -250,22 +285,22 @@ impl Crl {
     /// The entry at a cursor and the cursor of the one behind it; `None` behind the last.
     pub fn entry_at(&self, cursor: Cursor) -> Option<(Entry<'_>, Cursor)> {
         let entries = self.part(&self.0.entries);
-        let mut reader = Reader::at(entries.get(cursor.0..)?, cursor.0);
+        let mut reader = Reader::new(entries.get(cursor.0..)?, cursor.0);
         let entry = RawEntry::read(&mut reader).ok()?.decode().ok()?;
         Some((entry, Cursor(reader.offset())))
     }
 
-    /// The entry of this serial number (the content of its INTEGER), of a certificate that the list's issuer issued.
-    /// Of several the first in the file counts, as in OpenSSL.
-    pub fn lookup(&self, serial: &[u8]) -> Option<Entry<'_>> {
+    /// The entry of the certificate that the list's issuer gave this serial number. Of several the first in the file
+    /// counts, as in OpenSSL.
+    pub fn lookup(&self, serial: &Serial) -> Option<Entry<'_>> {
         self.lookup_of(serial, self.issuer_canonical())
     }
 
     /// As [`lookup`](Self::lookup), for a certificate of the issuer with this canonical name (OpenSSL:
-    /// `crl_revoked_issuer_match`).
-    pub(crate) fn lookup_of(&self, serial: &[u8], issuer: &[u8]) -> Option<Entry<'_>> {
+    /// `def_crl_lookup`, `crl_revoked_issuer_match`).
+    pub(crate) fn lookup_of(&self, serial: &Serial, issuer: &[u8]) -> Option<Entry<'_>> {
         let entries = self.part(&self.0.entries);
-        let found = self.0.index.find(entries, serial).iter().find_map(|offset| {
+        let found = self.0.index.find(entries, serial.as_bytes()).iter().find_map(|offset| {
             let offset = usize::try_from(*offset).ok()?;
             (self.issuer_matches(offset, issuer)).then_some(offset)
         })?;
@@ -283,8 +318,8 @@ impl Crl {
             Some(mark) if ignored_from.is_none_or(|from| offset < from) => {
                 let start = position(mark.value);
                 let value = self.as_der().get(start..).unwrap_or_default();
-                entry::certificate_issuer(Reader::at(value, start))
-                    .is_ok_and(|names| names.iter().any(|name| name.directory() == Some(issuer)))
+                entry::certificate_issuer(Reader::new(value, start))
+                    .is_ok_and(|names| names.iter().any(|name| is_named(name, issuer)))
             }
             _ => issuer == self.issuer_canonical(),
         }
@@ -305,68 +340,89 @@ impl PartialEq for Crl {
 
 impl Eq for Crl {}
 
-fn invalid(problem: Problem) -> Error {
-    Error::Der { expected: EXPECTED, offset: problem.offset, problem: problem.what.to_owned() }
+/// Whether a general name is the directory name with this canonical form.
+fn is_named(general: &GeneralName, canonical: &[u8]) -> bool {
+    general.kind() == GeneralNameKind::DirName
+        && Name::from_der(general.as_bytes()).is_ok_and(|name| name.canonical() == canonical)
 }
 
 impl Inner {
-    /// Reads and checks a CertificateList (RFC 5280 section 5.1), front to back, once.
-    fn walk(bytes: &[u8]) -> Result<Self, Problem> {
-        let mut document = Reader::new(bytes);
-        let list = document.take(der::SEQUENCE, "not a SEQUENCE")?;
-        let mut parts = list.reader();
-        let tbs = parts.take(der::SEQUENCE, "tbsCertList is not a SEQUENCE")?;
-        let outer_algorithm = algorithm(&mut parts)?;
-        let signature = parts.take(der::BIT_STRING, "signature is not a BIT STRING")?;
-        extensions::bit_string(&signature)?;
-        parts.finish("data after the signature")?;
+    /// Reads a list in BER, by way of a copy in DER. What was signed is the bytes as they came.
+    fn from_ber(bytes: &[u8]) -> Result<Self, Fault> {
+        let (definite, _) = der::to_definite(bytes)?;
+        let mut inner = Self::walk(&definite)?;
+        let header = match bytes {
+            [_, length, ..] if *length > 0x80 => 2 + usize::from(length & 0x7f),
+            _ => 2,
+        };
+        let rest = bytes.get(header..).unwrap_or_default();
+        let (_, length) = der::to_definite(rest)?;
+        inner.signed = Some(rest.get(..length).unwrap_or_default().into());
+        inner.file = Arc::new(definite);
+        Ok(inner)
+    }
 
-        let mut fields = tbs.reader();
-        let version = match fields.take_if(der::INTEGER)? {
+    /// Reads and checks a CertificateList (RFC 5280, section 5.1), front to back, once.
+    fn walk(bytes: &[u8]) -> Result<Self, Fault> {
+        let list = Reader::new(bytes, 0).expect(der::SEQUENCE, "a SEQUENCE")?;
+        let mut parts = list.inside();
+        let tbs = parts.expect(der::SEQUENCE, "tbsCertList")?;
+        let outer_algorithm = algorithm(&mut parts)?;
+        let signature = parts.expect(der::BIT_STRING, "a signature")?;
+        signature.bits()?;
+        parts.end()?;
+
+        let mut fields = tbs.inside();
+        let version = match fields.optional(der::INTEGER)? {
             Some(version) => match version.integer()? {
                 [number @ 0..0x7f] => u32::from(*number) + 1,
-                _ => return Err(version.problem("unheard-of version")),
+                _ => return Err(version.fault("unheard-of version")),
             },
             None => 1,
         };
         let inner_algorithm = algorithm(&mut fields)?;
-        let issuer = fields.take(der::SEQUENCE, "issuer is not a SEQUENCE")?;
-        let issuer_canonical = canonical::name(issuer.reader())?;
-        let this_update = time(&fields.next()?)?;
-        let next_update = match fields.peek() {
-            Some(der::UTC_TIME | der::GENERALIZED_TIME) => match time(&fields.next()?)? {
-                Some(time) => NextUpdate::At(time),
-                None => NextUpdate::Malformed,
-            },
+        let issuer = fields.expect(der::SEQUENCE, "an issuer")?;
+        let issuer = Name::from_element(&issuer)?;
+        let this_update = time(&fields.any()?)?;
+        let mut rest = fields.clone();
+        let next_update = match rest.any() {
+            Ok(next) if [der::UTC_TIME, der::GENERALIZED_TIME].contains(&next.tag) => {
+                fields = rest;
+                match time(&next)? {
+                    ListTime { instant: Some(time), is_plain: true } => NextUpdate::At(time),
+                    _ => NextUpdate::Malformed,
+                }
+            }
             _ => NextUpdate::Never,
         };
-        let entries = fields.take_if(der::SEQUENCE)?;
+        let entries = fields.optional(der::SEQUENCE)?;
         let mut judgement = Judgement::default();
-        let extensions = match fields.take_if(der::context_constructed(0))? {
+        let extensions = match fields.optional(0xa0)? {
             Some(tagged) => {
-                let mut tagged = tagged.reader();
-                let list = tagged.take(der::SEQUENCE, "extensions are not a SEQUENCE")?;
-                tagged.finish("data after the extensions")?;
-                Extensions::read(list.reader(), &mut judgement)?
+                let mut tagged = tagged.inside();
+                let list = tagged.expect(der::SEQUENCE, "extensions")?;
+                tagged.end()?;
+                Extensions::read(list.inside(), &mut judgement)?
             }
             None => Extensions::default(),
         };
-        fields.finish("unknown field in tbsCertList")?;
+        fields.end()?;
 
         let (entries, index) = match entries {
-            Some(entries) => (content(&entries), judgement.walk_entries(&entries)?),
+            Some(entries) => (entries.content_range(), judgement.walk_entries(&entries)?),
             None => (0..0, SerialIndex::default()),
         };
         Ok(Self {
             file: Arc::default(),
             list: 0..list.raw.len(),
-            tbs: whole(&tbs),
-            signature: content(&signature),
-            signature_algorithm: whole(&outer_algorithm),
-            tbs_signature_algorithm: whole(&inner_algorithm),
+            tbs: tbs.raw_range(),
+            signed: None,
+            signature: signature.content_range(),
+            signature_algorithm: outer_algorithm.raw_range(),
+            tbs_signature_algorithm: inner_algorithm.raw_range(),
             version,
-            issuer: whole(&issuer),
-            issuer_canonical,
+            issuer_canonical: issuer.canonical(),
+            issuer,
             this_update,
             next_update,
             entries,
@@ -379,8 +435,8 @@ impl Inner {
 }
 
 /// Offsets are kept in 32 bits: four bytes per entry instead of eight.
-fn narrow(offset: usize) -> Result<u32, Problem> {
-    u32::try_from(offset).map_err(|_| Problem { offset, what: "the list goes beyond 4 GiB" })
+fn narrow(offset: usize) -> Result<u32, Fault> {
+    u32::try_from(offset).map_err(|_| Fault::too_large(offset, EXPECTED, MAX_BYTES))
 }
 
 /// The offset that [`narrow`] made small.
@@ -388,36 +444,29 @@ fn position(narrow: u32) -> usize {
     usize::try_from(narrow).unwrap_or(usize::MAX)
 }
 
-fn whole(element: &Element<'_>) -> Range<usize> {
-    element.offset..element.offset + element.raw.len()
-}
-
-fn content(element: &Element<'_>) -> Range<usize> {
-    element.content_offset()..element.offset + element.raw.len()
-}
-
 /// An AlgorithmIdentifier: an OID and at most one parameter.
-fn algorithm<'a>(fields: &mut Reader<'a>) -> Result<Element<'a>, Problem> {
-    let algorithm = fields.take(der::SEQUENCE, "signature algorithm is not a SEQUENCE")?;
-    let mut parts = algorithm.reader();
-    parts.take(der::OID, "signature algorithm without an OID")?;
+fn algorithm<'a>(fields: &mut Reader<'a>) -> Result<Element<'a>, Fault> {
+    let algorithm = fields.expect(der::SEQUENCE, "a signature algorithm")?;
+    let mut parts = algorithm.inside();
+    Oid::from_element(&parts.expect(der::OBJECT, "the OID of a signature algorithm")?)?;
     if !parts.is_empty() {
-        parts.next()?;
+        parts.any()?;
     }
-    parts.finish("data after the parameter of a signature algorithm")?;
+    parts.end()?;
     Ok(algorithm)
 }
 
-/// A Time; the inner `None` is one that is not in the form RFC 5280 asks for.
-fn time(element: &Element<'_>) -> Result<Option<UnixTime>, Problem> {
+fn time(element: &Element<'_>) -> Result<ListTime, Fault> {
     match element.tag {
-        der::UTC_TIME | der::GENERALIZED_TIME => Ok(der::time(element.tag, element.content)),
-        _ => Err(element.problem("not a time")),
+        der::UTC_TIME | der::GENERALIZED_TIME => {
+            Ok(ListTime { instant: element.time().ok(), is_plain: element.is_plain_time() })
+        }
+        _ => Err(element.fault("not a time")),
     }
 }
 
 impl Extensions {
-    fn read(mut list: Reader<'_>, judgement: &mut Judgement) -> Result<Self, Problem> {
+    fn read(mut list: Reader<'_>, judgement: &mut Judgement) -> Result<Self, Fault> {
         let mut number = Field::Absent;
         let mut base_number = Field::Absent;
         let mut authority_key_id = Field::Absent;
@@ -470,7 +519,7 @@ impl Extensions {
 }
 
 /// Takes a value for a field that may be there once.
-fn fill<T>(field: &mut Field<T>, value: Result<T, Problem>) {
+fn fill<T>(field: &mut Field<T>, value: Result<T, Fault>) {
     *field = match (&field, value) {
         (Field::Absent, Ok(value)) => Field::Is(value),
         _ => Field::Broken,
@@ -488,20 +537,24 @@ fn keep<T>(field: Field<T>, name: &'static str, broken: &mut Vec<&'static str>) 
     }
 }
 
-fn integer(mut value: Reader<'_>) -> Result<Vec<u8>, Problem> {
-    Ok(value.take(der::INTEGER, "not an INTEGER")?.integer()?.to_vec())
+fn integer(mut value: Reader<'_>) -> Result<Serial, Fault> {
+    let element = value.expect(der::INTEGER, "a number")?;
+    element.integer()?;
+    Serial::from_element(&element)
 }
 
 impl Judgement {
     fn note_critical(&mut self, oid: &[u8], in_entry: bool) {
-        self.unhandled_critical
-            .get_or_insert_with(|| UnhandledCritical { oid: oid.to_vec(), in_entry });
+        self.unhandled_critical.get_or_insert_with(|| UnhandledCritical {
+            oid: Oid::borrowed(oid).into_owned(),
+            in_entry,
+        });
     }
 
     /// Checks every entry, notes what its extensions mean, and indexes it.
-    fn walk_entries(&mut self, list: &Element<'_>) -> Result<SerialIndex, Problem> {
+    fn walk_entries(&mut self, list: &Element<'_>) -> Result<SerialIndex, Fault> {
         let mut builder = index::Builder::new();
-        let mut entries = list.reader();
+        let mut entries = list.inside();
         let start = entries.offset();
         while !entries.is_empty() {
             let entry = RawEntry::read(&mut entries)?;
@@ -509,7 +562,7 @@ impl Judgement {
             if offset == 0 {
                 builder.reserve(list.content.len() / (entries.offset() - start) + 1);
             }
-            builder.push(narrow(offset)?, entry.serial);
+            builder.push(narrow(offset)?, entry.serial.content);
             if entry.extensions.is_some() {
                 self.judge(&entry, offset)?;
             }
@@ -517,7 +570,7 @@ impl Judgement {
         Ok(builder.finish(list.content))
     }
 
-    fn judge(&mut self, entry: &RawEntry<'_>, offset: usize) -> Result<(), Problem> {
+    fn judge(&mut self, entry: &RawEntry<'_>, offset: usize) -> Result<(), Fault> {
         let effect = entry.effect()?;
         if self.ignored_from.is_some() {
             return Ok(());
@@ -530,7 +583,7 @@ impl Judgement {
             Field::Is(extension) => {
                 self.issuers.push(IssuerMark {
                     entry: narrow(offset)?,
-                    value: narrow(extension.value_offset)?,
+                    value: narrow(extension.value_offset())?,
                 });
             }
             Field::Absent => {}

@@ -3,7 +3,6 @@
 //! Over the raw bytes of tbsCertList: OpenSSL's own parser would need eight times the memory of the list. What is checked
 //! besides the signature is what `def_crl_verify` and `ASN1_item_verify_ex` check.
 
-use openssl::asn1::Asn1Object;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
@@ -12,7 +11,8 @@ use openssl::rsa::Padding;
 use openssl::sign::{RsaPssSaltlen, Verifier};
 
 use crate::crl::Crl;
-use crate::der::{self, Problem, Reader};
+use crate::der::{self, Fault, Reader};
+use crate::oid::Oid;
 
 /// How many keys' outcomes are kept with a list: more than a CA has keys at a time.
 const MAX_CHECKED: usize = 8;
@@ -70,7 +70,7 @@ impl Crl {
         }
         // A signature is whole octets; OpenSSL calls anything else bad.
         let [0, signature @ ..] = self.part(&self.0.signature) else { return SignatureCheck::Bad };
-        let tbs = self.part(&self.0.tbs);
+        let tbs = self.0.signed.as_deref().unwrap_or_else(|| self.part(&self.0.tbs));
         match Algorithm::read(algorithm) {
             Some(algorithm) => algorithm.check(&key, tbs, signature),
             None => SignatureCheck::AlgorithmUnsupported,
@@ -90,8 +90,8 @@ enum Algorithm {
 
 impl Algorithm {
     fn read(der: &[u8]) -> Option<Self> {
-        let mut parts = Reader::new(der).next().ok()?.reader();
-        let nid = nid(parts.next().ok()?.content)?;
+        let mut parts = Reader::new(der, 0).any().ok()?.inside();
+        let nid = Oid::borrowed(parts.any().ok()?.content).nid();
         match nid {
             Nid::RSASSAPSS => pss(parts).ok()?,
             nid if EDDSA.contains(&Id::from_raw(nid.as_raw())) => {
@@ -148,55 +148,34 @@ impl Algorithm {
 /// The EdDSA algorithms; OpenSSL has one number for key type and signature algorithm.
 const EDDSA: [Id; 2] = [Id::ED25519, Id::ED448];
 
-/// The number OpenSSL has for an OID.
-fn nid(oid: &[u8]) -> Option<Nid> {
-    let object = drained(Asn1Object::from_str(&dotted(oid)?)).ok()?;
-    Some(object.nid()).filter(|nid| *nid != Nid::UNDEF)
-}
-
-/// An OID as text, from its content octets.
-fn dotted(oid: &[u8]) -> Option<String> {
-    let mut text = String::new();
-    let mut arc: u64 = 0;
-    for octet in oid {
-        arc = arc.checked_mul(128)? | u64::from(octet & 0x7f);
-        if octet & 0x80 == 0 {
-            if text.is_empty() {
-                let first = (arc / 40).min(2);
-                text = format!("{first}.{}", arc - first * 40);
-            } else {
-                text.push_str(&format!(".{arc}"));
-            }
-            arc = 0;
-        }
-    }
-    Some(text)
-}
-
 /// Reads RSASSA-PSS-params, the rest of the AlgorithmIdentifier. The inner `None` is a combination OpenSSL refuses.
-fn pss(mut parts: Reader<'_>) -> Result<Option<Algorithm>, Problem> {
-    let mut fields = parts.take(der::SEQUENCE, "no RSASSA-PSS parameters")?.reader();
-    let digest = match fields.take_if(der::context_constructed(0))? {
-        Some(tagged) => digest_of(&mut tagged.reader())?,
+fn pss(mut parts: Reader<'_>) -> Result<Option<Algorithm>, Fault> {
+    let mut fields = parts.expect(der::SEQUENCE, "RSASSA-PSS parameters")?.inside();
+    let digest = match fields.optional(0xa0)? {
+        Some(tagged) => digest_of(&mut tagged.inside())?,
         None => Some(MessageDigest::sha1()),
     };
-    let mask = match fields.take_if(der::context_constructed(1))? {
+    let mask = match fields.optional(0xa1)? {
         Some(tagged) => {
-            let mut function = tagged.reader().next()?.reader();
-            let oid = function.take(der::OID, "mask generation function without an OID")?;
-            if nid(oid.content) == Some(Nid::MGF1) { digest_of(&mut function)? } else { None }
+            let mut function = tagged.inside().any()?.inside();
+            let oid = function.expect(der::OBJECT, "a mask generation function")?;
+            if Oid::borrowed(oid.content).nid() == Nid::MGF1 {
+                digest_of(&mut function)?
+            } else {
+                None
+            }
         }
         None => Some(MessageDigest::sha1()),
     };
-    let salt = match fields.take_if(der::context_constructed(2))? {
-        Some(tagged) => small(&mut tagged.reader())?,
+    let salt = match fields.optional(0xa2)? {
+        Some(tagged) => small(&mut tagged.inside())?,
         None => Some(20),
     };
-    let trailer = match fields.take_if(der::context_constructed(3))? {
-        Some(tagged) => small(&mut tagged.reader())?,
+    let trailer = match fields.optional(0xa3)? {
+        Some(tagged) => small(&mut tagged.inside())?,
         None => Some(1),
     };
-    fields.finish("data after the RSASSA-PSS parameters")?;
+    fields.end()?;
     let (Some(digest), Some(mask), Some(salt), Some(1)) = (digest, mask, salt, trailer) else {
         return Ok(None);
     };
@@ -204,15 +183,15 @@ fn pss(mut parts: Reader<'_>) -> Result<Option<Algorithm>, Problem> {
 }
 
 /// The digest that an AlgorithmIdentifier names.
-fn digest_of(parts: &mut Reader<'_>) -> Result<Option<MessageDigest>, Problem> {
-    let mut algorithm = parts.take(der::SEQUENCE, "no digest algorithm")?.reader();
-    let oid = algorithm.take(der::OID, "digest algorithm without an OID")?;
-    Ok(nid(oid.content).and_then(MessageDigest::from_nid))
+fn digest_of(parts: &mut Reader<'_>) -> Result<Option<MessageDigest>, Fault> {
+    let mut algorithm = parts.expect(der::SEQUENCE, "a digest algorithm")?.inside();
+    let oid = algorithm.expect(der::OBJECT, "a digest")?;
+    Ok(MessageDigest::from_nid(Oid::borrowed(oid.content).nid()))
 }
 
 /// A number that is not negative and small.
-fn small(parts: &mut Reader<'_>) -> Result<Option<i32>, Problem> {
-    let octets = parts.take(der::INTEGER, "no INTEGER")?.integer()?;
+fn small(parts: &mut Reader<'_>) -> Result<Option<i32>, Fault> {
+    let octets = parts.expect(der::INTEGER, "a number")?.integer()?;
     let small = octets.len() <= 3 && octets[0] & 0x80 == 0;
     Ok(small.then(|| octets.iter().fold(0, |number, octet| number << 8 | i32::from(*octet))))
 }

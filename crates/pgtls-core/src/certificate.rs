@@ -1,0 +1,700 @@
+//! X.509 certificates (RFC 5280, section 4.1) as plain data.
+//!
+//! Owns the structure of a certificate and every *certificate column*. Takes whatever OpenSSL takes, and refuses only
+//! bytes whose structure cannot be walked; a date or an extension that makes no sense is absent and listed in
+//! [`Certificate::problems`]. Nothing here verifies anything: signatures and paths are for `trust`.
+//!
+//! Invariants: the DER kept is exactly that of the certificate; its structure has been walked to the end.
+
+use std::fmt;
+use std::ops::Range;
+
+use openssl::ec::EcGroup;
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use openssl::sha::sha256;
+
+use crate::column::Value;
+use crate::der::{self, Element, Fault, Reader};
+use crate::error::Error;
+use crate::extension::{self, Extension, GeneralName, GeneralNameKind};
+use crate::name::Name;
+use crate::oid::{self, Oid};
+use crate::serial::Serial;
+use crate::time::UnixTime;
+use crate::{limits, pem, text};
+
+const EXPECTED: &str = "certificate";
+
+/// A certificate, with its DER.
+#[derive(Clone)]
+pub struct Certificate {
+    der: Box<[u8]>,
+    /// The DER of a certificate that came as BER, which is what the ranges below count from.
+    definite: Option<Box<[u8]>>,
+    parts: Parts,
+    /// Bytes that followed the certificate in its PEM block.
+    trailing: usize,
+}
+
+#[derive(Clone)]
+struct Parts {
+    version: Result<i64, Fault>,
+    serial: Serial,
+    issuer: Name,
+    subject: Name,
+    not_before: Result<UnixTime, Fault>,
+    not_after: Result<UnixTime, Fault>,
+    public_key: PublicKey,
+    extensions: Vec<ExtensionAt>,
+    signature_algorithm: Range<usize>,
+    /// The signature algorithm as the signed part names it, with its parameters.
+    signed_algorithm: Range<usize>,
+    outer_algorithm: Range<usize>,
+}
+
+#[derive(Clone)]
+struct PublicKey {
+    /// All of the SubjectPublicKeyInfo.
+    whole: Range<usize>,
+    algorithm: Range<usize>,
+    /// All of the parameters of the algorithm.
+    parameters: Range<usize>,
+    /// The content of the BIT STRING.
+    key: Range<usize>,
+}
+
+#[derive(Clone)]
+struct ExtensionAt {
+    oid: Range<usize>,
+    critical: bool,
+    value: Range<usize>,
+}
+
+/// Something in a certificate that makes no sense; the column it would have filled is absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which part, such as `notAfter` or `extension subjectAltName`.
+    pub part: String,
+    /// Where and why.
+    pub error: Error,
+}
+
+/// `part: error`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.part, self.error)
+    }
+}
+
+/// The certificates of a text with PEM blocks or of DER one after the other, in their order.
+///
+/// The first member that is broken makes the whole an error that names it; see [`each_certificate`] for the others.
+/// Input without any certificate is an error.
+pub fn parse_certificates(input: &[u8]) -> Result<Vec<Certificate>, Error> {
+    each_certificate(input)?.collect()
+}
+
+/// As [`parse_certificates`], one after the other: members before and, in PEM, after a broken one can still be had.
+/// Where the armour itself is broken, nothing follows.
+pub fn each_certificate(
+    input: &[u8],
+) -> Result<impl Iterator<Item = Result<Certificate, Error>> + use<'_>, Error> {
+    if input.len() > limits::MAX_BUNDLE_BYTES {
+        return Err(Error::TooLarge {
+            what: "input with certificates",
+            limit: limits::MAX_BUNDLE_BYTES,
+        });
+    }
+    // The length of a certificate takes more than one byte, and no text starts with `0` and a byte of that kind.
+    let is_der = matches!(input, [der::SEQUENCE, length, ..] if length & 0x80 != 0);
+    let mut members = if is_der {
+        Members::Der { rest: input, position: 0 }
+    } else {
+        Members::Pem { blocks: pem::blocks(input, pem::CERTIFICATE), position: 0 }
+    };
+    let Some(first) = members.next() else {
+        return Err(Error::NoPemBlock { expected: EXPECTED });
+    };
+    let mut second = members.next();
+    // A lone broken certificate is no bundle.
+    let first = match first {
+        Err(Error::Member { source, .. }) if second.is_none() => Err(*source),
+        other => other,
+    };
+    // The second one waits, rather than all of them being parsed at once.
+    let rest = std::iter::from_fn(move || second.take().or_else(|| members.next()));
+    Ok(std::iter::once(first).chain(rest))
+}
+
+enum Members<'a> {
+    Pem { blocks: pem::Blocks<'a>, position: usize },
+    Der { rest: &'a [u8], position: usize },
+}
+
+impl Iterator for Members<'_> {
+    type Item = Result<Certificate, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (position, certificate) = match self {
+            Self::Pem { blocks, position } => {
+                let block = blocks.next()?;
+                (position, block.and_then(|block| Certificate::from_block(&block.der)))
+            }
+            Self::Der { rest: [], .. } => return None,
+            Self::Der { rest, position } => (position, Certificate::take_der(rest)),
+        };
+        *position += 1;
+        let position = *position;
+        if position > limits::MAX_CERTIFICATES {
+            *self = Self::Der { rest: &[], position };
+            return Some(Err(Error::TooLarge {
+                what: "number of certificates",
+                limit: limits::MAX_CERTIFICATES,
+            }));
+        }
+        Some(certificate.map_err(|source| Error::Member {
+            expected: EXPECTED,
+            position,
+            source: Box::new(source),
+        }))
+    }
+}
+
+impl Certificate {
+    /// Reads one certificate that is all of `der`, as OpenSSL's `d2i_X509` does.
+    pub fn from_der(der: &[u8]) -> Result<Self, Error> {
+        let certificate = Self::from_block(der)?;
+        match certificate.trailing {
+            0 => Ok(certificate),
+            _ => Err(Fault::new(certificate.der.len(), "bytes after the certificate")
+                .into_error(EXPECTED)),
+        }
+    }
+
+    /// Reads one certificate at the start of `der`; OpenSSL lets anything follow in a PEM block, such as the trust
+    /// settings of a `TRUSTED CERTIFICATE`.
+    fn from_block(der: &[u8]) -> Result<Self, Error> {
+        let mut rest = der;
+        let mut certificate = Self::take_der(&mut rest)?;
+        certificate.trailing = rest.len();
+        Ok(certificate)
+    }
+
+    /// Reads one certificate and leaves in `rest` what follows it; nothing after an error.
+    fn take_der(rest: &mut &[u8]) -> Result<Self, Error> {
+        let der = std::mem::take(rest);
+        let fault = |fault: Fault| fault.into_error(EXPECTED);
+        let too_large = || Error::TooLarge { what: EXPECTED, limit: limits::MAX_CERTIFICATE_BYTES };
+        match Parts::read(der) {
+            Ok((_, used)) if used > limits::MAX_CERTIFICATE_BYTES => Err(too_large()),
+            Ok((parts, used)) => {
+                let (der, after) = der.split_at(used);
+                *rest = after;
+                Ok(Self { der: der.into(), definite: None, parts, trailing: 0 })
+            }
+            Err(cause) if cause.is_ber() => {
+                // BER has no length up front, so the limit cuts the input instead.
+                let scope = &der[..der.len().min(limits::MAX_CERTIFICATE_BYTES)];
+                let (definite, used) = der::to_definite(scope).map_err(fault)?;
+                let (parts, _) = Parts::read(&definite).map_err(fault)?;
+                let (der, after) = der.split_at(used);
+                *rest = after;
+                Ok(Self { der: der.into(), definite: Some(definite.into()), parts, trailing: 0 })
+            }
+            Err(cause) => Err(fault(cause)),
+        }
+    }
+
+    /// The DER it was read from.
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The certificate as a PEM block.
+    pub fn to_pem(&self) -> String {
+        pem::encode("CERTIFICATE", &self.der)
+    }
+
+    /// Whom the certificate is about; may be empty.
+    pub fn subject(&self) -> &Name {
+        &self.parts.subject
+    }
+
+    /// Who issued it.
+    pub fn issuer(&self) -> &Name {
+        &self.parts.issuer
+    }
+
+    /// The serial number.
+    pub fn serial(&self) -> &Serial {
+        &self.parts.serial
+    }
+
+    /// The first second of validity; `None` if the date is none.
+    pub fn not_before(&self) -> Option<UnixTime> {
+        self.parts.not_before.as_ref().ok().copied()
+    }
+
+    /// The last second of validity; `None` if the date is none.
+    pub fn not_after(&self) -> Option<UnixTime> {
+        self.parts.not_after.as_ref().ok().copied()
+    }
+
+    /// The version as people count it: 3 for nearly all. `None` if it is out of all proportion.
+    pub fn version(&self) -> Option<i64> {
+        self.parts.version.as_ref().ok().copied()
+    }
+
+    /// The extensions in the order of the certificate, known or not, repeated or not.
+    pub fn extensions(&self) -> impl Iterator<Item = Extension<'_>> {
+        self.parts.extensions.iter().map(|at| Extension {
+            oid: self.oid(&at.oid),
+            critical: at.critical,
+            value: self.at(&at.value),
+        })
+    }
+
+    /// The subject alternative names in their order; `None` without that extension.
+    pub fn san(&self) -> Option<Vec<GeneralName>> {
+        self.answer(&oid::ids::SUBJECT_ALT_NAME, extension::general_names)
+    }
+
+    /// Whether the basic constraints say that it is a certification authority; false without that extension, which
+    /// makes a version 1 root no authority, whatever OpenSSL lets pass. `None` if the extension is broken.
+    pub fn is_ca(&self) -> Option<bool> {
+        match self.known(&oid::ids::BASIC_CONSTRAINTS, extension::basic_constraints) {
+            Ok(constraints) => Some(constraints.is_some_and(|constraints| constraints.is_ca)),
+            Err(_) => None,
+        }
+    }
+
+    /// How many authorities may follow below it in a path; `None` if the basic constraints set no limit.
+    pub fn path_length(&self) -> Option<i64> {
+        self.answer(&oid::ids::BASIC_CONSTRAINTS, extension::basic_constraints)?.path_length
+    }
+
+    /// The key usages, by the names of OpenSSL's configuration (`digitalSignature`), in the order of their bits; `None`
+    /// without that extension, which then limits nothing.
+    pub fn key_usage(&self) -> Option<Vec<&'static str>> {
+        self.answer(&oid::ids::KEY_USAGE, extension::key_usage)
+    }
+
+    /// The extended key usages by OpenSSL's short names (`clientAuth`), unknown ones dotted, in the order of the
+    /// certificate; `None` without that extension, which then limits nothing.
+    pub fn extended_key_usage(&self) -> Option<Vec<String>> {
+        self.answer(&oid::ids::EXTENDED_KEY_USAGE, extension::extended_key_usage)
+    }
+
+    /// The public key algorithm as `openssl x509 -text` names it: OpenSSL's long name, such as `rsaEncryption` or
+    /// `id-ecPublicKey`; dotted if unknown.
+    pub fn key_algorithm(&self) -> String {
+        self.oid(&self.parts.public_key.algorithm).long().into_owned()
+    }
+
+    /// The size of the public key in bits as OpenSSL's `EVP_PKEY_get_bits` counts it: of the modulus for RSA, of the
+    /// prime for DSA and DH, of the group order for elliptic curves. `None` if the key cannot be read.
+    pub fn key_bits(&self) -> Option<i64> {
+        match self.key_nid() {
+            Nid::RSAENCRYPTION | Nid::RSASSAPSS => self.rsa_bits(),
+            Nid::X9_62_ID_ECPUBLICKEY => self.curve_bits().or_else(|| self.openssl_key_bits()),
+            _ => self.openssl_key_bits(),
+        }
+    }
+
+    /// The signature algorithm as `openssl x509 -text` names it: OpenSSL's long name, such as
+    /// `sha256WithRSAEncryption` or `ecdsa-with-SHA256`; dotted if unknown.
+    pub fn signature_algorithm(&self) -> String {
+        self.oid(&self.parts.signature_algorithm).long().into_owned()
+    }
+
+    /// SHA-256 of the certificate, in lower-case hexadecimal.
+    pub fn fingerprint(&self) -> String {
+        text::hex(&self.fingerprint_bytes())
+    }
+
+    /// SHA-256 of the certificate.
+    pub fn fingerprint_bytes(&self) -> [u8; 32] {
+        sha256(&self.der)
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo, in lower-case hexadecimal: equal for all certificates of one key.
+    pub fn spki_fingerprint(&self) -> String {
+        text::hex(&sha256(self.public_key_der()))
+    }
+
+    /// The DER of the SubjectPublicKeyInfo.
+    pub fn public_key_der(&self) -> &[u8] {
+        self.at(&self.parts.public_key.whole)
+    }
+
+    /// The subject key identifier in lower-case hexadecimal without separators; `None` without that extension.
+    pub fn subject_key_id(&self) -> Option<String> {
+        self.answer(&oid::ids::SUBJECT_KEY_ID, extension::subject_key_id).map(text::hex)
+    }
+
+    /// The key identifier of the authority key identifier, in lower-case hexadecimal without separators; `None` if it
+    /// has none, even when it names the issuer's certificate by name and serial number.
+    pub fn authority_key_id(&self) -> Option<String> {
+        let authority = self.answer(&oid::ids::AUTHORITY_KEY_ID, extension::authority_key_id)?;
+        authority.key_id.map(text::hex)
+    }
+
+    /// The URIs of the CRL distribution points, escaped as in [`GeneralName::value`]; `None` if there are none.
+    pub fn crl_urls(&self) -> Option<Vec<String>> {
+        self.answer(&oid::ids::CRL_DISTRIBUTION_POINTS, extension::crl_urls)
+            .filter(|urls| !urls.is_empty())
+    }
+
+    /// The URIs of the OCSP responders, escaped as in [`GeneralName::value`]; `None` if there are none.
+    pub fn ocsp_urls(&self) -> Option<Vec<String>> {
+        self.answer(&oid::ids::AUTHORITY_INFO_ACCESS, extension::ocsp_urls)
+            .filter(|urls| !urls.is_empty())
+    }
+
+    /// Whether OpenSSL takes it for self-signed (`EXFLAG_SS`): subject and issuer match, the authority key identifier,
+    /// if there is one, means this certificate, and the signature algorithm goes with its own key. The signature is
+    /// not verified.
+    pub fn self_signed(&self) -> bool {
+        self.subject().matches(self.issuer()) && self.is_own_authority() && self.could_sign_itself()
+    }
+
+    /// What makes no sense in it. Empty for nearly all certificates.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems(Vec::new());
+        let parts = &self.parts;
+        problems.check("version", parts.version.as_ref());
+        problems.check("notBefore", parts.not_before.as_ref());
+        problems.check("notAfter", parts.not_after.as_ref());
+        let signed = self.at(&parts.signed_algorithm);
+        if signed != self.at(&parts.outer_algorithm) {
+            let offset = parts.outer_algorithm.start;
+            let problem = "differs from the algorithm in the signed part";
+            problems.check::<()>("signatureAlgorithm", Err(&Fault::new(offset, problem)));
+        }
+        problems.extension(self.known(&oid::ids::SUBJECT_ALT_NAME, extension::general_names));
+        problems.extension(self.known(&oid::ids::BASIC_CONSTRAINTS, extension::basic_constraints));
+        problems.extension(self.known(&oid::ids::KEY_USAGE, extension::key_usage));
+        problems
+            .extension(self.known(&oid::ids::EXTENDED_KEY_USAGE, extension::extended_key_usage));
+        problems.extension(self.known(&oid::ids::SUBJECT_KEY_ID, extension::subject_key_id));
+        problems.extension(self.known(&oid::ids::AUTHORITY_KEY_ID, extension::authority_key_id));
+        problems.extension(self.known(&oid::ids::CRL_DISTRIBUTION_POINTS, extension::crl_urls));
+        problems.extension(self.known(&oid::ids::AUTHORITY_INFO_ACCESS, extension::ocsp_urls));
+        if self.trailing > 0 {
+            let problem = format!("{} bytes after the certificate are ignored", self.trailing);
+            problems.check::<()>("end", Err(&Fault::new(self.der.len(), problem)));
+        }
+        problems.0
+    }
+
+    /// The certificate columns, in their order.
+    pub fn columns(&self) -> Vec<(&'static str, Value)> {
+        COLUMNS.iter().map(|(name, value)| (*name, value(self))).collect()
+    }
+
+    /// One certificate column; `None` if there is none of this name.
+    pub fn column(&self, name: &str) -> Option<Value> {
+        COLUMNS.iter().find(|(known, _)| *known == name).map(|(_, value)| value(self))
+    }
+
+    /// The names of the certificate columns, in their order.
+    pub fn column_names() -> impl Iterator<Item = &'static str> {
+        COLUMNS.iter().map(|(name, _)| *name)
+    }
+
+    fn at(&self, range: &Range<usize>) -> &[u8] {
+        let der = self.definite.as_deref().unwrap_or(&self.der);
+        // Every range was found in these very bytes.
+        der.get(range.clone()).unwrap_or_default()
+    }
+
+    fn oid(&self, range: &Range<usize>) -> Oid<'_> {
+        Oid::borrowed(self.at(range))
+    }
+
+    /// What a known extension says; `Ok(None)` without it. One that comes twice says nothing: OpenSSL takes such a
+    /// certificate for invalid.
+    fn known<'a, T>(
+        &'a self,
+        oid: &Oid<'_>,
+        read: fn(&'a [u8], usize) -> Result<T, Fault>,
+    ) -> Result<Option<T>, (Oid<'static>, Fault)> {
+        let wanted = oid.as_bytes();
+        let mut found = self.parts.extensions.iter().filter(|at| self.at(&at.oid) == wanted);
+        let Some(first) = found.next() else { return Ok(None) };
+        let result = match found.next() {
+            None => read(self.at(&first.value), first.value.start),
+            Some(second) => Err(Fault::new(second.value.start, "extension is there twice")),
+        };
+        result.map(Some).map_err(|fault| (oid.clone().into_owned(), fault))
+    }
+
+    fn answer<'a, T>(
+        &'a self,
+        oid: &Oid<'_>,
+        read: fn(&'a [u8], usize) -> Result<T, Fault>,
+    ) -> Option<T> {
+        self.known(oid, read).ok().flatten()
+    }
+
+    fn key_nid(&self) -> Nid {
+        self.oid(&self.parts.public_key.algorithm).nid()
+    }
+
+    fn rsa_bits(&self) -> Option<i64> {
+        let (_, key) = self.at(&self.parts.public_key.key).split_first()?;
+        let mut reader = Reader::new(key, 0).expect(der::SEQUENCE, "a key").ok()?.inside();
+        let modulus = reader.expect(der::INTEGER, "a modulus").ok()?.content;
+        bit_length(modulus)
+    }
+
+    fn curve_bits(&self) -> Option<i64> {
+        let parameters = self.at(&self.parts.public_key.parameters);
+        let curve = Reader::new(parameters, 0).expect(der::OBJECT, "a curve").ok()?;
+        match Oid::from_element(&curve).ok()?.nid() {
+            Nid::X9_62_PRIME256V1 => Some(256),
+            Nid::SECP384R1 => Some(384),
+            Nid::SECP521R1 => Some(521),
+            other => Some(i64::from(EcGroup::from_curve_name(other).ok()?.order_bits())),
+        }
+    }
+
+    fn openssl_key_bits(&self) -> Option<i64> {
+        let key = PKey::public_key_from_der(self.public_key_der()).ok()?;
+        Some(i64::from(key.bits())).filter(|bits| *bits > 0)
+    }
+
+    /// OpenSSL's `X509_check_akid` with the certificate as its own issuer.
+    fn is_own_authority(&self) -> bool {
+        let authority = match self.known(&oid::ids::AUTHORITY_KEY_ID, extension::authority_key_id) {
+            Ok(None) => return true,
+            Ok(Some(authority)) => authority,
+            Err(_) => return false,
+        };
+        let own_key_id = self.answer(&oid::ids::SUBJECT_KEY_ID, extension::subject_key_id);
+        if let (Some(key_id), Some(own)) = (authority.key_id, own_key_id)
+            && key_id != own
+        {
+            return false;
+        }
+        if authority.serial.is_some_and(|serial| serial != *self.serial()) {
+            return false;
+        }
+        let named = authority.issuer.iter().find(|name| name.kind() == GeneralNameKind::DirName);
+        match named.map(|name| Name::from_der(name.as_bytes())) {
+            None => true,
+            Some(Ok(name)) => name.matches(self.issuer()),
+            Some(Err(_)) => false,
+        }
+    }
+
+    fn could_sign_itself(&self) -> bool {
+        let signature = self.oid(&self.parts.signature_algorithm).nid();
+        let Some(algorithms) = signature.signature_algorithms() else { return false };
+        let key = self.key_nid();
+        algorithms.pkey == key || (algorithms.pkey, key) == (Nid::RSASSAPSS, Nid::RSAENCRYPTION)
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
+impl Eq for Certificate {}
+
+impl std::hash::Hash for Certificate {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.der.hash(state);
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({}, {})", self.subject().rfc2253(), self.serial().hex())
+    }
+}
+
+type Column = (&'static str, fn(&Certificate) -> Value);
+
+/// The certificate columns: their names, their order and what is in them.
+const COLUMNS: [Column; 24] = [
+    ("subject", |c| name_value(c.subject().oneline())),
+    ("subject_rfc2253", |c| name_value(c.subject().rfc2253())),
+    ("cn", |c| c.subject().common_name().into()),
+    ("issuer", |c| name_value(c.issuer().oneline())),
+    ("serial", |c| Value::Numeric(c.serial().decimal())),
+    ("serial_hex", |c| c.serial().hex().into()),
+    ("not_before", |c| c.not_before().into()),
+    ("not_after", |c| c.not_after().into()),
+    ("san", |c| texts(c.san()).into()),
+    ("is_ca", |c| c.is_ca().into()),
+    ("path_length", |c| c.path_length().into()),
+    ("key_usage", |c| texts(c.key_usage()).into()),
+    ("extended_key_usage", |c| c.extended_key_usage().into()),
+    ("key_algorithm", |c| c.key_algorithm().into()),
+    ("key_bits", |c| c.key_bits().into()),
+    ("signature_algorithm", |c| c.signature_algorithm().into()),
+    ("fingerprint", |c| c.fingerprint().into()),
+    ("spki_fingerprint", |c| c.spki_fingerprint().into()),
+    ("subject_key_id", |c| c.subject_key_id().into()),
+    ("authority_key_id", |c| c.authority_key_id().into()),
+    ("crl_urls", |c| c.crl_urls().into()),
+    ("ocsp_urls", |c| c.ocsp_urls().into()),
+    ("self_signed", |c| c.self_signed().into()),
+    ("version", |c| c.version().into()),
+];
+
+/// An empty name is absent, as in sslinfo.
+fn name_value(name: &str) -> Value {
+    Some(name).filter(|name| !name.is_empty()).into()
+}
+
+fn texts<T: ToString>(items: Option<Vec<T>>) -> Option<Vec<String>> {
+    Some(items?.iter().map(T::to_string).collect())
+}
+
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn check<T>(&mut self, part: impl Into<String>, result: Result<T, &Fault>) {
+        if let Err(fault) = result {
+            let error = fault.clone().into_error(EXPECTED);
+            self.0.push(Problem { part: part.into(), error });
+        }
+    }
+
+    fn extension<T>(&mut self, result: Result<T, (Oid<'static>, Fault)>) {
+        if let Err((oid, fault)) = result {
+            self.check::<()>(format!("extension {}", oid.short()), Err(&fault));
+        }
+    }
+}
+
+impl Parts {
+    /// Reads a certificate at the start of `der`, and gives the bytes it took.
+    fn read(der: &[u8]) -> Result<(Self, usize), Fault> {
+        let certificate = Reader::new(der, 0).expect(der::SEQUENCE, "a certificate")?;
+        let mut reader = certificate.inside();
+        let signed = reader.expect(der::SEQUENCE, "the signed part")?;
+        let outer_algorithm = reader.expect(der::SEQUENCE, "the signature algorithm")?;
+        reader.expect(der::BIT_STRING, "the signature")?.bits()?;
+        reader.end()?;
+
+        let mut reader = signed.inside();
+        let version = match reader.optional(0xa0)? {
+            Some(explicit) => {
+                let mut reader = explicit.inside();
+                let number = reader.expect(der::INTEGER, "a version")?;
+                reader.end()?;
+                number.small_integer().and_then(|number| {
+                    number.checked_add(1).ok_or_else(|| explicit.fault("INTEGER is too large"))
+                })
+            }
+            None => Ok(1),
+        };
+        let serial = Serial::from_element(&reader.expect(der::INTEGER, "a serial number")?)?;
+        let signed_algorithm = reader.expect(der::SEQUENCE, "the signature algorithm")?;
+        read_algorithm(&signed_algorithm)?;
+        let issuer = Name::from_element(&reader.expect(der::SEQUENCE, "the issuer")?)?;
+        let (not_before, not_after) =
+            read_validity(&reader.expect(der::SEQUENCE, "the validity")?)?;
+        let subject = Name::from_element(&reader.expect(der::SEQUENCE, "the subject")?)?;
+        let public_key = PublicKey::read(&reader.expect(der::SEQUENCE, "the public key")?)?;
+        // The unique identifiers of version 2, which nobody uses.
+        reader.optional(0x81)?;
+        reader.optional(0x82)?;
+        let extensions = match reader.optional(0xa3)? {
+            Some(explicit) => read_extensions(&explicit)?,
+            None => Vec::new(),
+        };
+        reader.end()?;
+
+        let (signature_algorithm, _) = read_algorithm(&outer_algorithm)?;
+        let parts = Self {
+            version,
+            serial,
+            issuer,
+            subject,
+            not_before: not_before.time(),
+            not_after: not_after.time(),
+            public_key,
+            extensions,
+            signature_algorithm,
+            signed_algorithm: signed_algorithm.content_range(),
+            outer_algorithm: outer_algorithm.content_range(),
+        };
+        Ok((parts, certificate.raw.len()))
+    }
+}
+
+impl PublicKey {
+    fn read(element: &Element<'_>) -> Result<Self, Fault> {
+        let mut reader = element.inside();
+        let (algorithm, parameters) =
+            read_algorithm(&reader.expect(der::SEQUENCE, "the key algorithm")?)?;
+        let key = reader.expect(der::BIT_STRING, "the key")?;
+        key.bits()?;
+        reader.end()?;
+        let key = key.content_range();
+        Ok(Self { whole: element.raw_range(), algorithm, parameters, key })
+    }
+}
+
+/// Where an AlgorithmIdentifier has its type and its parameters.
+fn read_algorithm(element: &Element<'_>) -> Result<(Range<usize>, Range<usize>), Fault> {
+    let mut reader = element.inside();
+    let oid = reader.expect(der::OBJECT, "an algorithm")?;
+    Oid::from_element(&oid)?;
+    let start = reader.offset();
+    if !reader.is_empty() {
+        reader.any()?;
+    }
+    reader.end()?;
+    Ok((oid.content_range(), start..reader.offset()))
+}
+
+fn read_validity<'a>(validity: &Element<'a>) -> Result<(Element<'a>, Element<'a>), Fault> {
+    let mut reader = validity.inside();
+    let mut time = || match reader.optional(der::UTC_TIME)? {
+        Some(time) => Ok(time),
+        None => reader.expect(der::GENERALIZED_TIME, "a time"),
+    };
+    let times = (time()?, time()?);
+    reader.end()?;
+    Ok(times)
+}
+
+fn read_extensions(explicit: &Element<'_>) -> Result<Vec<ExtensionAt>, Fault> {
+    let mut outer = explicit.inside();
+    let mut reader = outer.expect(der::SEQUENCE, "the extensions")?.inside();
+    outer.end()?;
+    let mut extensions = Vec::new();
+    while !reader.is_empty() {
+        if extensions.len() == limits::MAX_EXTENSIONS {
+            let what = "number of extensions";
+            return Err(Fault::too_large(reader.offset(), what, limits::MAX_EXTENSIONS));
+        }
+        let mut extension = reader.expect(der::SEQUENCE, "an extension")?.inside();
+        let oid = extension.expect(der::OBJECT, "an extension type")?;
+        Oid::from_element(&oid)?;
+        let critical = match extension.optional(der::BOOLEAN)? {
+            Some(critical) => critical.boolean()?,
+            None => false,
+        };
+        let value = extension.expect(der::OCTET_STRING, "an extension value")?;
+        extension.end()?;
+        let (oid, value) = (oid.content_range(), value.content_range());
+        extensions.push(ExtensionAt { oid, critical, value });
+    }
+    Ok(extensions)
+}
+
+/// The bits of a positive INTEGER.
+fn bit_length(integer: &[u8]) -> Option<i64> {
+    let significant = &integer[integer.iter().take_while(|byte| **byte == 0).count()..];
+    let (first, rest) = significant.split_first()?;
+    Some(i64::try_from(rest.len()).ok()? * 8 + i64::from(8 - first.leading_zeros()))
+}

@@ -1,0 +1,48 @@
+//! The JSON of certificates and chains.
+//!
+//! An object has the names of the columns as keys, in the order of the columns, and every key is always there:
+//!
+//! | column            | JSON                                                                              |
+//! |-------------------|-----------------------------------------------------------------------------------|
+//! | absent            | `null`                                                                            |
+//! | `text`, `text[]`  | string, array of strings                                                          |
+//! | `boolean`, `int`  | boolean, number                                                                   |
+//! | `timestamptz`     | RFC 3339 in UTC, `"2050-01-01T00:00:00Z"`                                         |
+//! | `numeric`         | string of decimal digits: readers that keep numbers as doubles would round serials |
+//!
+//! New keys may be added, as new columns may; names and meanings stay.
+
+use serde_json::Map;
+
+use crate::certificate::Certificate;
+use crate::chain::Chain;
+use crate::column::Value;
+
+/// One object from a list of columns.
+pub fn object(columns: Vec<(&'static str, Value)>) -> serde_json::Value {
+    let members = columns.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
+    serde_json::Value::Object(members.collect::<Map<_, _>>())
+}
+
+/// The object of a certificate: [`Certificate::columns`].
+pub fn certificate(certificate: &Certificate) -> serde_json::Value {
+    object(certificate.columns())
+}
+
+/// The array of a chain's certificates, leaf first: [`ChainEntry::columns`](crate::ChainEntry::columns) each.
+pub fn chain(chain: &Chain) -> serde_json::Value {
+    chain.entries().iter().map(|entry| object(entry.columns())).collect()
+}
+
+impl From<Value> for serde_json::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Text(text) | Value::Numeric(text) => Self::String(text),
+            Value::TextArray(texts) => texts.into(),
+            Value::Timestamp(time) => Self::String(time.to_string()),
+            Value::Bool(value) => Self::Bool(value),
+            Value::Int(value) => value.into(),
+        }
+    }
+}

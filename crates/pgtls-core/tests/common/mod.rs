@@ -1,0 +1,28 @@
+//! Shared by the integration tests: the OpenSSL reference and the certificates to compare on.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+pub(crate) mod openssl;
+
+use std::path::PathBuf;
+
+/// The directory of Debian's package ca-certificates.
+const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs";
+
+/// The files of every certificate of Debian's ca-certificates.
+pub(crate) fn system_certificate_files() -> Vec<PathBuf> {
+    let directory = std::fs::read_dir(SYSTEM_CERTIFICATES)
+        .expect("the package ca-certificates has to be installed for this test");
+    let mut files: Vec<_> = directory
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pem"))
+        .collect();
+    files.sort();
+    assert!(files.len() > 100, "only {} certificates in {SYSTEM_CERTIFICATES}", files.len());
+    files
+}
+
+/// The same certificates in one file.
+pub(crate) fn system_bundle() -> Vec<u8> {
+    std::fs::read(format!("{SYSTEM_CERTIFICATES}/ca-certificates.crt"))
+        .expect("the package ca-certificates has to be installed for this test")
+}
