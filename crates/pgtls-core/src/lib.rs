@@ -18,6 +18,7 @@ pub mod limits;
 mod name;
 mod oid;
 pub mod pem;
+pub mod revocation;
 mod serial;
 mod text;
 mod time;

@@ -115,10 +115,7 @@ impl DistributionPoint {
         while !points.is_empty() {
             let mut fields = points.expect(der::SEQUENCE, "a distribution point")?.inside();
             let name = DistributionPointName::read(&mut fields)?;
-            let reasons = match fields.optional(0x81)? {
-                Some(bits) => Some(bits.bits()?.1.into()),
-                None => None,
-            };
+            let reasons = reason_flags(&mut fields, 0x81)?;
             let crl_issuer = match fields.optional(0xa2)? {
                 Some(names) => Some(general_names(&names)?),
                 None => None,
@@ -128,6 +125,17 @@ impl DistributionPoint {
         }
         Ok(read)
     }
+}
+
+/// An optional ReasonFlags: its octets, the bits that do not count cleared.
+fn reason_flags(fields: &mut Reader<'_>, tag: u8) -> Result<Option<Box<[u8]>>, Fault> {
+    let Some(flags) = fields.optional(tag)? else { return Ok(None) };
+    let (unused, octets) = flags.bits()?;
+    let mut octets: Box<[u8]> = octets.into();
+    if let Some(last) = octets.last_mut() {
+        *last &= 0xff << unused;
+    }
+    Ok(Some(octets))
 }
 
 /// Which certificates a list is about (RFC 5280, section 5.2.5).
@@ -158,10 +166,7 @@ impl IssuingDistributionPoint {
         let distribution_point = DistributionPointName::read(&mut fields)?;
         let only_user = flag(&mut fields, 0x81)?;
         let only_ca = flag(&mut fields, 0x82)?;
-        let only_some_reasons = match fields.optional(0x83)? {
-            Some(bits) => Some(bits.bits()?.1.into()),
-            None => None,
-        };
+        let only_some_reasons = reason_flags(&mut fields, 0x83)?;
         let indirect = flag(&mut fields, 0x84)?;
         let only_attribute = flag(&mut fields, 0x85)?;
         fields.end()?;

@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex};
 
 pub use bundle::{Member, parse_crls};
 pub use entry::{Entry, Reason};
+pub(crate) use extensions::is_directory_name;
 pub use extensions::{
     AuthorityKeyId, DistributionPoint, DistributionPointName, IssuingDistributionPoint,
 };
