@@ -105,6 +105,13 @@ impl<'a> Element<'a> {
         self.offset..self.offset + self.raw.len()
     }
 
+    /// Whether the length takes as few bytes as it can.
+    pub(crate) fn has_shortest_header(&self) -> bool {
+        let mut shortest = Vec::with_capacity(6);
+        push_header(&mut shortest, self.tag, self.content.len());
+        shortest.len() == self.content_offset() - self.offset
+    }
+
     pub(crate) fn fault(&self, problem: impl Into<Cow<'static, str>>) -> Fault {
         Fault::new(self.offset, problem)
     }
@@ -290,10 +297,15 @@ pub(crate) fn push_header(out: &mut Vec<u8>, tag: u8, length: usize) {
     }
 }
 
+/// Bytes of the tag and the length at the start of `data`.
+pub(crate) fn header_size(data: &[u8]) -> Result<usize, Fault> {
+    Header::parse(data).map(|header| header.size).map_err(|problem| Fault::new(0, problem))
+}
+
 /// Rewrites the first BER element of `data` with definite lengths and strings in one piece, as OpenSSL reads it.
 /// Gives the result and how many bytes of `data` the element took.
 pub(crate) fn to_definite(data: &[u8]) -> Result<(Vec<u8>, usize), Fault> {
-    let mut out = Vec::with_capacity(data.len());
+    let mut out = Vec::new();
     let used = rewrite(data, 0, limits::MAX_NESTING, &mut out)?;
     Ok((out, used))
 }
@@ -312,7 +324,12 @@ fn rewrite(data: &[u8], at: usize, depth: usize, out: &mut Vec<u8>) -> Result<us
     };
     if header.tag & CONSTRUCTED == 0 || header.tag & 0x1f == 0x1f {
         let end = end.ok_or_else(|| Fault::new(at, "indefinite length of a long tag"))?;
-        out.extend_from_slice(&data[at..end]);
+        if header.tag & 0x1f == 0x1f {
+            out.extend_from_slice(&data[at..end]);
+        } else {
+            push_header(out, header.tag, end - start);
+            out.extend_from_slice(&data[start..end]);
+        }
         return Ok(end - at);
     }
     // Content of a definite element cannot reach past it.
