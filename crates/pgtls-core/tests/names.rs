@@ -225,7 +225,8 @@ fn name_strategy() -> impl Strategy<Value = Vec<u8>> {
 #[test]
 fn random_names_equal_openssls() {
     let (mut taken, mut refused) = (0, 0);
-    let mut runner = TestRunner::new(Config { cases: 4000, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: 4000, failure_persistence: None, ..Config::default() });
     let counters = std::cell::RefCell::new((&mut taken, &mut refused));
     runner
         .run(&name_strategy(), |der| {
@@ -251,7 +252,8 @@ fn random_names_equal_openssls() {
 /// Reads the RFC 2253 form back, by RFC 4514 alone.
 #[test]
 fn escapes_can_be_undone() {
-    let mut runner = TestRunner::new(Config { cases: 2000, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: 2000, failure_persistence: None, ..Config::default() });
     runner
         .run(&name_strategy(), |der| {
             let name = parse(&der);
@@ -322,7 +324,8 @@ fn names_match_where_openssl_says_so() {
     let name = prop::collection::vec(rdn, 0..3).prop_map(|rdns| sequence(&rdns));
     let (mut same, mut different) = (0, 0);
     let counters = std::cell::RefCell::new((&mut same, &mut different));
-    let mut runner = TestRunner::new(Config { cases: 20_000, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: 20_000, failure_persistence: None, ..Config::default() });
     runner
         .run(&(name.clone(), name), |(left, right)| {
             let [first, second] =

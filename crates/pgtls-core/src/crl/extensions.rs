@@ -91,9 +91,24 @@ pub(crate) fn general_names(names: &Element<'_>) -> Result<Vec<GeneralName>, Fau
     let mut reader = names.inside();
     let mut read = Vec::new();
     while !reader.is_empty() {
-        read.push(GeneralName::read(&mut reader)?);
+        let name = GeneralName::read(&mut reader)?;
+        let is_wrong = name.kind() == GeneralNameKind::DirName
+            && !Name::from_der(name.as_bytes()).is_ok_and(|name| is_readable(&name));
+        if is_wrong {
+            return Err(names.fault("directory name that OpenSSL does not read"));
+        }
+        read.push(name);
     }
     Ok(read)
+}
+
+/// Whether OpenSSL reads a name: each value is of a type in `B_ASN1_PRINTABLE`, and text is in its encoding.
+pub(crate) fn is_readable(name: &Name) -> bool {
+    name.attributes().all(|attribute| match attribute.tag {
+        12 | 18..=20 | 22 | 28 | 30 => attribute.text().is_some(),
+        3 | 7..=11 | 13..=15 | 29 | der::SEQUENCE => true,
+        _ => false,
+    })
 }
 
 /// Where to look for the list for a certificate, or for the newest delta list (RFC 5280, sections 4.2.1.13 and 5.2.6).

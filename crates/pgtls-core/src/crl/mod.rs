@@ -382,8 +382,11 @@ impl Inner {
             None => 1,
         };
         let inner_algorithm = algorithm(&mut fields)?;
-        let issuer = fields.expect(der::SEQUENCE, "an issuer")?;
-        let issuer = Name::from_element(&issuer)?;
+        let issuer_element = fields.expect(der::SEQUENCE, "an issuer")?;
+        let issuer = Name::from_element(&issuer_element)?;
+        if !extensions::is_readable(&issuer) {
+            return Err(issuer_element.fault("issuer that OpenSSL does not read"));
+        }
         let this_update = time(&fields.any()?)?;
         let mut rest = fields.clone();
         let next_update = match rest.any() {

@@ -238,6 +238,70 @@ impl CrlWriter {
     }
 }
 
+/// A certificate to be signed.
+#[derive(Clone)]
+pub struct CertificateWriter {
+    pub serial: Vec<u8>,
+    pub issuer: Vec<u8>,
+    pub not_before: i64,
+    pub not_after: i64,
+    pub subject: Vec<u8>,
+    pub spki: Vec<u8>,
+    pub extensions: Vec<Vec<u8>>,
+}
+
+impl CertificateWriter {
+    pub fn new(subject: &[u8], key: &PKey<Private>, issuer: &[u8], serial: &[u8]) -> Self {
+        Self {
+            serial: serial.to_vec(),
+            issuer: issuer.to_vec(),
+            not_before: 1_000_000_000,
+            not_after: 2_000_000_000,
+            subject: subject.to_vec(),
+            spki: key.public_key_to_der().unwrap(),
+            extensions: Vec::new(),
+        }
+    }
+
+    pub fn with(mut self, extension: Vec<u8>) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// Basic constraints that make a CA of it.
+    pub fn ca(self) -> Self {
+        self.with(extension(&ce(19), true, &seq(&[&[1, 1, 0xff]])))
+    }
+
+    pub fn key_id(self, key_id: &[u8]) -> Self {
+        self.with(extension(&ce(14), false, &tlv(4, key_id)))
+    }
+
+    /// Signed with an elliptic curve key and SHA-256.
+    pub fn sign(&self, key: &PKey<Private>) -> Vec<u8> {
+        let algorithm = algorithm::sha256_ecdsa();
+        let extensions = if self.extensions.is_empty() {
+            Vec::new()
+        } else {
+            tlv(0xa3, &tlv(0x30, &self.extensions.concat()))
+        };
+        let tbs = seq(&[
+            &tlv(0xa0, &integer(&[2])),
+            &integer(&self.serial),
+            &algorithm,
+            &self.issuer,
+            &seq(&[&time(self.not_before), &time(self.not_after)]),
+            &self.subject,
+            &self.spki,
+            &extensions,
+        ]);
+        let mut signer = Signer::new(MessageDigest::sha256(), key).unwrap();
+        signer.update(&tbs).unwrap();
+        let signature = signer.sign_to_vec().unwrap();
+        seq(&[&tbs, &algorithm, &tlv(3, &[&[0], signature.as_slice()].concat())])
+    }
+}
+
 /// PEM of a list.
 pub fn pem(der: &[u8]) -> Vec<u8> {
     pem_of("X509 CRL", der)
