@@ -6,7 +6,7 @@ use pgtls_e2e::prelude::*;
 const NAME: &str = "Ren\u{e9} \u{416}\u{8a9e}";
 
 fn identity(name: &str) -> Identity {
-    Pki::standard().issue(&format!("/O=Acme/CN={name}")).by(Pki::standard().intermediate()).build()
+    Pki::standard().issue(format!("/O=Acme/CN={name}")).by(Pki::standard().intermediate()).build()
 }
 
 fn cluster() -> Cluster {

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod demo;
+mod docs;
 mod encodings;
 mod extension;
 mod harness;
