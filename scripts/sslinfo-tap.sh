@@ -29,7 +29,7 @@ source=${PGTLS_PG_SOURCE:-$(scripts/fetch-pg-source.sh "$version")} ||
 work=$(mktemp -d /tmp/pgtls-tap-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 cp -R "$source/src/test/ssl" "$work/test"
-mkdir -p "$work/stage" "$work/output"
+mkdir -p "$work/bin" "$work/stage" "$work/output/data" "$work/output/log"
 cp -R "$PGTLS_STAGE/." "$work/stage"
 
 cd "$work/test"
@@ -46,6 +46,14 @@ grep -q 'extensions => \[qw(pgtls_ext)\]' t/003_pgtls_ext.pl ||
     fi
 } >"$work/settings.conf"
 
+# The tests look for pg_config.h where clients have it; Debian has the server's elsewhere.
+cat >"$work/bin/pg_config" <<EOF
+#!/bin/sh
+[ "\$*" != --includedir ] || set -- --includedir-server
+exec '$PG_CONFIG' "\$@"
+EOF
+chmod 755 "$work/bin/pg_config"
+
 as_server=()
 if [ "$(id -u)" = 0 ]; then
     chown -R postgres: "$work"
@@ -55,7 +63,7 @@ fi
 
 # The variables are those that PostgreSQL's makefiles set; up to 15 they are fewer.
 "${as_server[@]}" env \
-    PATH="$("$PG_CONFIG" --bindir):$PATH" \
+    PATH="$work/bin:$("$PG_CONFIG" --bindir):$PATH" \
     PERL5LIB="$pgxs/src/test/perl:$work/test/t${PERL5LIB:+:$PERL5LIB}" \
     PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
     TESTDIR="$work/output" \
@@ -65,6 +73,6 @@ fi
     PG_TEST_EXTRA=ssl \
     with_ssl=openssl \
     prove --verbose t/003_pgtls_ext.pl || {
-    find "$work" -name '*.log' -exec tail -n 40 {} +
+    find "$work" \( -name '*.log' -o -name 'regress_log_*' \) -exec tail -n 40 {} +
     exit 1
 }
