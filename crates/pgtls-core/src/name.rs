@@ -171,6 +171,12 @@ impl Name {
         out
     }
 
+    /// The hash that OpenSSL names files of a directory with, in eight hex digits (`X509_NAME_hash_ex`).
+    pub fn hash(&self) -> String {
+        let digest = openssl::sha::sha1(&self.canonical());
+        digest.iter().take(4).rev().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     fn first(&self, oid: &Oid<'_>) -> Option<Attribute<'_>> {
         self.attributes().find(|attribute| attribute.oid.as_bytes() == oid.as_bytes())
     }

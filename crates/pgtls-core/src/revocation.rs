@@ -461,6 +461,26 @@ pub fn coverage<'a, C: Borrow<Certificate>>(
     (0..known.len()).map(cover).collect()
 }
 
+/// A chain for a certificate that nobody has verified: the certificate itself, then the issuers that OpenSSL would choose
+/// among `authorities`, as far up as there are any.
+pub fn chain_of<C: Borrow<Certificate>>(
+    certificate: &Certificate,
+    authorities: &[C],
+    now: UnixTime,
+) -> Vec<Certificate> {
+    let mut all = vec![certificate];
+    all.extend(
+        authorities.iter().map(Borrow::borrow).filter(|authority| *authority != certificate),
+    );
+    let known: Vec<_> = all.iter().map(|certificate| Authority::of(certificate)).collect();
+    let mut by_subject: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (position, authority) in known.iter().enumerate() {
+        by_subject.entry(&authority.subject_canonical).or_default().push(position);
+    }
+    let (path, _) = path(&known, &by_subject, 0, now);
+    path.iter().filter_map(|position| all.get(*position)).map(|found| (*found).clone()).collect()
+}
+
 /// The way from an authority up to its root, as positions, and whether it gets there.
 ///
 /// As OpenSSL builds it from a CA file: of several possible issuers the first that is valid, or the first.

@@ -231,6 +231,11 @@ impl AuthorityKeyId {
         fields.end()?;
         Ok(Self { key_id, issuer, serial })
     }
+
+    /// The key identifier in lower-case hexadecimal.
+    pub fn key_id_hex(&self) -> Option<String> {
+        self.key_id.as_deref().map(crate::text::hex)
+    }
 }
 
 /// One extension of a list or of an entry, with the position of its value.

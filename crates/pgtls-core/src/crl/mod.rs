@@ -212,6 +212,12 @@ impl Crl {
         self.part(&self.0.signature_algorithm)
     }
 
+    /// The signature, which tells this list from any other.
+    pub fn signature(&self) -> &[u8] {
+        // The first octet of a bit string counts unused bits.
+        self.part(&self.0.signature).get(1..).unwrap_or_default()
+    }
+
     /// When the list was made; `None` if the date is none.
     pub fn this_update(&self) -> Option<UnixTime> {
         self.0.this_update.instant
