@@ -76,6 +76,7 @@ $(IN_CHROOT): deps
 	@scripts/setup-debian.sh chroot
 	@cargo fetch --quiet
 	@scripts/chroot.sh create $(PG)
+	@if [ $@ = test ]; then scripts/setup-debian.sh source; scripts/fetch-pg-source.sh $(PG) >/dev/null || true; fi
 	@scripts/chroot.sh run $(PG) make --no-print-directory $@ \
 		PROFILE='$(PROFILE)' FILTER='$(FILTER)' KEEP='$(KEEP)'
 
@@ -117,6 +118,7 @@ stage: deps
 
 .PHONY: test
 test: deps ## every test suite (FILTER=name: only such end-to-end tests)
+	@scripts/setup-debian.sh source
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' scripts/test.sh $(PG) $(FILTER)
 
 .PHONY: demo

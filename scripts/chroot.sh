@@ -221,9 +221,18 @@ enter() {
     mount --bind "$cargo_home" "$new/opt/cargo"
     mount --bind "$toolchain" "$new/opt/rust"
     mount -o remount,bind,ro "$new/opt/rust"
+    # PostgreSQL's own tests, if scripts/fetch-pg-source.sh got them: there is no fetching in here.
+    local -a environment=()
+    local pg_source=${PGTLS_PG_SOURCE:-$(cache_dir)/source-pg$version}
+    if [ -d "$pg_source" ]; then
+        mkdir -p "$new/opt/postgresql"
+        mount --bind "$pg_source" "$new/opt/postgresql"
+        mount -o remount,bind,ro "$new/opt/postgresql"
+        environment+=(PGTLS_PG_SOURCE=/opt/postgresql)
+    fi
 
     local pg_config=/usr/lib/postgresql/$version/bin/pg_config name value
-    local -a environment=(
+    environment+=(
         HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}"
         PATH=/opt/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/cargo/bin
         # Crates are fetched on the host, whose network settings the chroot need not know.
@@ -233,7 +242,7 @@ enter() {
     )
     for name in $(compgen -e); do
         case $name in
-        PGTLS_IN_CHROOT | PGTLS_CACHE | PGTLS_STAGE) ;;
+        PGTLS_IN_CHROOT | PGTLS_CACHE | PGTLS_STAGE | PGTLS_PG_SOURCE) ;;
         PGTLS_* | RUST_* | CARGO_TERM_* | CI)
             # A path in the source tree is one below /src inside.
             value=${!name}

@@ -1,6 +1,7 @@
 //! End-to-end tests of pgtls_ext. One binary, a module for each topic.
 
 mod certificates;
+mod demo;
 mod docs;
 mod encodings;
 mod extension;

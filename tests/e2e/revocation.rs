@@ -240,7 +240,7 @@ fn whatever_is_in_the_place_of_a_file_is_a_row_with_a_problem() {
     let pem = pki.intermediate_crl().pem();
     cluster.replace_crl_bytes(b"");
     problem("no ");
-    cluster.replace_crl_bytes(pem[..pem.len() / 2].as_bytes());
+    cluster.replace_crl_bytes(&pem.as_bytes()[..pem.len() / 2]);
     problem("PEM");
     cluster.replace_crl_bytes(pki.intermediate_crl().der());
     problem("DER");

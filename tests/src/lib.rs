@@ -31,7 +31,7 @@ pub use sys::process_exists;
 pub mod prelude {
     pub use crate::client::{Alert, Login, LoginError, Rows, Session, SqlError};
     pub use crate::cluster::{
-        Builder, Cluster, SUPERUSER, Shutdown, eventually, quote, quote_name,
+        Builder, Cluster, Kept, SUPERUSER, Shutdown, eventually, quote, quote_name,
     };
     pub use crate::der::now;
     pub use crate::handshake::{Answer, Handshake};
