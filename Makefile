@@ -20,7 +20,7 @@ unexport PG_CONFIG
 export PG
 
 # Archives carry the time of the last commit, not that of the build.
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+export PGTLS_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # A target directory per version, so that they do not rebuild each other's bindings. PostgreSQL 15 on

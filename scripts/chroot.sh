@@ -234,7 +234,7 @@ enter() {
     for name in $(compgen -e); do
         case $name in
         PGTLS_IN_CHROOT | PGTLS_CACHE | PGTLS_STAGE) ;;
-        PGTLS_* | RUST_* | CARGO_TERM_* | SOURCE_DATE_EPOCH | CI)
+        PGTLS_* | RUST_* | CARGO_TERM_* | CI)
             # A path in the source tree is one below /src inside.
             value=${!name}
             environment+=("$name=${value/#"$source_dir"/\/src}")

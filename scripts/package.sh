@@ -49,8 +49,9 @@ for document in README.md CHANGELOG.md; do
 done
 
 mkdir -p dist
-# Same sources, same archive: no owners, no times of this machine.
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(date +%s)}
+# Same sources, same archive: no owners, no times of this machine. Only set here, since crates that
+# have C code are compiled anew whenever it changes.
+export SOURCE_DATE_EPOCH=${PGTLS_EPOCH:-$(date +%s)}
 archive=dist/pgtls_ext-$version-pg$postgresql.tar.gz
 tar -c -C "$tree" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" usr |
     gzip -n9 >"$archive"
