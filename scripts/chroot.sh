@@ -25,11 +25,10 @@ die() { say "$*"; exit 1; }
 # The one table of versions: a PostgreSQL major version and the Debian release that ships it.
 suite_of() {
     case $1 in
-    13) echo bullseye ;;
     15) echo bookworm ;;
     17) echo trixie ;;
     18) echo forky ;;
-    *) die "no Debian release ships PostgreSQL $1: 13, 15, 17 and 18 can be tested" ;;
+    *) die "no Debian release ships PostgreSQL $1: 15, 17 and 18 can be tested" ;;
     esac
 }
 
@@ -249,14 +248,13 @@ enter() {
 # --------------------------------------------------------------------------------------------------
 
 where() {
-    local codename
-    suite_of "$1" >/dev/null
-    codename=$(host_codename)
-    if [ -x "/usr/lib/postgresql/$1/bin/pg_config" ] || [ "$codename" = "$(suite_of "$1")" ]; then
+    local suite
+    if [ -x "/usr/lib/postgresql/$1/bin/pg_config" ]; then
         echo host
-    else
-        echo chroot
+        return
     fi
+    suite=$(suite_of "$1")
+    if [ "$(host_codename)" = "$suite" ]; then echo host; else echo chroot; fi
 }
 
 usage() {
