@@ -9,6 +9,7 @@
 mod certificate;
 mod chain;
 pub mod column;
+pub mod crl;
 mod der;
 mod error;
 mod extension;
@@ -17,6 +18,7 @@ pub mod limits;
 mod name;
 mod oid;
 pub mod pem;
+pub mod revocation;
 mod serial;
 mod text;
 mod time;
