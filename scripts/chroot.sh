@@ -194,11 +194,18 @@ run() {
     [ "$toolchain" != /usr ] || die "the chroots need a Rust tool-chain from rustup, not the system's"
     cargo_home=${CARGO_HOME:-$HOME/.cargo}
     mkdir -p "$cargo_home"
-    # Shared, against `remove`. The namespaces end with their first process, and everything in them.
+    # Shared, against `remove`.
     exec 8>"$root.lock"
     flock --shared 8
+    # The namespaces end with their first process, and everything in them. That one heeds no signal
+    # that it does not handle, and unshare heeds none while it waits: so end it for good.
+    local namespaces
     unshare --mount --propagation private --pid --fork --kill-child -- \
-        "$self" __enter "$version" "$root" "$toolchain" "$cargo_home" "$@"
+        "$self" __enter "$version" "$root" "$toolchain" "$cargo_home" "$@" <&0 &
+    namespaces=$!
+    # shellcheck disable=SC2064  # the number of now
+    trap "kill -KILL $namespaces; exit 130" INT TERM HUP
+    wait "$namespaces"
 }
 
 # Inside the namespaces: lay out the file system, then become the command.
@@ -242,7 +249,8 @@ enter() {
     done
     cd "$new"
     # shellcheck disable=SC2016  # expanded inside
-    exec chroot "$new" /usr/bin/env -i "${environment[@]}" /bin/sh -c 'cd /src && exec "$@"' sh "$@"
+    # The shell had this ignore the signals of the keyboard, since it runs in the background.
+    exec chroot "$new" /usr/bin/env --default-signal=INT,QUIT -i "${environment[@]}" /bin/sh -c 'cd /src && exec "$@"' sh "$@"
 }
 
 # --------------------------------------------------------------------------------------------------
