@@ -148,7 +148,7 @@ impl<'a> RawEntry<'a> {
         if time.tag != der::UTC_TIME && time.tag != der::GENERALIZED_TIME {
             return Err(time.fault("revocation date is not a time"));
         }
-        let extensions = fields.optional(der::SEQUENCE)?.map(|extensions| extensions.inside());
+        let extensions = fields.optional_list(der::SEQUENCE)?.map(|extensions| extensions.inside());
         fields.end()?;
         Ok(Self { offset: entry.offset, serial, time, extensions })
     }
@@ -214,7 +214,7 @@ impl<'a> RawEntry<'a> {
 
 /// The names in a certificateIssuer extension (RFC 5280 section 5.3.3).
 pub(crate) fn certificate_issuer(mut value: Reader<'_>) -> Result<Vec<GeneralName>, Fault> {
-    general_names(&value.expect(der::SEQUENCE, "a certificate issuer")?)
+    general_names(&value.expect_list(der::SEQUENCE, "a certificate issuer")?)
 }
 
 fn reason(mut value: Reader<'_>) -> Result<Reason, Fault> {

@@ -149,7 +149,7 @@ pub struct DistributionPoint {
 impl DistributionPoint {
     /// Reads the value of the extension.
     pub(crate) fn read_all(mut value: Reader<'_>) -> Result<Vec<Self>, Fault> {
-        let mut points = value.expect(der::SEQUENCE, "distribution points")?.inside();
+        let mut points = value.expect_list(der::SEQUENCE, "distribution points")?.inside();
         let mut read = Vec::new();
         while !points.is_empty() {
             let mut fields = points.expect(der::SEQUENCE, "a distribution point")?.inside();

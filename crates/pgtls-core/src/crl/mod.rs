@@ -352,11 +352,7 @@ impl Inner {
     fn from_ber(bytes: &[u8]) -> Result<Self, Fault> {
         let (definite, _) = der::to_definite(bytes)?;
         let mut inner = Self::walk(&definite)?;
-        let header = match bytes {
-            [_, length, ..] if *length > 0x80 => 2 + usize::from(length & 0x7f),
-            _ => 2,
-        };
-        let rest = bytes.get(header..).unwrap_or_default();
+        let rest = bytes.get(der::header_size(bytes)?..).unwrap_or_default();
         let (_, length) = der::to_definite(rest)?;
         inner.signed = Some(rest.get(..length).unwrap_or_default().into());
         inner.file = Arc::new(definite);
@@ -382,7 +378,7 @@ impl Inner {
             None => Some(1),
         };
         let inner_algorithm = algorithm(&mut fields)?;
-        let issuer_element = fields.expect(der::SEQUENCE, "an issuer")?;
+        let issuer_element = fields.expect_list(der::SEQUENCE, "an issuer")?;
         let issuer = Name::from_element(&issuer_element)?;
         if !extensions::is_readable(&issuer) {
             return Err(issuer_element.fault("issuer that OpenSSL does not read"));
@@ -399,12 +395,12 @@ impl Inner {
             }
             _ => NextUpdate::Never,
         };
-        let entries = fields.optional(der::SEQUENCE)?;
+        let entries = fields.optional_list(der::SEQUENCE)?;
         let mut judgement = Judgement::default();
         let extensions = match fields.optional(0xa0)? {
             Some(tagged) => {
                 let mut tagged = tagged.inside();
-                let list = tagged.expect(der::SEQUENCE, "extensions")?;
+                let list = tagged.expect_list(der::SEQUENCE, "extensions")?;
                 tagged.end()?;
                 Extensions::read(list.inside(), &mut judgement)?
             }
