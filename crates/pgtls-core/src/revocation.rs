@@ -15,6 +15,7 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::crl::{
@@ -185,6 +186,7 @@ impl WhyUnknown {
         }
     }
 
+    /// The `X509_V_ERR_…` number, see [`Status::verify_error`].
     fn verify_error(self) -> Option<i32> {
         match self {
             Self::CrlMissing => Some(3),
@@ -199,6 +201,29 @@ impl WhyUnknown {
             Self::UnhandledCritical => Some(36),
             Self::DependsOnVersion => None,
         }
+    }
+}
+
+/// A clause about the certificate and its list, such as `the CRL of its issuer has expired`.
+impl fmt::Display for WhyUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CrlMissing => "there is no usable CRL of its issuer",
+            Self::NoCrlSign => "the key usage of its issuer does not include signing CRLs",
+            Self::OutOfScope => "the CRL of its issuer is about other certificates",
+            Self::MalformedThisUpdate => "the thisUpdate date of its issuer's CRL is malformed",
+            Self::NotYetValid => "the CRL of its issuer is not yet valid",
+            Self::MalformedNextUpdate => "the nextUpdate date of its issuer's CRL is malformed",
+            Self::Expired => "the CRL of its issuer has expired",
+            Self::IssuerKeyUnreadable => "the public key of its issuer cannot be read",
+            Self::BadSignature => "the CRL of its issuer has a bad signature",
+            Self::UnhandledCritical => {
+                "the CRL of its issuer has a critical extension that OpenSSL does not process"
+            }
+            Self::DependsOnVersion => {
+                "OpenSSL versions disagree about a delta CRL or a CRL with an empty scope"
+            }
+        })
     }
 }
 
@@ -254,6 +279,21 @@ impl WhyPassedOver {
             Self::OtherKey => "other_key",
             Self::NoNewReasons => "no_new_reasons",
         }
+    }
+}
+
+/// A clause about the list, such as `it is a delta CRL`.
+impl fmt::Display for WhyPassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ContradictoryScope => "its issuing distribution point contradicts itself",
+            Self::EmptyScope => "its issuing distribution point is empty",
+            Self::Delta => "it is a delta CRL",
+            Self::Indirect => "it is an indirect CRL",
+            Self::SomeReasons => "it is about some revocation reasons only",
+            Self::OtherKey => "it is signed with a key that is not in the chain",
+            Self::NoNewReasons => "it is about no further revocation reasons",
+        })
     }
 }
 

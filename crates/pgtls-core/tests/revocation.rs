@@ -885,6 +885,33 @@ fn coverage_of_authorities() {
 }
 
 #[test]
+fn coverage_foretells_what_happens_to_clients() {
+    let reference = Reference::new();
+    let rules = reference.rules();
+    let chain = long_chain();
+    let authorities = certificates(&chain[1..]);
+    let of_intermediate = kinds(&intermediate_name(), &INTERMEDIATE_KEY, b"int", &OTHER);
+    let mut of_root = root_kinds(&INTERMEDIATE);
+    of_root.extend(root_kinds(&OTHER));
+    let mut refused = 0;
+    for (first, a) in &of_root {
+        for (second, b) in of_intermediate.iter().step_by(7) {
+            let crls = [a.clone(), b.clone()];
+            let set = set(&crls);
+            let covered = coverage(&authorities, Some(&set), UnixTime(NOW), rules);
+            let accepted = reference.verdict(&chain, &crls, NOW) == (0, 0);
+            // The leaf is not in any of the lists and has no distribution points.
+            let is_good = covered[0].refused_above.is_none()
+                && covered[0].clients.as_ref().unwrap().status.is_good();
+            assert_eq!(accepted, is_good, "root {first}, intermediate {second}");
+            assert!(!(accepted && covered[0].refuses_all()), "{first}, {second}");
+            refused += usize::from(!accepted);
+        }
+    }
+    assert!(refused > 100);
+}
+
+#[test]
 fn status_of_a_list_by_itself() {
     let authorities = certificates(&[root().sign(&ROOT_KEY)]);
     let ask = |writer: CrlWriter, key: &PKey<Private>| {

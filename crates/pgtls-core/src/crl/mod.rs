@@ -293,10 +293,8 @@ impl Crl {
     /// `def_crl_lookup`, `crl_revoked_issuer_match`).
     pub(crate) fn lookup_of(&self, serial: &Serial, issuer: &[u8]) -> Option<Entry<'_>> {
         let entries = self.part(&self.0.entries);
-        let found = self.0.index.find(entries, serial.as_bytes()).iter().find_map(|offset| {
-            let offset = usize::try_from(*offset).ok()?;
-            (self.issuer_matches(offset, issuer)).then_some(offset)
-        })?;
+        let mut found = self.0.index.find(entries, serial.as_bytes()).map(position);
+        let found = found.find(|offset| self.issuer_matches(*offset, issuer))?;
         let (mut entry, _) = self.entry_at(Cursor(found))?;
         if self.0.judgement.ignored_from.is_some_and(|from| found >= from) {
             entry.reason = None;
