@@ -183,23 +183,51 @@ struct Decoder {
     padding: u8,
 }
 
+/// What each byte stands for in base64, [`NO_DIGIT`] where it stands for nothing.
+const DIGITS: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    // An iterator cannot be used in a constant, nor can `usize::from`.
+    while value < 64 {
+        #[expect(clippy::as_conversions, reason = "both are less than 256")]
+        {
+            digits[alphabet[value] as usize] = value as u8;
+        }
+        value += 1;
+    }
+    digits
+};
+
+const NO_DIGIT: u8 = 0xff;
+
 impl Decoder {
     fn line(&mut self, line: &Line<'_>) -> Result<(), Error> {
-        for (index, byte) in line.text.iter().enumerate() {
+        // Nearly all lines are whole groups of four digits.
+        let mut done = 0;
+        if self.characters == 0 && self.padding == 0 {
+            let (groups, _) = line.text.as_chunks();
+            self.out.reserve(groups.len() * 3);
+            for group in groups {
+                let [a, b, c, d] = group.map(|byte| DIGITS[usize::from(byte)]);
+                if a.max(b).max(c).max(d) == NO_DIGIT {
+                    break;
+                }
+                self.out.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+                done += 4;
+            }
+        }
+        for (index, byte) in line.text.iter().enumerate().skip(done) {
             let wrong = |problem| Err(Error::Pem { offset: line.offset + index, problem });
-            let value = match byte {
-                b'A'..=b'Z' => byte - b'A',
-                b'a'..=b'z' => byte - b'a' + 26,
-                b'0'..=b'9' => byte - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                b' ' | b'\t' | b'\r' => continue,
-                b'=' if self.characters + self.padding >= 2 && self.padding < 2 => {
+            let value = match (DIGITS[usize::from(*byte)], byte) {
+                (NO_DIGIT, b' ' | b'\t' | b'\r') => continue,
+                (NO_DIGIT, b'=') if self.characters + self.padding >= 2 && self.padding < 2 => {
                     self.padding += 1;
                     continue;
                 }
-                b'=' => return wrong("misplaced base64 padding"),
-                _ => return wrong("not a base64 character"),
+                (NO_DIGIT, b'=') => return wrong("misplaced base64 padding"),
+                (NO_DIGIT, _) => return wrong("not a base64 character"),
+                (digit, _) => digit,
             };
             if self.padding > 0 {
                 return wrong("base64 goes on after its padding");

@@ -411,7 +411,7 @@ fn mutated_certificates() {
     ];
     let strategy = (prop::sample::select(bases), prop::collection::vec(mutation, 1..4));
     let taken = std::cell::Cell::new(0);
-    let mut runner = common::runner(20_000);
+    let mut runner = common::runner(8_000);
     runner
         .run(&strategy, |((is_ber, mut der), mutations)| {
             for (kind, at, byte) in mutations {
@@ -457,7 +457,7 @@ fn mutated_certificates() {
             Ok(())
         })
         .unwrap();
-    assert!(taken.get() > 2_000, "OpenSSL took only {}", taken.get());
+    assert!(taken.get() > 1_000, "OpenSSL took only {}", taken.get());
 }
 
 /// The certificate at the start of `der`, as `d2i_X509` reads it.
