@@ -242,6 +242,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// As [`Reader::optional`] for a SEQUENCE OF or SET OF, where OpenSSL does not mind a missing constructed bit.
+    pub(crate) fn optional_list(&mut self, tag: u8) -> Result<Option<Element<'a>>, Fault> {
+        match self.rest.first() {
+            Some(found) if *found == tag & !CONSTRUCTED => self.any().map(Some),
+            _ => self.optional(tag),
+        }
+    }
+
     /// Fails if an element with the identifier octet `found` may be `wanted` in BER.
     fn refuse_ber(&self, found: u8, wanted: u8) -> Result<(), Fault> {
         if found & LONG_TAG == LONG_TAG {
