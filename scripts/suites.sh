@@ -12,6 +12,8 @@
 # failure; that of `summary` also when nothing ran at all.
 set -euo pipefail
 
+trap 'exit 130' INT TERM HUP
+
 # Prints "passed failed" for cargo tests that printed file $1 and exited with $2.
 count_tests() {
     awk -v status="$2" '

@@ -17,6 +17,8 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 version=$1 filter=${2:-}
 results=target/results/pg$version.tsv
 
+trap 'exit 130' INT TERM HUP
+
 tests() { scripts/suites.sh tests "$results" "$@"; }
 tap() { scripts/suites.sh tap "$results" "$@"; }
 step() { scripts/suites.sh run "$results" "$@"; }

@@ -3,10 +3,12 @@
 //! All unsafe code of the extension is below this module. What leaves it is owned data or a handle that borrows; raw
 //! pointers and `pg_sys` types stay inside.
 
+pub(crate) mod files;
 pub(crate) mod json;
 pub(crate) mod library;
 pub(crate) mod port;
 pub(crate) mod rows;
+pub(crate) mod settings;
 mod sys;
 pub(crate) mod text;
 pub(crate) mod time;

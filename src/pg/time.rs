@@ -1,5 +1,6 @@
 //! Points in time on their way to SQL.
 
+use pgrx::pg_sys;
 use pgrx::prelude::TimestampWithTimeZone;
 use pgtls_core::UnixTime;
 
@@ -14,4 +15,20 @@ pub(super) fn microseconds(time: UnixTime) -> i64 {
 /// A `timestamptz`; `None` for a time outside PostgreSQL's range.
 pub(crate) fn timestamp(time: UnixTime) -> Option<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(microseconds(time)).ok()
+}
+
+fn unix(microseconds: pg_sys::TimestampTz) -> UnixTime {
+    UnixTime(microseconds.div_euclid(1_000_000) + POSTGRES_EPOCH)
+}
+
+/// When the running statement started: the same for everything in it.
+pub(crate) fn now() -> UnixTime {
+    // SAFETY: reads a variable of this process.
+    unix(unsafe { pg_sys::GetCurrentStatementStartTimestamp() })
+}
+
+/// When this process was started, which is when its client connected.
+pub(crate) fn session_start() -> UnixTime {
+    // SAFETY: reads a variable of this process.
+    unix(unsafe { pg_sys::MyStartTimestamp })
 }

@@ -7,4 +7,6 @@
 
 mod certificates;
 mod chain;
+mod configured;
+mod revocation;
 mod session;

@@ -8,5 +8,6 @@ mod extension;
 mod harness;
 mod memory;
 mod processes;
+mod revocation;
 mod session;
 mod sessions;
