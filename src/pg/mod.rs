@@ -5,6 +5,7 @@
 
 pub(crate) mod files;
 pub(crate) mod json;
+pub(crate) mod kept;
 pub(crate) mod library;
 pub(crate) mod port;
 pub(crate) mod rows;

@@ -1,11 +1,12 @@
 //! `make bench`: what the extension costs, as ratios within one run, beside the goals.
 //!
-//! What is compared runs in turns, so that a busy machine slows both sides, and medians are reported. A goal that is
-//! missed is printed as missed, not a failure; answers that differ are one.
+//! What is compared runs in turns, so that a busy machine slows both sides, and medians are reported; times of functions
+//! are those that the backend had on a processor. A goal that is missed is printed as missed, not a failure; answers
+//! that differ are one.
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pgtls_e2e::prelude::*;
 
@@ -60,15 +61,14 @@ fn main() {
 /// A function of both extensions, in the same queries.
 fn compare_function(session: &Session, function: &str, goal: Option<f64>) {
     assert_eq!(session.value(&format!("select {function} is not distinct from s.{function}")), "t");
-    let query = |call: &str| {
-        let calls = [call; CALLS_IN_ROW].join(", ");
+    let query = |calls: &str| {
         format!("select count(num_nulls({calls})) from generate_series(1, {ROWS}) as row")
     };
+    let often = |call: &str| query(&[call; CALLS_IN_ROW].join(", "));
+    let [nothing, theirs, ours] = [query("row"), often(&format!("s.{function}")), often(function)];
     let [nothing, theirs, ours] =
-        ["row".to_owned(), format!("s.{function}"), function.to_owned()].map(|call| query(&call));
-    let [nothing, theirs, ours] =
-        medians([nothing, theirs, ours].map(|sql| move || time(|| session.run(&sql))));
-    let per_call = |time: Duration| (time - nothing.min(time)) / (ROWS * CALLS_IN_ROW) as u32;
+        medians([nothing, theirs, ours].map(|sql| move || processor_time(session, &sql)));
+    let per_call = |time: f64| (time - nothing) / (ROWS * CALLS_IN_ROW) as f64;
     report(function, per_call(theirs), per_call(ours), goal);
 }
 
@@ -83,8 +83,8 @@ fn compare_set(session: &Session, function: &str) {
         format!("select count(*) from (select {call} from generate_series(1, {SETS})) as all_rows")
     };
     let [theirs, ours] = [format!("s.{function}"), function.to_owned()].map(|call| query(&call));
-    let [theirs, ours] = medians([theirs, ours].map(|sql| move || time(|| session.run(&sql))));
-    report(function, theirs / SETS as u32, ours / SETS as u32, None);
+    let [theirs, ours] = medians([theirs, ours].map(|sql| move || processor_time(session, &sql)));
+    report(function, theirs / SETS as f64, ours / SETS as f64, None);
 }
 
 /// All certificates of a bundle, each with all that is known of it.
@@ -106,21 +106,35 @@ fn compare_bundle(session: &Session) {
     };
     let count = ours();
     assert!(openssl().contains(&format!("Total found: {count}")), "openssl does not find {count}");
-    let [theirs, ours] = medians::<2, Box<dyn Fn() -> Duration + '_>>([
-        Box::new(|| time(|| drop(openssl()))),
-        Box::new(|| time(|| assert_eq!(ours(), count))),
+    let [theirs, ours] = medians::<2, Box<dyn Fn() -> f64 + '_>>([
+        Box::new(|| wall_time(|| drop(openssl()))),
+        Box::new(|| wall_time(|| assert_eq!(ours(), count))),
     ]);
     report(&format!("{count} certificates"), theirs, ours, None);
 }
 
-fn time(run: impl FnOnce()) -> Duration {
+/// Nanoseconds until it is done.
+fn wall_time(run: impl FnOnce()) -> f64 {
     let started = Instant::now();
     run();
-    started.elapsed()
+    started.elapsed().as_nanos() as f64
+}
+
+/// Nanoseconds that the session's backend is on a processor for a query: what others do meanwhile does not count.
+fn processor_time(session: &Session, sql: &str) -> f64 {
+    let statistics = format!("/proc/{}/schedstat", session.pid());
+    let spent = || -> u64 {
+        let statistics = fs::read_to_string(&statistics).unwrap_or_default();
+        let first = statistics.split_whitespace().next().and_then(|first| first.parse().ok());
+        first.expect("Linux keeps statistics of its scheduler")
+    };
+    let before = spent();
+    session.run(sql);
+    (spent() - before) as f64
 }
 
 /// The median time of each, run in turns after one round that does not count.
-fn medians<const N: usize, F: Fn() -> Duration>(runs: [F; N]) -> [Duration; N] {
+fn medians<const N: usize, F: Fn() -> f64>(runs: [F; N]) -> [f64; N] {
     let mut times = [(); N].map(|()| Vec::with_capacity(ROUNDS));
     for round in 0..=ROUNDS {
         for (run, times) in runs.iter().zip(&mut times) {
@@ -131,7 +145,7 @@ fn medians<const N: usize, F: Fn() -> Duration>(runs: [F; N]) -> [Duration; N] {
         }
     }
     times.map(|mut times| {
-        times.sort();
+        times.sort_by(f64::total_cmp);
         times[times.len() / 2]
     })
 }
@@ -140,18 +154,18 @@ fn heading(what: &str, theirs: &str, ours: &str) {
     println!("{what:<28}{theirs:>12}{ours:>12}{:>8}  goal", "ratio");
 }
 
-fn report(what: &str, theirs: Duration, ours: Duration, goal: Option<f64>) {
-    let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
+fn report(what: &str, theirs: f64, ours: f64, goal: Option<f64>) {
+    let ratio = ours / theirs;
     let goal = goal.map_or_else(String::new, |goal| {
         format!("at most {goal}: {}", if ratio <= goal { "met" } else { "missed" })
     });
     println!("{what:<28}{:>12}{:>12}{ratio:>8.2}  {goal}", show(theirs), show(ours));
 }
 
-fn show(time: Duration) -> String {
-    match time.as_nanos() {
-        nanoseconds @ ..10_000 => format!("{nanoseconds} ns"),
-        nanoseconds @ ..10_000_000 => format!("{} µs", nanoseconds / 1_000),
-        nanoseconds => format!("{} ms", nanoseconds / 1_000_000),
+fn show(nanoseconds: f64) -> String {
+    match nanoseconds {
+        ..1e3 => format!("{nanoseconds:.1} ns"),
+        ..1e6 => format!("{:.1} µs", nanoseconds / 1e3),
+        _ => format!("{:.1} ms", nanoseconds / 1e6),
     }
 }
