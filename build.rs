@@ -9,11 +9,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Types wanted from the headers; what they need comes along.
-const TYPES: &[&str] = &["Port"];
-/// Variables wanted from the headers.
-const VARIABLES: &[&str] = &["MyProcPort"];
+const TYPES: &[&str] = &["Port", "HbaLine"];
+/// Variables wanted from the headers. `MyClientConnectionInfo` exists since PostgreSQL 16.
+const VARIABLES: &[&str] = &[
+    "ClientAuthentication_hook",
+    "MyClientConnectionInfo",
+    "MyProcPort",
+    "openssl_tls_init_hook",
+    "ssl_ca_file",
+    "ssl_crl_dir",
+    "ssl_crl_file",
+];
+/// Functions wanted from the headers; none of them raises an error.
+const FUNCTIONS: &[&str] = &["hba_authname"];
 /// Types that come from pgrx or openssl-sys instead of being generated again.
-const TAKEN_FROM_ELSEWHERE: &[&str] = &["List", "ListCell", "NodeTag", "ssl_st", "x509_st"];
+const TAKEN_FROM_ELSEWHERE: &[&str] = &["List", "ListCell", "NodeTag", "ssl_ctx_st", "ssl_st", "x509_st"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=src/pg/server.h");
@@ -33,13 +43,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .derive_default(false)
         .layout_tests(true)
         .merge_extern_blocks(true)
-        .raw_line("use openssl_sys::{SSL as ssl_st, X509 as x509_st};")
+        // Hooks are called through pointers of these types, and a hook may raise.
+        .override_abi(bindgen::Abi::CUnwind, ".*")
+        .raw_line("use openssl_sys::{SSL as ssl_st, SSL_CTX as ssl_ctx_st, X509 as x509_st};")
         .raw_line("use pgrx::pg_sys::List;");
     for name in TYPES {
         builder = builder.allowlist_type(name);
     }
     for name in VARIABLES {
         builder = builder.allowlist_var(name);
+    }
+    for name in FUNCTIONS {
+        builder = builder.allowlist_function(name);
     }
     for name in TAKEN_FROM_ELSEWHERE {
         builder = builder.blocklist_type(name);

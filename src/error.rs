@@ -32,6 +32,8 @@ pub(crate) enum Error {
         /// Where ours is.
         ours: String,
     },
+    /// Something only the recorder knows, and it is not there.
+    NotPreloaded,
     /// A defect of the extension.
     Internal(String),
 }
@@ -72,6 +74,7 @@ impl Error {
             Self::UnknownFieldName(_) => ERRCODE_INVALID_PARAMETER_VALUE,
             Self::ServerWithoutOpenSsl => ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OtherLibssl { .. } => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::NotPreloaded => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Internal(_) => ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -102,6 +105,9 @@ impl Error {
             Self::OtherLibssl { .. } => Some(
                 "Build pgtls_ext on the system it runs on, against the OpenSSL that this PostgreSQL was built with.",
             ),
+            Self::NotPreloaded => {
+                Some("Add pgtls_ext to shared_preload_libraries and restart the server.")
+            }
             _ => None,
         }
     }
@@ -120,6 +126,9 @@ impl fmt::Display for Error {
             }
             Self::OtherLibssl { .. } => {
                 f.write_str("pgtls_ext is linked against another libssl than the server")
+            }
+            Self::NotPreloaded => {
+                f.write_str("pgtls_ext must be loaded via \"shared_preload_libraries\"")
             }
             Self::Internal(problem) => f.write_str(problem),
         }

@@ -15,3 +15,20 @@ pub(super) fn microseconds(time: UnixTime) -> i64 {
 pub(crate) fn timestamp(time: UnixTime) -> Option<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(microseconds(time)).ok()
 }
+
+/// A moment of the server's clock, in microseconds of its epoch, as microseconds since the Unix epoch.
+pub(crate) fn unix_microseconds(moment: i64) -> i64 {
+    moment.saturating_add(POSTGRES_EPOCH.saturating_mul(1_000_000))
+}
+
+/// The reverse.
+pub(super) fn server_microseconds(moment: i64) -> i64 {
+    moment.saturating_sub(POSTGRES_EPOCH.saturating_mul(1_000_000))
+}
+
+/// The present.
+pub(crate) fn now() -> UnixTime {
+    // SAFETY: reads the clock.
+    let now = unsafe { pgrx::pg_sys::GetCurrentTimestamp() };
+    UnixTime(now.div_euclid(1_000_000).saturating_add(POSTGRES_EPOCH))
+}

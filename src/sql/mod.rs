@@ -7,4 +7,6 @@
 
 mod certificates;
 mod chain;
+mod failures;
 mod session;
+mod sessions;

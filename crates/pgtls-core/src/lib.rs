@@ -9,9 +9,11 @@
 mod certificate;
 mod chain;
 pub mod column;
+pub mod credential;
 mod der;
 mod error;
 mod extension;
+pub mod failure;
 pub mod json;
 pub mod limits;
 mod name;
