@@ -23,7 +23,8 @@ const VARIABLES: &[&str] = &[
 /// Functions wanted from the headers; none of them raises an error.
 const FUNCTIONS: &[&str] = &["hba_authname"];
 /// Types that come from pgrx or openssl-sys instead of being generated again.
-const TAKEN_FROM_ELSEWHERE: &[&str] = &["List", "ListCell", "NodeTag", "ssl_ctx_st", "ssl_st", "x509_st"];
+const TAKEN_FROM_ELSEWHERE: &[&str] =
+    &["List", "ListCell", "NodeTag", "ssl_ctx_st", "ssl_st", "x509_st"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=src/pg/server.h");

@@ -7,6 +7,7 @@
 //!
 //! What is copied was sent by a client that is not authenticated: it is bounded here and escaped where it is read.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
@@ -113,6 +114,11 @@ impl Entry {
 static AHEAD: AtomicUsize = AtomicUsize::new(NOTHING);
 const NOTHING: usize = usize::MAX;
 
+thread_local! {
+    /// The message that said so.
+    static AHEAD_TEXT: Cell<([u8; MESSAGE_BYTES], u32)> = const { Cell::new(([0; MESSAGE_BYTES], 0)) };
+}
+
 /// Whether the failure of this process is counted: a connection fails once, however many messages that makes.
 static COUNTED: AtomicBool = AtomicBool::new(false);
 
@@ -139,12 +145,12 @@ pub(super) unsafe fn heard(segment: Segment, session: &Session, message: &pg_sys
         Message::Final(reason) => reason,
         Message::Ahead(reason) => {
             // The first message is the cause, the others follow from it.
-            let _ = AHEAD.compare_exchange(
-                NOTHING,
-                reason.index(),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
+            if AHEAD.load(Ordering::Relaxed) == NOTHING {
+                AHEAD.store(reason.index(), Ordering::Relaxed);
+                let mut kept = [0; MESSAGE_BYTES];
+                let length = copy(text.unwrap_or_default(), &mut kept);
+                AHEAD_TEXT.set((kept, length));
+            }
             return;
         }
     };
@@ -168,7 +174,9 @@ pub(super) unsafe fn not_authenticated(segment: Segment, session: &Session) {
         _ if by_certificate && ahead.is_some() => Reason::Other,
         _ => return,
     };
-    count(segment, session, Failure { reason, depth: None, text: b"" });
+    let (kept, length) = AHEAD_TEXT.get();
+    let text = usize::try_from(length).ok().and_then(|length| kept.get(..length));
+    count(segment, session, Failure { reason, depth: None, text: text.unwrap_or_default() });
 }
 
 /// A failure to be counted.
@@ -229,9 +237,8 @@ fn describe(session: &Session, failure: &Failure<'_>) -> Entry {
         (0, _) => None,
         (_, Some(depth)) => Some(depth),
         // Servers before 16 do not say. For some results the depth follows from what they mean.
-        (9 | 10, None) => {
-            tls::depth_outside_dates(tls.borrowed_chain()).and_then(|depth| i32::try_from(depth).ok())
-        }
+        (9 | 10, None) => tls::depth_outside_dates(tls.borrowed_chain())
+            .and_then(|depth| i32::try_from(depth).ok()),
         (18 | 21, None) => Some(0),
         (2 | 19 | 20, None) => length.checked_sub(1).and_then(|depth| i32::try_from(depth).ok()),
         _ => None,

@@ -5,8 +5,8 @@
 //! counted, and the login goes on. They never wait, never read a file and never log. Only `pgtls_ext.require_tls` refuses
 //! logins, and that is its purpose.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ffi::{CStr, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 

@@ -27,10 +27,9 @@ static LOADED_AT: AtomicI64 = AtomicI64::new(0);
 static LOADED_BEFORE: AtomicI64 = AtomicI64::new(0);
 
 /// How the last reload of the TLS configuration ended.
+/// 0 says that there was none since the server started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// There was none since the server started.
-    None = 0,
     /// It took.
     Done = 1,
     /// The server kept what it had.

@@ -155,9 +155,7 @@ impl Table {
 fn datum(value: &Value, column: &Column) -> Result<Option<pg_sys::Datum>> {
     let (type_oid, datum) = match value {
         Value::Null => return Ok(None),
-        Value::Text(value) if column.type_oid == pg_sys::INETOID => {
-            (pg_sys::INETOID, inet(value))
-        }
+        Value::Text(value) if column.type_oid == pg_sys::INETOID => (pg_sys::INETOID, inet(value)),
         Value::Text(value) => (pg_sys::TEXTOID, Some(text::datum_of(value))),
         Value::TextArray(values) => (pg_sys::TEXTARRAYOID, Some(text_array(values))),
         Value::Numeric(digits) => {

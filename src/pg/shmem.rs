@@ -69,11 +69,19 @@ impl Layout {
     fn of_settings() -> Self {
         // SAFETY: a plain read of a variable that is constant from the request hook on.
         let slot_count = usize::try_from(unsafe { pg_sys::MaxBackends }).unwrap_or(0);
-        let slot_bytes = aligned(slots::HEAD_BYTES + slots::TEXT_BYTES + guc::session_chain_bytes());
+        let slot_bytes =
+            aligned(slots::HEAD_BYTES + slots::TEXT_BYTES + guc::session_chain_bytes());
         let ring = aligned(size_of::<Shared>());
         let ring_entries = guc::max_recent_failures();
         let slots = ring + ring_entries * aligned(failures::ENTRY_BYTES);
-        Self { ring, ring_entries, slots, slot_count, slot_bytes, total: slots + slot_count * slot_bytes }
+        Self {
+            ring,
+            ring_entries,
+            slots,
+            slot_count,
+            slot_bytes,
+            total: slots + slot_count * slot_bytes,
+        }
     }
 }
 

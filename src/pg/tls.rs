@@ -7,6 +7,7 @@ use std::ffi::{CStr, c_char, c_int, c_long};
 use std::ptr;
 
 use foreign_types::ForeignTypeRef;
+use openssl::nid::Nid;
 use openssl::ssl::{NameType, SslRef};
 use openssl::stack::StackRef;
 use openssl::x509::{X509, X509Ref};
@@ -254,7 +255,10 @@ unsafe fn print_extension(extension: *mut openssl_sys::X509_EXTENSION) -> Printe
     };
     // SAFETY: every extension has an object identifier.
     let object = unsafe { openssl::asn1::Asn1ObjectRef::from_ptr(object) };
-    let name = object.nid().short_name().map_or_else(|_| object.to_string(), str::to_owned);
+    // An object that OpenSSL does not know has a short name too, "UNDEF"; its text is the dotted OID.
+    let known = Some(object.nid()).filter(|nid| *nid != Nid::UNDEF);
+    let name = known.and_then(|nid| nid.short_name().ok());
+    let name = name.map_or_else(|| object.to_string(), str::to_owned);
     // SAFETY: the caller's contract.
     let value = unsafe { extension_text(extension).unwrap_or_else(|| extension_hex(extension)) };
     PrintedExtension { name, value, critical }

@@ -3,8 +3,13 @@
 //! OpenSSL judges, because OpenSSL is what the server uses. The store is made as the server makes its own
 //! (`be_tls_init`): the CA file, then the CRL file and directory, with CRLs checked for the whole chain if either is set.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::cell::RefCell;
+use std::ffi::{CStr, OsStr, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::ptr;
+use std::rc::Rc;
 
 use foreign_types::ForeignTypeRef;
 use openssl::stack::Stack;
@@ -29,17 +34,40 @@ unsafe extern "C" {
 }
 
 /// The trust that the server's files express now.
-pub(crate) struct Trust(Result<X509Store, String>);
+#[derive(Clone)]
+pub(crate) struct Trust(Rc<Result<X509Store, String>>);
+
+thread_local! {
+    /// What was last read in this process, and from what: reading a large CRL takes seconds.
+    static LAST: RefCell<Option<(Vec<Stamp>, Trust)>> = const { RefCell::new(None) };
+}
+
+/// What changes when a file does: device, inode, size, time of modification and of change.
+type Stamp = (PathBuf, u64, u64, u64, (i64, i64), (i64, i64));
 
 impl Trust {
-    /// Reads the files.
+    /// Reads the files, unless they are what they were at the last call.
     pub(crate) fn of_files() -> Self {
-        Self(store())
+        // SAFETY: as in `store`.
+        let (ca_file, crl_file, crl_directory) = unsafe { settings() };
+        // A directory is read while chains are validated, and what was found stays in the store.
+        if crl_directory.is_some() {
+            return Self(Rc::new(store()));
+        }
+        let stamps = ca_file.into_iter().chain(crl_file).filter_map(stamp).collect();
+        LAST.with_borrow_mut(|last| match last {
+            Some((known, trust)) if *known == stamps => trust.clone(),
+            _ => {
+                let trust = Self(Rc::new(store()));
+                *last = Some((stamps, trust.clone()));
+                trust
+            }
+        })
     }
 
     /// What the server would say of a client with this chain; the DER of its certificates, leaf first.
     pub(crate) fn verdict(&self, chain: &[impl AsRef<[u8]>]) -> Verdict {
-        match &self.0 {
+        match self.0.as_ref() {
             Ok(store) => validate(store, chain)
                 .unwrap_or_else(|error| Verdict::Impossible(error.to_string())),
             Err(why) => Verdict::Impossible(why.clone()),
@@ -47,10 +75,29 @@ impl Trust {
     }
 }
 
+/// The server's settings `ssl_ca_file`, `ssl_crl_file` and `ssl_crl_dir`.
+///
+/// # Safety
+/// No setting is changed while the result is in use.
+unsafe fn settings<'a>() -> (Option<&'a CStr>, Option<&'a CStr>, Option<&'a CStr>) {
+    // SAFETY: the server's variables are null or NUL-terminated; the caller's contract.
+    unsafe { (setting(sys::ssl_ca_file), setting(sys::ssl_crl_file), setting(sys::ssl_crl_dir)) }
+}
+
+/// `None` for a file that is not there.
+fn stamp(file: &CStr) -> Option<Stamp> {
+    let path = PathBuf::from(OsStr::from_bytes(file.to_bytes()));
+    let data = std::fs::metadata(&path).ok()?;
+    let modified = (data.mtime(), data.mtime_nsec());
+    let changed = (data.ctime(), data.ctime_nsec());
+    Some((path, data.dev(), data.ino(), data.size(), modified, changed))
+}
+
 fn store() -> Result<X509Store, String> {
     // SAFETY: settings of the server; null or NUL-terminated, and not changed while this function runs.
-    let (ca_file, crl_file, crl_directory) =
-        unsafe { (setting(sys::ssl_ca_file), setting(sys::ssl_crl_file), setting(sys::ssl_crl_dir)) };
+    let (ca_file, crl_file, crl_directory) = unsafe {
+        (setting(sys::ssl_ca_file), setting(sys::ssl_crl_file), setting(sys::ssl_crl_dir))
+    };
     let Some(ca_file) = ca_file else {
         return Err("ssl_ca_file is not set".to_owned());
     };

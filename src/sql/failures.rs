@@ -45,9 +45,9 @@ fn escaped(bytes: &[u8]) -> String {
 fn columns(recent: &Recent) -> Row {
     let subject = recent.subject.as_deref().and_then(|der| Name::from_der(der).ok());
     let serial = recent.serial.as_deref().and_then(|der| Serial::from_der(der).ok());
-    let fingerprint = recent.fingerprint.map(|bytes| -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    });
+    let fingerprint = recent
+        .fingerprint
+        .map(|bytes| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() });
     vec![
         ("at".into(), Value::Moment(unix_microseconds(recent.at))),
         ("reason".into(), recent.reason.label().into()),
@@ -57,10 +57,7 @@ fn columns(recent: &Recent) -> Row {
             "subject".into(),
             subject.map(|name| name.oneline().to_owned()).filter(|name| !name.is_empty()).into(),
         ),
-        (
-            "serial".into(),
-            serial.map_or(Value::Null, |serial| Value::Numeric(serial.decimal())),
-        ),
+        ("serial".into(), serial.map_or(Value::Null, |serial| Value::Numeric(serial.decimal()))),
         ("fingerprint".into(), fingerprint.into()),
         ("depth".into(), recent.depth.map(i64::from).into()),
         (

@@ -102,10 +102,7 @@ impl Evaluator {
 }
 
 fn text(bytes: Option<&Vec<u8>>) -> Value {
-    bytes
-        .map(|bytes| lossless(bytes).replace('\0', "\\00"))
-        .filter(|text| !text.is_empty())
-        .into()
+    bytes.map(|bytes| lossless(bytes).replace('\0', "\\00")).filter(|text| !text.is_empty()).into()
 }
 
 fn hex(bytes: &[u8; 32]) -> String {

@@ -9,21 +9,24 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{self, SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode, SslVersion};
-use openssl::x509::store::X509StoreBuilder;
+use openssl::ssl::{self, SslVersion};
 use postgres::config::{SslMode, SslNegotiation};
 use postgres::{Config, NoTls, SimpleQueryMessage};
-use postgres_openssl::{MakeTlsConnector, set_postgresql_alpn};
 
 use crate::cluster::Cluster;
 use crate::log::Log;
-use crate::pki::{Cert, Identity, Pki};
+use crate::pki::Identity;
+use crate::tls::TlsOptions;
 
 /// Rows as text, NULL as `None`.
 pub type Rows = Vec<Vec<Option<String>>>;
+
+/// What the server said beside its answers.
+type Notices = Arc<Mutex<Vec<String>>>;
 
 /// How long a login may take.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
@@ -38,67 +41,6 @@ enum Transport {
     DirectTls,
     Plain,
     UnixSocket,
-}
-
-/// The TLS side of a client: shared by [`Login`] and [`Handshake`](crate::handshake::Handshake).
-#[derive(Clone)]
-pub(crate) struct TlsOptions {
-    pub(crate) identity: Option<Identity>,
-    pub(crate) min: Option<SslVersion>,
-    pub(crate) max: Option<SslVersion>,
-    pub(crate) ciphers: Option<String>,
-    pub(crate) ciphersuites: Option<String>,
-    pub(crate) groups: Option<String>,
-    pub(crate) server_ca: Option<Cert>,
-    pub(crate) server_name: String,
-    pub(crate) sni: bool,
-}
-
-impl TlsOptions {
-    pub(crate) fn new() -> Self {
-        Self {
-            identity: None,
-            min: None,
-            max: None,
-            ciphers: None,
-            ciphersuites: None,
-            groups: None,
-            server_ca: Some(Pki::standard().server_ca().cert.clone()),
-            server_name: "localhost".to_owned(),
-            sni: true,
-        }
-    }
-
-    pub(crate) fn connector(&self) -> Result<SslConnectorBuilder, ErrorStack> {
-        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
-        // The servers of the tests are nobody's but ours: no system CA counts.
-        let mut store = X509StoreBuilder::new()?;
-        match &self.server_ca {
-            Some(ca) => store.add_cert(ca.openssl())?,
-            None => builder.set_verify(SslVerifyMode::NONE),
-        }
-        builder.set_cert_store(store.build());
-        if let Some(identity) = &self.identity {
-            let cert = identity.cert.try_openssl()?;
-            builder.set_certificate(&cert)?;
-            for cert in &identity.chain {
-                builder.add_extra_chain_cert(cert.try_openssl()?)?;
-            }
-            builder.set_private_key(identity.key.openssl())?;
-        }
-        builder.set_min_proto_version(self.min)?;
-        builder.set_max_proto_version(self.max)?;
-        if let Some(ciphers) = &self.ciphers {
-            builder.set_cipher_list(ciphers)?;
-        }
-        if let Some(ciphersuites) = &self.ciphersuites {
-            builder.set_ciphersuites(ciphersuites)?;
-        }
-        if let Some(groups) = &self.groups {
-            builder.set_groups_list(groups)?;
-        }
-        Ok(builder)
-    }
 }
 
 /// How to connect: a role, and how it presents itself.
@@ -199,6 +141,12 @@ impl Login {
         self
     }
 
+    /// Offers these application protocols, which `libpq` does from PostgreSQL 17 on: `postgresql`.
+    pub fn alpn(mut self, protocols: &[&str]) -> Self {
+        self.tls.offer_protocols(protocols);
+        self
+    }
+
     /// Calls the server by this name, which is verified and, unless an address, sent as SNI.
     pub fn server_name(mut self, name: &str) -> Self {
         self.tls.server_name = name.to_owned();
@@ -252,8 +200,10 @@ impl Login {
     /// # Errors
     /// If the server, or TLS on either side, refuses.
     pub fn connect(&self) -> Result<Session, LoginError> {
-        self.open().map(|client| Session {
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        self.open(&notices).map(|client| Session {
             client: RefCell::new(client),
+            notices,
             log: self.log.clone(),
             role: self.role.clone(),
         })
@@ -280,8 +230,13 @@ impl Login {
         }
     }
 
-    fn open(&self) -> Result<postgres::Client, LoginError> {
+    fn open(&self, notices: &Notices) -> Result<postgres::Client, LoginError> {
         let mut config = Config::new();
+        let notices = Arc::clone(notices);
+        config.notice_callback(move |notice| {
+            let line = format!("{}: {}", notice.severity(), notice.message());
+            notices.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        });
         config
             .user(&self.role)
             .dbname(&self.database)
@@ -311,23 +266,18 @@ impl Login {
         if self.transport == Transport::Plain {
             return Ok(config.connect(NoTls)?);
         }
-        let mut connector = self.tls.connector()?;
-        if self.transport == Transport::DirectTls {
-            set_postgresql_alpn(&mut connector)?;
+        let mut tls = self.tls.clone();
+        if self.transport == Transport::DirectTls && tls.alpn.is_empty() {
+            tls.offer_protocols(&["postgresql"]);
         }
-        let mut make = MakeTlsConnector::new(connector.build());
-        let sni = self.tls.sni;
-        make.set_callback(move |ssl, _| {
-            ssl.set_use_server_name_indication(sni);
-            Ok(())
-        });
-        Ok(config.connect(make)?)
+        Ok(config.connect(tls)?)
     }
 }
 
 /// A connected client.
 pub struct Session {
     client: RefCell<postgres::Client>,
+    notices: Notices,
     log: Log,
     role: String,
 }
@@ -392,6 +342,11 @@ impl Session {
     pub fn query(&self, sql: &str) -> Result<Rows, SqlError> {
         let messages = self.client.borrow_mut().simple_query(sql)?;
         Ok(messages.iter().filter_map(|message| self.cells(sql, message)).collect())
+    }
+
+    /// The notices and warnings since the last call, as `WARNING: text`.
+    pub fn notices(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The pid of this session's backend.
@@ -462,12 +417,16 @@ impl fmt::Display for SqlError {
 impl Error for SqlError {}
 
 /// Why a login did not come about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoginError {
     /// The SQLSTATE, when the server said so in its protocol.
     pub sqlstate: Option<String>,
     /// The message of whoever refused.
     pub message: String,
+    /// The server's DETAIL.
+    pub detail: Option<String>,
+    /// The server's HINT.
+    pub hint: Option<String>,
     /// The TLS alert that the server sent.
     pub tls_alert: Option<Alert>,
 }
@@ -475,15 +434,21 @@ pub struct LoginError {
 impl LoginError {
     /// Reads it off the causes of an error.
     pub(crate) fn from_error(error: &(dyn Error + 'static)) -> Self {
-        let sqlstate = error
-            .downcast_ref::<postgres::Error>()
-            .and_then(postgres::Error::code)
-            .map(|code| code.code().to_owned());
-        let message = match error.downcast_ref::<postgres::Error>().and_then(|e| e.as_db_error()) {
-            Some(db) => db.message().to_owned(),
-            None => causes(error).join(": "),
+        let by_server = error.downcast_ref::<postgres::Error>().and_then(|e| e.as_db_error());
+        let Some(db) = by_server else {
+            return Self {
+                message: causes(error).join(": "),
+                tls_alert: alert_in(error),
+                ..Self::default()
+            };
         };
-        Self { sqlstate, message, tls_alert: alert_in(error) }
+        Self {
+            sqlstate: Some(db.code().code().to_owned()),
+            message: db.message().to_owned(),
+            detail: db.detail().map(str::to_owned),
+            hint: db.hint().map(str::to_owned),
+            tls_alert: None,
+        }
     }
 }
 
@@ -597,7 +562,7 @@ fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
 }
 
 /// The alert among an error's causes.
-fn alert_in(error: &(dyn Error + 'static)) -> Option<Alert> {
+pub(crate) fn alert_in(error: &(dyn Error + 'static)) -> Option<Alert> {
     let mut next = Some(error);
     while let Some(error) = next {
         let stack = error

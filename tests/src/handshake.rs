@@ -4,11 +4,12 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use openssl::ssl::{HandshakeError, Ssl, SslStream, SslVersion};
+use openssl::ssl::{HandshakeError, SslStream, SslVersion};
 
-use crate::client::{LoginError, TlsOptions};
+use crate::client::LoginError;
 use crate::cluster::Cluster;
 use crate::pki::Identity;
+use crate::tls::TlsOptions;
 
 /// The code of an SSLRequest.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -24,7 +25,6 @@ const READ_PATIENCE: Duration = Duration::from_secs(60);
 pub struct Handshake {
     server: SocketAddr,
     tls: TlsOptions,
-    alpn: Vec<u8>,
     direct: bool,
 }
 
@@ -42,7 +42,6 @@ impl Handshake {
         Self {
             server: SocketAddr::new(cluster.address(), cluster.port()),
             tls: TlsOptions::new(),
-            alpn: Vec::new(),
             direct: false,
         }
     }
@@ -89,13 +88,7 @@ impl Handshake {
 
     /// Offers these application protocols; a server from PostgreSQL 17 on wants `postgresql`.
     pub fn alpn(mut self, protocols: &[&str]) -> Self {
-        self.alpn = protocols
-            .iter()
-            .flat_map(|name| {
-                let length = u8::try_from(name.len()).expect("a protocol name is short");
-                std::iter::once(length).chain(name.bytes())
-            })
-            .collect();
+        self.tls.offer_protocols(protocols);
         self
     }
 
@@ -168,7 +161,7 @@ impl Handshake {
     /// If either side refuses.
     pub fn complete(&self) -> Result<SslStream<TcpStream>, LoginError> {
         let stream = self.agreed();
-        self.client().connect(stream).map_err(|error| match error {
+        self.tls.ssl()?.connect(stream).map_err(|error| match error {
             HandshakeError::Failure(middle) | HandshakeError::WouldBlock(middle) => {
                 LoginError::from_error(middle.error())
             }
@@ -188,35 +181,13 @@ impl Handshake {
         }
     }
 
-    fn client(&self) -> Client {
-        Client { tls: self.tls.clone(), alpn: self.alpn.clone() }
-    }
-
     /// The bytes of a ClientHello.
     fn client_hello(&self) -> Vec<u8> {
-        match self.client().connect(Recorder::default()) {
+        let ssl = self.tls.ssl().expect("the options of TLS fit together");
+        match ssl.connect(Recorder::default()) {
             Err(HandshakeError::WouldBlock(middle)) => middle.get_ref().sent.clone(),
             _ => panic!("a handshake does not end without an answer"),
         }
-    }
-}
-
-/// The configured client side of one handshake.
-struct Client {
-    tls: TlsOptions,
-    alpn: Vec<u8>,
-}
-
-impl Client {
-    fn connect<S: Read + Write>(&self, stream: S) -> Result<SslStream<S>, HandshakeError<S>> {
-        let mut builder = self.tls.connector()?;
-        if !self.alpn.is_empty() {
-            builder.set_alpn_protos(&self.alpn)?;
-        }
-        let mut configuration = builder.build().configure()?;
-        configuration.set_use_server_name_indication(self.tls.sni);
-        let ssl: Ssl = configuration.into_ssl(&self.tls.server_name)?;
-        ssl.connect(stream)
     }
 }
 
@@ -274,6 +245,8 @@ fn first_answer(stream: &mut (impl Read + ?Sized)) -> Answer {
             Answer::Refused(LoginError {
                 sqlstate: field(b'C'),
                 message: field(b'M').unwrap_or_default(),
+                detail: field(b'D'),
+                hint: field(b'H'),
                 tls_alert: None,
             })
         }

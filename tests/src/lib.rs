@@ -23,6 +23,7 @@ pub mod log;
 pub mod pki;
 pub mod psql;
 mod sys;
+mod tls;
 
 pub use sys::process_exists;
 
@@ -38,5 +39,5 @@ pub mod prelude {
         Cert, CertBuilder, Crl, CrlBuilder, DAY, Digest, Eku, Identity, Key, Name, Pki, Reason,
         Text,
     };
-    pub use crate::psql::{Psql, PsqlOutput};
+    pub use crate::psql::{Background, Psql, PsqlOutput};
 }

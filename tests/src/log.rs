@@ -1,7 +1,9 @@
 //! The server's log.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How much of the log a failing test shows.
 const TAIL_LINES: usize = 40;
@@ -14,14 +16,16 @@ pub struct Mark(usize);
 #[derive(Clone, Debug)]
 pub struct Log {
     path: PathBuf,
+    /// A failure has shown the tail already.
+    shown: Arc<AtomicBool>,
 }
 
 impl Log {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, shown: Arc::default() }
     }
 
-    pub(crate) fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -42,8 +46,14 @@ impl Log {
         String::from_utf8_lossy(bytes.get(mark.0..).unwrap_or_default()).into_owned()
     }
 
+    /// The last lines, unless a failure has shown them already.
+    pub(crate) fn unseen_tail(&self) -> Option<String> {
+        (!self.shown.load(Ordering::Relaxed)).then(|| self.tail())
+    }
+
     /// The last lines, headed for a test's output.
     pub fn tail(&self) -> String {
+        self.shown.store(true, Ordering::Relaxed);
         let text = self.text();
         let lines: Vec<&str> = text.lines().collect();
         let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];

@@ -1,18 +1,21 @@
-//! The real `psql`.
+//! The real `psql`, and any other program on libpq.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::cluster::Cluster;
 use crate::install::Installation;
 use crate::log::Log;
-use crate::pki::{Identity, Pki, write_private};
+use crate::pki::{Identity, IdentityFiles, Pki, write_private};
 use crate::sys;
+
+/// The entry of the service file that names the connection.
+const SERVICE: &str = "test";
 
 /// A `psql` to run. Unless told otherwise it verifies the server fully and has no certificate.
 #[derive(Clone)]
 pub struct Psql {
-    dir: PathBuf,
+    socket_dir: PathBuf,
     parameters: Vec<(String, String)>,
     options: Vec<String>,
     log: Log,
@@ -24,8 +27,12 @@ impl Psql {
         let ca = dir.join("server-ca.crt");
         std::fs::write(&ca, Pki::standard().server_ca().cert.pem()).expect("a file can be written");
         let nowhere = dir.join("none").display().to_string();
-        let psql =
-            Self { dir, parameters: Vec::new(), options: Vec::new(), log: cluster.log().clone() };
+        let psql = Self {
+            socket_dir: cluster.socket_dir(),
+            parameters: Vec::new(),
+            options: Vec::new(),
+            log: cluster.log().clone(),
+        };
         psql.parameter("host", "localhost")
             .parameter("hostaddr", &cluster.address().to_string())
             .parameter("port", &cluster.port().to_string())
@@ -54,16 +61,27 @@ impl Psql {
 
     /// Presents this certificate, with the chain exactly as it is.
     pub fn with(self, identity: &Identity) -> Self {
-        let files = identity.write(&self.dir, "client");
-        self.parameter("sslcert", &files.cert.display().to_string())
-            .parameter("sslkey", &files.key.display().to_string())
+        let files = identity.write(&sys::fresh_dir("psql-"), "client");
+        self.with_files(&files)
     }
 
     /// Presents this certificate with its key encrypted.
     pub fn with_encrypted_key(self, identity: &Identity, passphrase: &str) -> Self {
-        let psql = self.with(identity).parameter("sslpassword", passphrase);
-        write_private(&psql.dir.join("client.key"), &identity.key.encrypted_pem(passphrase));
-        psql
+        let files = identity.write(&sys::fresh_dir("psql-"), "client");
+        write_private(&files.key, &identity.key.encrypted_pem(passphrase));
+        self.with_files(&files).parameter("sslpassword", passphrase)
+    }
+
+    fn with_files(self, files: &IdentityFiles) -> Self {
+        self.parameter("sslcert", &files.cert.display().to_string())
+            .parameter("sslkey", &files.key.display().to_string())
+    }
+
+    /// Over the Unix socket.
+    pub fn unix(mut self) -> Self {
+        self.parameters.retain(|(name, _)| name != "hostaddr" && !name.starts_with("ssl"));
+        let socket_dir = self.socket_dir.display().to_string();
+        self.parameter("host", &socket_dir)
     }
 
     /// Into this database instead of `postgres`.
@@ -76,23 +94,8 @@ impl Psql {
     /// # Panics
     /// If `psql` cannot be started.
     pub fn run(&self, sql: &str) -> PsqlOutput {
-        let conninfo: Vec<String> = self
-            .parameters
-            .iter()
-            .map(|(name, value)| {
-                format!("{name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
-            })
-            .collect();
-        let mut command: Command = Installation::get().program("psql");
-        command
-            .args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--no-password"])
-            .args(["--set", "ON_ERROR_STOP=1", "--file", "-", "--dbname", &conninfo.join(" ")])
-            .args(&self.options)
-            .env("HOME", &self.dir)
-            .current_dir(&self.dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let mut command = self.psql();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = sys::spawn(command).expect("psql can be started");
         let mut stdin = child.stdin.take().expect("psql has a standard input");
         let sql = sql.to_owned();
@@ -103,6 +106,58 @@ impl Psql {
         });
         let output = child.wait_with_output().expect("psql ends");
         writer.join().expect("the writer does not panic");
+        self.read(&output)
+    }
+
+    /// Runs another program of the installation, such as `pg_dump`, with this connection.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn tool(&self, program: &str, arguments: &[&str]) -> PsqlOutput {
+        let mut command = self.command(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = sys::spawn(command).unwrap_or_else(|e| panic!("{program}: {e}"));
+        self.read(&child.wait_with_output().expect("a program ends"))
+    }
+
+    /// Starts a program, such as `pg_receivewal`, with this connection, and ends it when the result is dropped.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn background(&self, program: &str, arguments: &[&str]) -> Background {
+        let mut command = self.command(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Background(sys::spawn(command).unwrap_or_else(|e| panic!("{program}: {e}")))
+    }
+
+    fn psql(&self) -> Command {
+        let mut command = self.command("psql");
+        command
+            .args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--no-password"])
+            .args(["--set", "ON_ERROR_STOP=1", "--file", "-"])
+            .args(&self.options);
+        command
+    }
+
+    /// The program, told of the connection by a service file: all of them read that, and it has all parameters.
+    fn command(&self, program: &str) -> Command {
+        let dir = sys::fresh_dir("psql-");
+        let lines =
+            self.parameters.iter().fold(format!("[{SERVICE}]\n"), |lines, (name, value)| {
+                lines + &format!("{name}={value}\n")
+            });
+        let service = dir.join("service.conf");
+        write_private(&service, &lines);
+        let mut command = Installation::get().program(program);
+        command
+            .env("PGSERVICEFILE", service)
+            .env("PGSERVICE", SERVICE)
+            .env("HOME", &dir)
+            .current_dir(dir);
+        command
+    }
+
+    fn read(&self, output: &Output) -> PsqlOutput {
         PsqlOutput {
             status: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -120,7 +175,18 @@ impl Psql {
     }
 }
 
-/// What came of a run of `psql`.
+/// A program that runs until this is dropped.
+pub struct Background(Child);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // Errors mean that it has ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What came of a run of `psql` or another program.
 #[derive(Clone, Debug)]
 pub struct PsqlOutput {
     /// Exit status: 0 fine, 2 no connection, 3 an error in the script; `None` when ended by a signal.
@@ -140,7 +206,7 @@ impl PsqlOutput {
     pub fn success(&self) -> String {
         assert!(
             self.status == Some(0),
-            "psql: {:?}\n{}{}{}",
+            "exit status {:?}\n{}{}{}",
             self.status,
             self.stdout,
             self.stderr,
@@ -156,7 +222,7 @@ impl PsqlOutput {
     pub fn failure(&self) -> String {
         assert!(
             self.status != Some(0),
-            "psql was expected to fail\n{}{}{}",
+            "failure was expected\n{}{}{}",
             self.stdout,
             self.stderr,
             self.log.tail()

@@ -164,7 +164,9 @@ impl Assessment {
             Some(Verdict::Bad { cause, depth, text }) => {
                 Self::with(cause.standing(), format_args!("{text} at depth {depth}"))
             }
-            Some(Verdict::Impossible(why)) => Self::with(Standing::Untrusted, format_args!("{why}")),
+            Some(Verdict::Impossible(why)) => {
+                Self::with(Standing::Untrusted, format_args!("{why}"))
+            }
             Some(Verdict::Good) | None => Self::plain(Standing::Valid),
         }
     }

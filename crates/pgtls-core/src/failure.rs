@@ -295,7 +295,10 @@ mod tests {
         for (text, reason) in [
             ("could not accept SSL connection: unsupported protocol", Reason::UnsupportedProtocol),
             ("could not accept SSL connection: no shared cipher", Reason::NoSharedCipher),
-            ("could not accept SSL connection: tlsv1 alert unknown ca", Reason::ClientRejectedServer),
+            (
+                "could not accept SSL connection: tlsv1 alert unknown ca",
+                Reason::ClientRejectedServer,
+            ),
             (
                 "could not accept SSL connection: sslv3 alert certificate expired",
                 Reason::ClientRejectedServer,
