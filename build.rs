@@ -36,6 +36,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed={include}/pg_config.h");
     require_openssl(Path::new(&include))?;
 
+    println!("cargo:rustc-env=PGTLS_OPENSSL_BUILT={}", openssl_built_against());
+
     let mut builder = bindgen::Builder::default()
         .header("src/pg/server.h")
         .clang_arg(format!("-I{include}"))
@@ -100,6 +102,18 @@ impl PgConfig {
             return Err(format!("{} {option} failed: {}", self.0.display(), output.status).into());
         }
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+}
+
+/// The version of OpenSSL's headers, which `openssl-sys` tells the packages that depend on it: `MNN00PP0` in hexadecimal.
+fn openssl_built_against() -> String {
+    let number = env::var("DEP_OPENSSL_VERSION_NUMBER").unwrap_or_default();
+    match u64::from_str_radix(&number, 16) {
+        Ok(number) => {
+            let (major, minor, patch) = (number >> 28, number >> 20 & 0xff, number >> 4 & 0xff);
+            format!("OpenSSL {major}.{minor}.{patch}")
+        }
+        Err(_) => "OpenSSL".to_owned(),
     }
 }
 

@@ -346,3 +346,68 @@ COMMENT ON VIEW pgtls_recent_failures IS
 'the last clients that were turned away, newest first, with the offending certificate as far as it is known';
 REVOKE ALL ON pgtls_recent_failures FROM PUBLIC;
 GRANT SELECT ON pgtls_recent_failures TO pg_monitor;
+
+CREATE FUNCTION pgtls_certificate_inventory()
+RETURNS TABLE (
+    subject text, subject_rfc2253 text, cn text, issuer text, serial numeric, serial_hex text,
+    not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
+    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
+    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
+    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer,
+    first_seen timestamptz, last_seen timestamptz, logins bigint, failed_logins bigint, roles text[], databases text[],
+    last_client_addr inet, connected integer, status text, status_detail text)
+AS 'MODULE_PATHNAME', 'pgtls_certificate_inventory_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION pgtls_certificate_inventory() IS
+'every client certificate that was seen; see the view pgtls_client_certificates';
+REVOKE ALL ON FUNCTION pgtls_certificate_inventory() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_certificate_inventory() TO pg_monitor;
+
+CREATE VIEW pgtls_client_certificates AS
+SELECT * FROM pgtls_certificate_inventory();
+COMMENT ON VIEW pgtls_client_certificates IS
+'every client certificate that the server has verified at a login, who used it from where, and what it is worth now';
+REVOKE ALL ON pgtls_client_certificates FROM PUBLIC;
+GRANT SELECT ON pgtls_client_certificates TO pg_monitor;
+
+CREATE FUNCTION pgtls_terminate_invalid(dry_run boolean DEFAULT true)
+RETURNS TABLE (pid integer, usename text, credential_status text, credential_detail text, terminated boolean)
+AS 'MODULE_PATHNAME', 'pgtls_terminate_invalid_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+ROWS 10;
+COMMENT ON FUNCTION pgtls_terminate_invalid(boolean) IS
+'sessions whose certificate is expired, not yet valid, revoked or untrusted by now; with false, ends them';
+REVOKE ALL ON FUNCTION pgtls_terminate_invalid(boolean) FROM PUBLIC;
+
+CREATE FUNCTION pgtls_reset()
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgtls_reset_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgtls_reset() IS
+'forgets the inventory of client certificates, the counters of failures and the recent failures';
+REVOKE ALL ON FUNCTION pgtls_reset() FROM PUBLIC;
+
+/*
+ * Works with and without shared_preload_libraries; what only the recorder knows is NULL without.
+ */
+
+CREATE FUNCTION pgtls_instance_status()
+RETURNS TABLE (preloaded boolean, ssl_on boolean, openssl_built text, openssl_runtime text,
+    context_loaded_at timestamptz, last_reload_at timestamptz, last_reload_ok boolean,
+    tracking boolean, session_slots integer, tracked_sessions integer, failures bigint,
+    client_certificates integer, max_client_certificates integer, evicted_client_certificates bigint,
+    dropped_records bigint)
+AS 'MODULE_PATHNAME', 'pgtls_instance_status_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 1;
+COMMENT ON FUNCTION pgtls_instance_status() IS
+'TLS of the instance and state of the recorder; see the view pgtls_status';
+REVOKE ALL ON FUNCTION pgtls_instance_status() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_instance_status() TO pg_monitor;
+
+CREATE VIEW pgtls_status AS
+SELECT * FROM pgtls_instance_status();
+COMMENT ON VIEW pgtls_status IS
+'TLS of the instance and state of the recorder, in one row';
+REVOKE ALL ON pgtls_status FROM PUBLIC;
+GRANT SELECT ON pgtls_status TO pg_monitor;

@@ -1,17 +1,36 @@
 //! The client backends that run now, as far as the current user may see them.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 
 use pgrx::pg_sys;
+
+use super::text::lossless;
 
 /// A client backend or walsender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Backend {
-    pub(crate) pid: i32,
+    pid: i32,
     /// When it started, in microseconds of the server's epoch.
-    pub(crate) started: i64,
+    started: i64,
     /// The role it logged in as.
     role: pg_sys::Oid,
+}
+
+impl Backend {
+    /// What tells it from every other one, also from a later one with its process ID.
+    pub(crate) fn key(&self) -> (i32, i64) {
+        (self.pid, self.started)
+    }
+
+    /// The name of the role it logged in as.
+    pub(crate) fn role_name(&self) -> Option<String> {
+        // SAFETY: a catalogue look-up in a transaction, told not to raise; the result is null or NUL-terminated.
+        unsafe {
+            let name = pg_sys::GetUserNameFromId(self.role, true);
+            (!name.is_null()).then(|| lossless(CStr::from_ptr(name).to_bytes()).into_owned())
+        }
+    }
 }
 
 /// All client backends and walsenders whose details the current user may see, by the rule of `pg_stat_activity`: one's own

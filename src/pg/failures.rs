@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use openssl::x509::X509Ref;
 use pgrx::pg_sys;
 use pgtls_core::failure::{Message, Reason, first_number};
+use pgtls_core::state::SavedCount;
 
 use super::port::Session;
 use super::shmem::{COUNTER_BYTES, Plain, Segment};
@@ -39,6 +40,8 @@ pub(super) struct Counters {
     last: [AtomicI64; Reason::ALL.len()],
     /// How many entries were ever put into the ring.
     entries: AtomicU64,
+    /// Entries up to this number were there at the last reset.
+    forgotten: AtomicU64,
 }
 
 #[repr(C)]
@@ -201,6 +204,7 @@ pub(super) fn count(segment: Segment, session: &Session, failure: Failure<'_>) {
         count.fetch_add(1, Ordering::Relaxed);
         last.store(now, Ordering::Relaxed);
     }
+    segment.shared().changes.fetch_add(1, Ordering::Relaxed);
     guc::break_at(guc::Fault::Failure);
     let number = counters.entries.fetch_add(1, Ordering::Relaxed);
     let mut entry = describe(session, &failure);
@@ -297,6 +301,39 @@ pub(crate) fn counts() -> Option<Vec<Count>> {
     Some(counts.collect())
 }
 
+/// Starts over.
+pub(super) fn reset(segment: Segment) {
+    let counters = &segment.shared().failures;
+    counters.counts.iter().for_each(|count| count.store(0, Ordering::Relaxed));
+    counters.last.iter().for_each(|last| last.store(0, Ordering::Relaxed));
+    counters.forgotten.store(counters.entries.load(Ordering::Relaxed), Ordering::Relaxed);
+}
+
+/// The counters as they are saved.
+pub(super) fn saved(segment: Segment) -> Vec<SavedCount> {
+    let counters = &segment.shared().failures;
+    let both = counters.counts.iter().zip(&counters.last);
+    let saved = Reason::ALL.into_iter().zip(both).map(|(reason, (count, last))| SavedCount {
+        reason: reason.label().to_owned(),
+        count: count.load(Ordering::Relaxed),
+        last: last.load(Ordering::Relaxed),
+    });
+    saved.collect()
+}
+
+/// Goes on from saved counters. What this version has no name for counts as `other`.
+pub(super) fn restore(segment: Segment, saved: &[SavedCount]) {
+    let counters = &segment.shared().failures;
+    for saved in saved {
+        let reason = Reason::ALL.into_iter().find(|reason| reason.label() == saved.reason);
+        let index = reason.unwrap_or(Reason::Other).index();
+        if let (Some(count), Some(last)) = (counters.counts.get(index), counters.last.get(index)) {
+            count.fetch_add(saved.count, Ordering::Relaxed);
+            last.fetch_max(saved.last, Ordering::Relaxed);
+        }
+    }
+}
+
 /// One of the last failures.
 pub(crate) struct Recent {
     /// Microseconds of the server's epoch.
@@ -317,10 +354,11 @@ pub(crate) struct Recent {
 /// The last failures, newest first; `None` where the library is not preloaded.
 pub(crate) fn recent() -> Option<Vec<Recent>> {
     let segment = Segment::in_child()?;
+    let forgotten = segment.shared().failures.forgotten.load(Ordering::Relaxed);
     let mut entries: Vec<Entry> = (0..segment.ring_entries())
         .filter_map(|index| segment.ring_entry(index)?.read::<Entry>(|_| 0))
         .map(|(entry, _)| entry)
-        .filter(|entry| entry.number != 0 && entry.checksum == entry.sum())
+        .filter(|entry| entry.number > forgotten && entry.checksum == entry.sum())
         .collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.number));
     Some(entries.iter().filter_map(owned).collect())

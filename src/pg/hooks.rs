@@ -11,10 +11,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use pgrx::pg_sys;
+use pgtls_core::failure::Reason;
 
+use super::failures::Failure;
 use super::port::Session;
 use super::shmem::{self, Segment};
-use super::{failures, guc, reload, slots, sys};
+use super::{failures, guc, inventory, reload, slots, sys, worker};
+use crate::error::{Error, PLAINTEXT_REFUSED};
 
 /// The server's `STATUS_OK`: the client is who it says it is.
 const STATUS_OK: c_int = 0;
@@ -25,7 +28,9 @@ static PREVIOUS_AUTHENTICATION: OnceLock<sys::ClientAuthentication_hook_type> = 
 static PREVIOUS_LOG: OnceLock<pg_sys::emit_log_hook_type> = OnceLock::new();
 
 /// Called when the library is loaded: defines the settings, and sets the recorder up if this is the time to.
-pub(crate) fn install() {
+///
+/// `check_credentials` is what the worker does at every interval of `credential_check_interval`.
+pub(crate) fn install(check_credentials: fn()) {
     guc::define();
     // SAFETY: a plain read of a variable of this process.
     if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
@@ -34,6 +39,7 @@ pub(crate) fn install() {
     guc::define_recorder();
     shmem::install();
     reload::install();
+    worker::install(check_credentials);
     // SAFETY: the postmaster is alone at this time; each hook calls the one it replaces.
     unsafe {
         let _ = PREVIOUS_AUTHENTICATION.set(sys::ClientAuthentication_hook);
@@ -44,23 +50,38 @@ pub(crate) fn install() {
 }
 
 /// Runs in each client backend and walsender, when the server knows whether the client is who it says it is.
+#[pgrx::pg_guard]
 unsafe extern "C-unwind" fn client_authentication(port: *mut sys::Port, status: c_int) {
     if let Some(Some(previous)) = PREVIOUS_AUTHENTICATION.get() {
         // SAFETY: the hook of another library, called as the server would. It may end the process.
         unsafe { previous(port, status) };
     }
-    let Some(segment) = Segment::in_child() else { return };
-    quietly(segment, || {
-        let Some(session) = Session::current().filter(|_| guc::track()) else { return Some(()) };
-        match status {
+    let Some(session) = Session::current() else { return };
+    let refused =
+        status == STATUS_OK && guc::require_tls() && !session.tls_in_use() && !session.is_local();
+    if let Some(segment) = Segment::in_child().filter(|_| guc::track()) {
+        quietly(segment, || match status {
+            _ if refused => {
+                let (reason, text) = (Reason::PlaintextRefused, PLAINTEXT_REFUSED.as_bytes());
+                failures::count(segment, &session, Failure { reason, depth: None, text });
+                Some(())
+            }
             // SAFETY: this is the authentication hook.
-            STATUS_OK => unsafe { slots::record(segment, &session) }?,
-            // SAFETY: the same.
-            STATUS_ERROR => unsafe { failures::not_authenticated(segment, &session) },
-            _ => {}
+            STATUS_OK => unsafe { slots::record(segment, &session) },
+            STATUS_ERROR => {
+                // SAFETY: the same.
+                unsafe { failures::not_authenticated(segment, &session) };
+                Some(())
+            }
+            _ => Some(()),
+        });
+        if session.client_certificate_verified() && matches!(status, STATUS_OK | STATUS_ERROR) {
+            quietly(segment, || inventory::seen(segment, &session, status == STATUS_OK));
         }
-        Some(())
-    });
+    }
+    if refused {
+        Error::PlaintextRefused.end_the_connection();
+    }
 }
 
 /// Runs wherever the server is about to log a message.

@@ -87,6 +87,11 @@ impl Session {
         self.bytes_at(self.port().user_name)
     }
 
+    /// The database that the client asked for; `None` before it said so.
+    pub(super) fn database_name(&self) -> Option<&[u8]> {
+        self.bytes_at(self.port().database_name)
+    }
+
     /// Whether the client came over a Unix socket.
     pub(super) fn is_local(&self) -> bool {
         self.address_family() == libc::AF_UNIX

@@ -1,9 +1,10 @@
 //! The recorder's segment of shared memory: how large it is, where what is, and how it is read while it is written.
 //!
-//! Exists only where the library is preloaded. One allocation holds, in this order: counters ([`Shared`]), the ring of
-//! recent failures, and a slot for each backend. What is in a ring entry or a slot is known to `failures` and `slots`.
+//! Exists only where the library is preloaded. One allocation holds, in this order: counters ([`Shared`]), the inventory of
+//! client certificates, the ring of recent failures, and a slot for each backend. What is in them is known to
+//! `inventory`, `failures` and `slots`.
 //!
-//! Counters are atomics. Everything else is written by one process and read by others, without a lock: the writer
+//! Counters are atomics, and the inventory is under a lock of the server. A ring entry or a slot is written by one process and read by others, without a lock: the writer
 //! makes a change counter odd, writes, and makes it even again; a reader copies, and takes the copy only if the
 //! counter was even and the same before and after. A reader gives up after some tries, a writer never waits. So nothing
 //! here can block, and a process that dies in the middle of writing leaves an odd counter, which readers skip and the next
@@ -16,7 +17,9 @@ use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, fe
 
 use pgrx::pg_sys;
 
-use super::{failures, guc, reload, slots};
+use pgtls_core::lru;
+
+use super::{failures, guc, inventory, reload, save, slots};
 
 /// The name of the segment.
 const NAME: &std::ffi::CStr = c"pgtls_ext";
@@ -30,6 +33,9 @@ const ALIGNMENT: usize = 8;
 
 /// Where the segment is in this process; null without one. Children of the postmaster inherit it.
 static SEGMENT: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
+
+/// The lock of the inventory; null without a segment.
+static LOCK: AtomicPtr<pg_sys::LWLock> = AtomicPtr::new(ptr::null_mut());
 
 /// The hooks that were there before ours.
 static PREVIOUS_REQUEST: OnceLock<pg_sys::shmem_request_hook_type> = OnceLock::new();
@@ -48,6 +54,8 @@ pub(super) struct Shared {
     pub(super) last_reload_at: AtomicI64,
     /// Whether that took: one of `reload::Outcome`.
     pub(super) last_reload: AtomicU32,
+    /// Grows with every change that is worth saving.
+    pub(super) changes: AtomicU64,
     /// Failures by reason.
     pub(super) failures: failures::Counters,
 }
@@ -56,6 +64,11 @@ pub(super) struct Shared {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 struct Layout {
+    control: usize,
+    buckets: usize,
+    nodes: usize,
+    certificates: usize,
+    certificate_count: usize,
     ring: usize,
     ring_entries: usize,
     slots: usize,
@@ -71,16 +84,26 @@ impl Layout {
         let slot_count = usize::try_from(unsafe { pg_sys::MaxBackends }).unwrap_or(0);
         let slot_bytes =
             aligned(slots::HEAD_BYTES + slots::TEXT_BYTES + guc::session_chain_bytes());
-        let ring = aligned(size_of::<Shared>());
+        let certificate_count = guc::max_client_certificates();
         let ring_entries = guc::max_recent_failures();
-        let slots = ring + ring_entries * aligned(failures::ENTRY_BYTES);
+        let mut total = aligned(size_of::<Shared>());
+        let mut part = |count: usize, bytes: usize| {
+            let start = total;
+            total += aligned(count * bytes);
+            start
+        };
         Self {
-            ring,
+            control: part(1, size_of::<lru::Control>()),
+            buckets: part(certificate_count, size_of::<u32>()),
+            nodes: part(certificate_count, size_of::<lru::Node>()),
+            certificates: part(certificate_count, size_of::<inventory::Entry>()),
+            certificate_count,
+            ring: part(ring_entries, aligned(failures::ENTRY_BYTES)),
             ring_entries,
-            slots,
+            slots: part(slot_count, slot_bytes),
             slot_count,
             slot_bytes,
-            total: slots + slot_count * slot_bytes,
+            total,
         }
     }
 }
@@ -103,7 +126,10 @@ unsafe extern "C-unwind" fn request() {
         unsafe { previous() };
     }
     // SAFETY: this hook is the place for it.
-    unsafe { pg_sys::RequestAddinShmemSpace(Layout::of_settings().total) };
+    unsafe {
+        pg_sys::RequestAddinShmemSpace(Layout::of_settings().total);
+        pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), 1);
+    }
 }
 
 /// Runs in the postmaster at start, and again after a crash of a backend, with new memory.
@@ -126,8 +152,14 @@ unsafe extern "C-unwind" fn startup() {
             (&raw mut (*segment).layout).write(layout);
         }
     }
+    // SAFETY: the tranche was asked for in the request hook; it has one lock.
+    LOCK.store(
+        unsafe { &raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock },
+        Ordering::Relaxed,
+    );
     SEGMENT.store(segment, Ordering::Release);
     reload::publish();
+    save::started(!found);
 }
 
 /// The recorder's segment.
@@ -183,12 +215,71 @@ impl Segment {
         self.shared().layout.ring_entries
     }
 
+    /// Does something with the inventory while nobody else can.
+    pub(super) fn with_inventory<T>(self, work: impl FnOnce(Inventory<'_>) -> T) -> T {
+        let _lock = Lock::take();
+        let layout = self.shared().layout;
+        let count = layout.certificate_count;
+        // SAFETY: the parts are inside the segment, do not overlap, and are aligned; all of them are plain data, for which
+        // any bytes are valid. The lock makes this the only access until the end of the block.
+        unsafe {
+            let start = self.0.cast::<u8>().as_ptr();
+            work(Inventory {
+                index: lru::Lru::new(
+                    &mut *start.add(layout.control).cast(),
+                    std::slice::from_raw_parts_mut(start.add(layout.buckets).cast(), count),
+                    std::slice::from_raw_parts_mut(start.add(layout.nodes).cast(), count),
+                ),
+                entries: std::slice::from_raw_parts_mut(
+                    start.add(layout.certificates).cast(),
+                    count,
+                ),
+            })
+        }
+    }
+
+    /// How many certificates the inventory has room for.
+    pub(super) fn inventory_room(self) -> usize {
+        self.shared().layout.certificate_count
+    }
+
     /// # Safety
     /// `offset + bytes` is inside the segment, and the part starts with a change counter.
     unsafe fn part(self, offset: usize, bytes: usize) -> Published {
         // SAFETY: the caller's contract; the segment is aligned to more than `ALIGNMENT`, and so are its parts.
         let start = unsafe { self.0.cast::<u8>().add(offset) };
         Published { start, bytes }
+    }
+}
+
+/// The inventory, locked.
+pub(super) struct Inventory<'a> {
+    pub(super) index: lru::Lru<'a>,
+    pub(super) entries: &'a mut [inventory::Entry],
+}
+
+/// The lock of the inventory, held. Released also when a panic passes.
+struct Lock(*mut pg_sys::LWLock);
+
+impl Lock {
+    /// `None` in the postmaster, which uses the inventory only when it has no children, and could not wait.
+    fn take() -> Option<Self> {
+        let lock = LOCK.load(Ordering::Relaxed);
+        // SAFETY: a plain read of a variable that is constant in a process.
+        if lock.is_null() || !unsafe { pg_sys::IsUnderPostmaster } {
+            return None;
+        }
+        // SAFETY: a lock of the server, taken by a process that has its process structure; it is held for the time of a
+        // copy and by nobody who takes another one.
+        unsafe { pg_sys::LWLockAcquire(lock, pg_sys::LWLockMode::LW_EXCLUSIVE) };
+        Some(Self(lock))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // SAFETY: held since `take`.
+        unsafe { pg_sys::LWLockRelease(self.0) };
     }
 }
 

@@ -249,6 +249,30 @@ pub(crate) struct Recorded {
     pub(crate) chain_recorded: u32,
 }
 
+impl Recorded {
+    /// What tells the session from every other one, also from a later one with its process ID.
+    pub(crate) fn key(&self) -> (i32, i64) {
+        (self.pid, self.started)
+    }
+}
+
+/// Whether it is the session of this process.
+pub(crate) fn is_own(recorded: &Recorded) -> bool {
+    // SAFETY: plain reads of variables that are constant in a process.
+    recorded.key() == unsafe { (pg_sys::MyProcPid, pg_sys::MyStartTimestamp) }
+}
+
+/// Ends a session as `pg_terminate_backend` does, if it is still there. Whether one may is for the caller to say.
+pub(crate) fn terminate(recorded: &Recorded) -> bool {
+    let Some(segment) = Segment::in_child() else { return false };
+    let still_there = (0..segment.slot_count())
+        .filter_map(|index| segment.slot(index)?.read::<Head>(|_| 0))
+        .any(|(head, _)| (head.pid, head.started) == recorded.key());
+    // SAFETY: a signal to a backend of this server, which has just been there. It leaves its slot before it ends, so
+    // another process with its number is as unlikely here as in `pg_terminate_backend`.
+    still_there && unsafe { libc::kill(recorded.pid, libc::SIGTERM) } == 0
+}
+
 /// All sessions that are recorded now, in no order.
 pub(crate) fn recorded() -> Vec<Recorded> {
     let Some(segment) = Segment::in_child() else { return Vec::new() };

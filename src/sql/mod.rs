@@ -7,6 +7,14 @@
 
 mod certificates;
 mod chain;
+pub(crate) mod credentials;
 mod failures;
+mod inventory;
 mod session;
 mod sessions;
+mod status;
+
+/// Bytes in lower-case hexadecimal.
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

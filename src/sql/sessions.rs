@@ -3,21 +3,19 @@
 //! What pg_stat_activity and pg_stat_ssl have is taken from there, in SQL; here is what they lack. Without preloading there
 //! is a row for the session that asks, and no other.
 
-use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::collections::HashSet;
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgtls_core::Certificate;
 use pgtls_core::column::Value;
-use pgtls_core::credential::{Assessment, Standing};
-use pgtls_core::{Certificate, UnixTime, parse_certificates};
 
+use super::credentials::{Credential, Evaluator};
 use crate::pg::backends::{self, Backend};
 use crate::pg::rows::{Row, Rows};
 use crate::pg::slots::{self, Recorded};
 use crate::pg::text::lossless;
-use crate::pg::verify::Trust;
-use crate::pg::{guc, time};
+use crate::pg::time;
 
 /// A session, and where its facts come from.
 struct Session {
@@ -27,9 +25,8 @@ struct Session {
 
 /// The sessions of these backends that are known.
 fn sessions_of(backends: Vec<Backend>) -> Vec<Session> {
-    let wanted: HashSet<(i32, i64)> =
-        backends.iter().map(|backend| (backend.pid, backend.started)).collect();
-    let is_wanted = |recorded: &Recorded| wanted.contains(&(recorded.pid, recorded.started));
+    let wanted: HashSet<(i32, i64)> = backends.iter().map(Backend::key).collect();
+    let is_wanted = |recorded: &Recorded| wanted.contains(&recorded.key());
     let mut sessions: Vec<_> = slots::recorded()
         .into_iter()
         .filter(is_wanted)
@@ -44,69 +41,8 @@ fn sessions_of(backends: Vec<Backend>) -> Vec<Session> {
     sessions
 }
 
-/// What is worked out about a chain.
-#[derive(Clone)]
-struct Credential {
-    certificate: Option<Rc<Certificate>>,
-    assessment: Assessment,
-}
-
-/// Evaluates chains against today's files, each distinct one once.
-struct Evaluator {
-    trust: Option<Trust>,
-    now: UnixTime,
-    renewal_window: i64,
-    known: HashMap<Vec<u8>, Credential>,
-}
-
-impl Evaluator {
-    fn new() -> Self {
-        let (now, renewal_window) = (time::now(), guc::renewal_window());
-        Self { trust: None, now, renewal_window, known: HashMap::new() }
-    }
-
-    fn credential(&mut self, recorded: &Recorded) -> Credential {
-        if recorded.chain_length == 0 {
-            let assessment = Assessment::plain(Standing::None);
-            return Credential { certificate: None, assessment };
-        }
-        if let Some(known) = self.known.get(&recorded.chain) {
-            return known.clone();
-        }
-        let credential = self.evaluate(recorded);
-        if !recorded.chain.is_empty() {
-            self.known.insert(recorded.chain.clone(), credential.clone());
-        }
-        credential
-    }
-
-    fn evaluate(&mut self, recorded: &Recorded) -> Credential {
-        let chain = parse_certificates(&recorded.chain).unwrap_or_default();
-        let Some(leaf) = chain.first() else {
-            return Credential {
-                certificate: None,
-                assessment: Assessment {
-                    standing: Standing::Unknown,
-                    detail: Some(
-                        "the certificate is larger than pgtls_ext.session_chain_bytes".to_owned(),
-                    ),
-                },
-            };
-        };
-        let trust = self.trust.get_or_insert_with(Trust::of_files);
-        let ders: Vec<_> = chain.iter().map(Certificate::as_der).collect();
-        let verdict = trust.verdict(&ders);
-        let assessment = Assessment::of(leaf, Some(&verdict), self.now, self.renewal_window);
-        Credential { certificate: chain.into_iter().next().map(Rc::new), assessment }
-    }
-}
-
 fn text(bytes: Option<&Vec<u8>>) -> Value {
     bytes.map(|bytes| lossless(bytes).replace('\0', "\\00")).filter(|text| !text.is_empty()).into()
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn columns(session: &Session, credential: &Credential) -> Row {
@@ -138,7 +74,7 @@ fn columns(session: &Session, credential: &Credential) -> Row {
         let value = match &credential.certificate {
             Some(certificate) => certificate.column(name).unwrap_or(Value::Null),
             // A certificate that was too large for the slot is at least named.
-            None if name == "fingerprint" => recorded.fingerprint.as_ref().map(hex).into(),
+            None if name == "fingerprint" => recorded.fingerprint.as_ref().map(super::hex).into(),
             None => Value::Null,
         };
         (format!("client_{name}").into(), value)
@@ -151,7 +87,7 @@ fn pgtls_session_facts() -> Result<Rows, ErrorReport> {
     let mut evaluator = Evaluator::new();
     let sessions = sessions_of(backends::visible());
     Ok(Rows::new(sessions.into_iter().map(move |session| {
-        let credential = evaluator.credential(&session.recorded);
+        let credential = evaluator.of_session(&session.recorded);
         Ok(columns(&session, &credential))
     })))
 }

@@ -17,11 +17,13 @@ mod extension;
 pub mod failure;
 pub mod json;
 pub mod limits;
+pub mod lru;
 mod name;
 mod oid;
 pub mod pem;
 pub mod revocation;
 mod serial;
+pub mod state;
 mod text;
 mod time;
 
