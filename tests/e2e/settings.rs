@@ -147,14 +147,12 @@ fn sessions_of_invalid_certificates_are_ended_and_no_others() {
     assert!(end("").is_empty());
     let crl = pki.crl(pki.intermediate()).revoke(&pki.alice().cert).build();
     cluster.replace_crl(&[&pki.root_crl(), &crl]);
+    let pid = alice.pid();
     let row = |terminated: &str| {
         vec![
-            [&alice.pid().to_string(), "alice", "revoked", terminated]
-                .map(|v| Some(v.to_owned()))
-                .to_vec(),
+            [&pid.to_string(), "alice", "revoked", terminated].map(|v| Some(v.to_owned())).to_vec(),
         ]
     };
-    let pid = alice.pid();
     assert_eq!(end(""), row("f"));
     assert_eq!(end("true"), row("f"));
     assert_eq!(end("false"), row("t"));
