@@ -37,7 +37,7 @@ impl Backend {
 /// roles, or everything for members of `pg_read_all_stats`.
 pub(crate) fn visible() -> Vec<Backend> {
     let mut allowed = Permissions::of_current_user();
-    all().into_iter().filter(|backend| allowed.to_see(backend.role)).collect()
+    all().into_iter().filter(|backend| allowed.seeing(backend.role)).collect()
 }
 
 /// All client backends and walsenders.
@@ -85,7 +85,7 @@ impl Permissions {
         Self { user, everything, roles: HashMap::new() }
     }
 
-    fn to_see(&mut self, role: pg_sys::Oid) -> bool {
+    fn seeing(&mut self, role: pg_sys::Oid) -> bool {
         let user = self.user;
         // SAFETY: as above.
         let ask = || unsafe { pg_sys::has_privs_of_role(user, role) };

@@ -324,7 +324,7 @@ impl Published {
             if before == 0 {
                 return None;
             }
-            if before % 2 == 0 {
+            if before.is_multiple_of(2) {
                 // SAFETY: inside the piece; any bytes are a `T`. A torn copy is thrown away below.
                 let head = unsafe { self.copy_head::<T>() };
                 let room = self.bytes.saturating_sub(COUNTER_BYTES + size_of::<T>());

@@ -112,6 +112,10 @@ fn it_survives_a_restart_and_a_file_that_is_no_good() {
     let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
     cluster.client("alice").with(pki.alice()).login();
     cluster.client("alice").with(pki.expired()).refused();
+    // The client hears of it before the server has said so.
+    eventually("the failure is counted", || {
+        cluster.admin().value("select count from pgtls_failures where reason = 'expired'") == "1"
+    });
     let first_seen = cell(&cluster.admin(), pki.alice(), "first_seen");
     cluster.restart();
     let admin = cluster.admin();

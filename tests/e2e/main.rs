@@ -13,3 +13,4 @@ mod recorder;
 mod session;
 mod sessions;
 mod settings;
+mod stress;
