@@ -1,5 +1,7 @@
 //! `pgtls_sessions` with the recorder: every session, its rule, its certificate and what that is worth now.
 
+use std::thread;
+
 use pgtls_e2e::prelude::*;
 
 /// One cell of a session's row, as another session sees it.
@@ -245,19 +247,43 @@ fn without_preloading_only_the_own_session_is_whole() {
 #[test]
 fn walsenders_are_sessions_and_workers_are_not() {
     let cluster =
-        Cluster::builder().set("max_parallel_workers_per_gather", "2").preloaded().start();
+        Cluster::builder().set("wal_level", "logical").roles(&["alice"]).preloaded().start();
     let standby = cluster.standby();
     let admin = cluster.admin();
     eventually("the standby streams", || {
         names(&admin, "select source from pgtls_sessions where backend_type = 'walsender'")
             == ["recorded"]
     });
-    let there = standby.admin();
-    assert_eq!(names(&there, "select source from pgtls_sessions"), ["recorded"]);
-    // A worker's own view of the world: it has no client, and asks for nothing.
-    admin.run("create table t as select generate_series(1, 100000) n");
-    admin.run("set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0");
-    assert_eq!(admin.value("select count(*) from pgtls_session_facts()"), "2");
+    assert_eq!(names(&standby.admin(), "select source from pgtls_sessions"), ["recorded"]);
+    admin.run("alter role alice replication");
+    let force = if cluster.version() >= 16 { "debug_parallel_query" } else { "force_parallel_mode" };
+    thread::scope(|scope| {
+        // A walsender that has a database, as logical replication does, with a certificate.
+        scope.spawn(|| {
+            let psql = cluster.psql("alice").with(Pki::standard().alice());
+            psql.parameter("replication", "database").output("select pg_sleep(3)")
+        });
+        // A session whose work a parallel worker does.
+        scope.spawn(|| {
+            let session = cluster.admin();
+            session.run(&format!("set {force} = on"));
+            session.run("select pg_sleep(3)");
+        });
+        eventually("both are there", || {
+            admin.value("select count(*) from pg_stat_activity where backend_type = 'parallel worker'")
+                == "1"
+                && !admin.rows("select from pg_stat_activity where usename = 'alice'").is_empty()
+        });
+        let alice = "select backend_type, datname, client_cn, auth_method, source from pgtls_sessions
+                     where usename = 'alice'";
+        assert_eq!(
+            admin.row(alice),
+            ["walsender", "postgres", "alice", "cert", "recorded"].map(|v| Some(v.to_owned())),
+        );
+        // The standby, alice, the session with the worker, and the one that asks.
+        assert_eq!(admin.value("select count(*) from pgtls_session_facts()"), "4");
+        assert_eq!(admin.value("select tracked_sessions from pgtls_status"), "4");
+    });
 }
 
 #[test]

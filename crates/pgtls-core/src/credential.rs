@@ -175,3 +175,78 @@ impl Assessment {
         Self { standing, detail: Some(detail.to_string()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openssl::asn1::Asn1Time;
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::hash::MessageDigest;
+    use openssl::nid::Nid;
+    use openssl::pkey::PKey;
+    use openssl::x509::X509;
+
+    use super::*;
+
+    /// Valid from 1000 to 2000.
+    fn certificate() -> Certificate {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let mut builder = X509::builder().unwrap();
+        builder.set_not_before(&Asn1Time::from_unix(1000).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::from_unix(2000).unwrap()).unwrap();
+        builder.set_pubkey(&key).unwrap();
+        builder.sign(&key, MessageDigest::sha256()).unwrap();
+        Certificate::from_der(&builder.build().to_der().unwrap()).unwrap()
+    }
+
+    fn bad(result: i64) -> Verdict {
+        let cause = Cause::of_verify_result(result);
+        Verdict::Bad { cause, depth: 1, text: "why".to_owned() }
+    }
+
+    #[test]
+    fn dates_count_to_the_second() {
+        let certificate = certificate();
+        for (now, expected) in [
+            (999, Standing::NotYetValid),
+            (1000, Standing::Valid),
+            (1899, Standing::Valid),
+            (1900, Standing::RenewSoon),
+            (2000, Standing::RenewSoon),
+            (2001, Standing::Expired),
+        ] {
+            for verdict in [None, Some(Verdict::Good)] {
+                let found = Assessment::of(&certificate, verdict.as_ref(), UnixTime(now), 100);
+                assert_eq!(found.standing, expected, "{now}");
+                assert_eq!(found.detail.is_none(), expected == Standing::Valid, "{now}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let certificate = certificate();
+        let standing = |verdict: &Verdict, now| {
+            Assessment::of(&certificate, Some(verdict), UnixTime(now), 100).standing
+        };
+        for (verdict, good, expired) in [
+            (bad(23), Standing::Revoked, Standing::Revoked),
+            (bad(20), Standing::Untrusted, Standing::Expired),
+            (bad(3), Standing::CrlUnavailable, Standing::Expired),
+            (bad(10), Standing::Expired, Standing::Expired),
+            (bad(9), Standing::NotYetValid, Standing::Expired),
+            (Verdict::Impossible("no file".to_owned()), Standing::Untrusted, Standing::Expired),
+        ] {
+            assert_eq!(standing(&verdict, 1500), good, "{verdict:?}");
+            assert_eq!(standing(&verdict, 2500), expired, "{verdict:?}");
+        }
+        let found = Assessment::of(&certificate, Some(&bad(23)), UnixTime(1500), 0);
+        assert_eq!(found.detail.as_deref(), Some("why at depth 1"));
+    }
+
+    #[test]
+    fn a_missing_crl_ends_no_session() {
+        assert!(Standing::Revoked.is_invalid() && Standing::Untrusted.is_invalid());
+        assert!(!Standing::CrlUnavailable.is_invalid() && !Standing::Unknown.is_invalid());
+    }
+}
