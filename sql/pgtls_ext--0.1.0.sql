@@ -224,8 +224,17 @@ ROWS 1;
 COMMENT ON FUNCTION ssl_session() IS
 'everything about this connection in one row';
 
+CREATE FUNCTION ssl_client_crl_status()
+RETURNS TABLE (
+    evaluated text, depth integer, subject text, serial numeric, status text, revoked_at timestamptz, reason text,
+    issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, crl_source text)
+AS 'MODULE_PATHNAME', 'ssl_client_crl_status_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_crl_status() IS
+'revocation status of each certificate of the client''s chain: by the CRLs that were in force at login, and by the configured files as they are now';
+
 /*
- * B. Given certificates. Functions of their argument alone.
+ * B. Given certificates and CRLs. Functions of their argument alone.
  */
 
 CREATE FUNCTION pgtls_parse_certificates(pem text)
@@ -258,6 +267,40 @@ AS 'MODULE_PATHNAME', 'pgtls_certificate_json_wrapper'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtls_certificate_json(text) IS
 'the first certificate in a PEM text as one document';
+
+CREATE FUNCTION pgtls_parse_crls(pem text)
+RETURNS TABLE (
+    issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, signature_algorithm text,
+    revoked_count bigint, is_delta boolean, distribution_point text[], authority_key_id text)
+AS 'MODULE_PATHNAME', 'pgtls_parse_crls_text_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_parse_crls(text) IS
+'the CRLs in a PEM text';
+
+CREATE FUNCTION pgtls_parse_crls(der bytea)
+RETURNS TABLE (
+    issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, signature_algorithm text,
+    revoked_count bigint, is_delta boolean, distribution_point text[], authority_key_id text)
+AS 'MODULE_PATHNAME', 'pgtls_parse_crls_bytea_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_parse_crls(bytea) IS
+'the CRLs in DER';
+
+CREATE FUNCTION pgtls_parse_crl_entries(pem text)
+RETURNS TABLE (
+    "position" bigint, serial numeric, revoked_at timestamptz, reason text, invalidity_date timestamptz)
+AS 'MODULE_PATHNAME', 'pgtls_parse_crl_entries_text_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_parse_crl_entries(text) IS
+'the revoked certificates of the CRLs in a PEM text';
+
+CREATE FUNCTION pgtls_parse_crl_entries(der bytea)
+RETURNS TABLE (
+    "position" bigint, serial numeric, revoked_at timestamptz, reason text, invalidity_date timestamptz)
+AS 'MODULE_PATHNAME', 'pgtls_parse_crl_entries_bytea_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_parse_crl_entries(bytea) IS
+'the revoked certificates of the CRLs in DER';
 
 /*
  * C. The instance.
@@ -411,3 +454,52 @@ COMMENT ON VIEW pgtls_status IS
 'TLS of the instance and state of the recorder, in one row';
 REVOKE ALL ON pgtls_status FROM PUBLIC;
 GRANT SELECT ON pgtls_status TO pg_monitor;
+
+-- The configured files tell what the instance trusts and revokes, hence pg_monitor. Whoever reads a view runs its functions,
+-- so these are granted with it. Files are read at each call: VOLATILE, and not in parallel workers, which have no client.
+
+CREATE FUNCTION pgtls_crls()
+RETURNS TABLE (
+    file text, "position" bigint, issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz,
+    revoked_count bigint, signature_valid boolean, status text, in_force boolean, problem text)
+AS 'MODULE_PATHNAME', 'pgtls_crls_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 10;
+COMMENT ON FUNCTION pgtls_crls() IS
+'function behind the view pgtls_crls';
+REVOKE ALL ON FUNCTION pgtls_crls() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_crls() TO pg_monitor;
+
+CREATE VIEW pgtls_crls AS SELECT * FROM pgtls_crls();
+COMMENT ON VIEW pgtls_crls IS
+'every CRL of ssl_crl_file and ssl_crl_dir as the files are now, and whether it is in force';
+REVOKE ALL ON pgtls_crls FROM PUBLIC;
+GRANT SELECT ON pgtls_crls TO pg_monitor;
+
+CREATE FUNCTION pgtls_crl_coverage()
+RETURNS TABLE (subject text, fingerprint text, not_after timestamptz, crl_status text, effect text)
+AS 'MODULE_PATHNAME', 'pgtls_crl_coverage_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 10;
+COMMENT ON FUNCTION pgtls_crl_coverage() IS
+'function behind the view pgtls_crl_coverage';
+REVOKE ALL ON FUNCTION pgtls_crl_coverage() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_crl_coverage() TO pg_monitor;
+
+CREATE VIEW pgtls_crl_coverage AS SELECT * FROM pgtls_crl_coverage();
+COMMENT ON VIEW pgtls_crl_coverage IS
+'every CA of ssl_ca_file: whether its clients can be checked for revocation, and what the CRLs do to their logins';
+REVOKE ALL ON pgtls_crl_coverage FROM PUBLIC;
+GRANT SELECT ON pgtls_crl_coverage TO pg_monitor;
+
+CREATE FUNCTION pgtls_crl_status(certificate text)
+RETURNS TABLE (
+    evaluated text, depth integer, subject text, serial numeric, status text, revoked_at timestamptz, reason text,
+    issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, crl_source text)
+AS 'MODULE_PATHNAME', 'pgtls_crl_status_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 3;
+COMMENT ON FUNCTION pgtls_crl_status(text) IS
+'revocation status of a certificate given as PEM, and of its issuers, by the configured files as they are now';
+REVOKE ALL ON FUNCTION pgtls_crl_status(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_crl_status(text) TO pg_monitor;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
-use pgtls_core::Error as CoreError;
+use pgtls_core::{Error as CoreError, pem};
 
 /// Whatever can go wrong in a function of this extension.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub(crate) enum Error {
     },
     /// The certificate of this session cannot be read.
     SessionCertificate(CoreError),
+    /// A revocation list that OpenSSL holds for this session cannot be read.
+    SessionCrl(CoreError),
     /// A name that is no attribute type of a distinguished name.
     UnknownFieldName(String),
     /// The server was built without OpenSSL.
@@ -80,7 +82,7 @@ impl Error {
             }
             Self::Argument { form: Form::Text, .. } => ERRCODE_INVALID_TEXT_REPRESENTATION,
             Self::Argument { form: Form::Binary, .. } => ERRCODE_INVALID_BINARY_REPRESENTATION,
-            Self::SessionCertificate(_) => ERRCODE_DATA_CORRUPTED,
+            Self::SessionCertificate(_) | Self::SessionCrl(_) => ERRCODE_DATA_CORRUPTED,
             Self::UnknownFieldName(_) => ERRCODE_INVALID_PARAMETER_VALUE,
             Self::ServerWithoutOpenSsl => ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OtherLibssl { .. } => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -100,30 +102,35 @@ impl Error {
     }
 
     fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Argument { form: Form::Text, source: CoreError::NoPemBlock { .. } } => Some(
-                "Pass PEM text, which starts with a line such as \"-----BEGIN CERTIFICATE-----\"; for DER use the function's bytea form.",
-            ),
+        Some(match self {
+            Self::Argument { form: Form::Text, source: CoreError::NoPemBlock { expected } }
+                if *expected == pem::CRL.expected =>
+            {
+                "Pass PEM text, which starts with a line such as \"-----BEGIN X509 CRL-----\"; for DER use the function's bytea form."
+            }
+            Self::Argument { form: Form::Text, source: CoreError::NoPemBlock { .. } } => {
+                "Pass PEM text, which starts with a line such as \"-----BEGIN CERTIFICATE-----\"; for DER use the function's bytea form."
+            }
             Self::Argument { form: Form::Binary, .. } => {
-                Some("Pass DER; for PEM use the function's text form.")
+                "Pass DER; for PEM use the function's text form."
             }
-            Self::UnknownFieldName(_) => Some(
-                "Use a short name such as \"CN\", a long name such as \"commonName\", or a dotted OID such as \"2.5.4.3\".",
-            ),
-            Self::ServerWithoutOpenSsl => Some(
-                "pgtls_ext needs a PostgreSQL built with OpenSSL (configure --with-ssl=openssl).",
-            ),
-            Self::OtherLibssl { .. } => Some(
-                "Build pgtls_ext on the system it runs on, against the OpenSSL that this PostgreSQL was built with.",
-            ),
-            Self::PlaintextRefused => Some(
-                "The server demands TLS (pgtls_ext.require_tls): connect with sslmode=require or stronger.",
-            ),
+            Self::UnknownFieldName(_) => {
+                "Use a short name such as \"CN\", a long name such as \"commonName\", or a dotted OID such as \"2.5.4.3\"."
+            }
+            Self::ServerWithoutOpenSsl => {
+                "pgtls_ext needs a PostgreSQL built with OpenSSL (configure --with-ssl=openssl)."
+            }
+            Self::OtherLibssl { .. } => {
+                "Build pgtls_ext on the system it runs on, against the OpenSSL that this PostgreSQL was built with."
+            }
+            Self::PlaintextRefused => {
+                "The server demands TLS (pgtls_ext.require_tls): connect with sslmode=require or stronger."
+            }
             Self::NotPreloaded => {
-                Some("Add pgtls_ext to shared_preload_libraries and restart the server.")
+                "Add pgtls_ext to shared_preload_libraries and restart the server."
             }
-            _ => None,
-        }
+            _ => return None,
+        })
     }
 }
 
@@ -133,6 +140,9 @@ impl fmt::Display for Error {
             Self::Argument { source, .. } => source.fmt(f),
             Self::SessionCertificate(source) => {
                 write!(f, "could not read a certificate of this session: {source}")
+            }
+            Self::SessionCrl(source) => {
+                write!(f, "could not read a revocation list of this session: {source}")
             }
             Self::UnknownFieldName(name) => write!(f, "invalid X.509 field name: \"{name}\""),
             Self::ServerWithoutOpenSsl => {

@@ -5,6 +5,7 @@
 
 pub(crate) mod backends;
 pub(crate) mod failures;
+pub(crate) mod files;
 pub(crate) mod guc;
 pub(crate) mod hooks;
 pub(crate) mod inventory;
@@ -14,6 +15,7 @@ pub(crate) mod port;
 mod reload;
 pub(crate) mod rows;
 mod save;
+pub(crate) mod settings;
 mod shmem;
 pub(crate) mod slots;
 pub(crate) mod status;

@@ -1,5 +1,6 @@
 //! Points in time on their way to SQL.
 
+use pgrx::pg_sys;
 use pgrx::prelude::TimestampWithTimeZone;
 use pgtls_core::UnixTime;
 
@@ -26,9 +27,24 @@ pub(super) fn server_microseconds(moment: i64) -> i64 {
     moment.saturating_sub(POSTGRES_EPOCH.saturating_mul(1_000_000))
 }
 
-/// The present.
-pub(crate) fn now() -> UnixTime {
+/// The present, also where no statement runs.
+pub(crate) fn clock() -> UnixTime {
     // SAFETY: reads the clock.
-    let now = unsafe { pgrx::pg_sys::GetCurrentTimestamp() };
-    UnixTime(now.div_euclid(1_000_000).saturating_add(POSTGRES_EPOCH))
+    unix(unsafe { pg_sys::GetCurrentTimestamp() })
+}
+
+fn unix(microseconds: pg_sys::TimestampTz) -> UnixTime {
+    UnixTime(microseconds.div_euclid(1_000_000) + POSTGRES_EPOCH)
+}
+
+/// When the running statement started: the same for everything in it.
+pub(crate) fn now() -> UnixTime {
+    // SAFETY: reads a variable of this process.
+    unix(unsafe { pg_sys::GetCurrentStatementStartTimestamp() })
+}
+
+/// When this process was started, which is when its client connected.
+pub(crate) fn session_start() -> UnixTime {
+    // SAFETY: reads a variable of this process.
+    unix(unsafe { pg_sys::MyStartTimestamp })
 }

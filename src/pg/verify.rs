@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::ptr;
 use std::rc::Rc;
@@ -17,6 +16,7 @@ use openssl::x509::store::{X509Store, X509StoreBuilder};
 use openssl::x509::{X509, X509StoreContext, X509StoreContextRef};
 use pgtls_core::credential::{Cause, Verdict};
 
+use super::files::{self, Identity};
 use super::sys;
 
 unsafe extern "C" {
@@ -42,8 +42,8 @@ thread_local! {
     static LAST: RefCell<Option<(Vec<Stamp>, Trust)>> = const { RefCell::new(None) };
 }
 
-/// What changes when a file does: device, inode, size, time of modification and of change.
-type Stamp = (PathBuf, u64, u64, u64, (i64, i64), (i64, i64));
+/// A file and which content it has; `None` if it cannot be read.
+type Stamp = (PathBuf, Option<Identity>);
 
 impl Trust {
     /// Reads the files, unless they are what they were at the last call.
@@ -54,7 +54,7 @@ impl Trust {
         if crl_directory.is_some() {
             return Self(Rc::new(store()));
         }
-        let stamps = ca_file.into_iter().chain(crl_file).filter_map(stamp).collect();
+        let stamps = ca_file.into_iter().chain(crl_file).map(stamp).collect();
         LAST.with_borrow_mut(|last| match last {
             Some((known, trust)) if *known == stamps => trust.clone(),
             _ => {
@@ -84,13 +84,11 @@ unsafe fn settings<'a>() -> (Option<&'a CStr>, Option<&'a CStr>, Option<&'a CStr
     unsafe { (setting(sys::ssl_ca_file), setting(sys::ssl_crl_file), setting(sys::ssl_crl_dir)) }
 }
 
-/// `None` for a file that is not there.
-fn stamp(file: &CStr) -> Option<Stamp> {
+/// Opening a file also says whether it is one, and of a size that can be read.
+fn stamp(file: &CStr) -> Stamp {
     let path = PathBuf::from(OsStr::from_bytes(file.to_bytes()));
-    let data = std::fs::metadata(&path).ok()?;
-    let modified = (data.mtime(), data.mtime_nsec());
-    let changed = (data.ctime(), data.ctime_nsec());
-    Some((path, data.dev(), data.ino(), data.size(), modified, changed))
+    let identity = files::open(&path).ok().map(|file| file.identity);
+    (path, identity)
 }
 
 fn store() -> Result<X509Store, String> {
@@ -104,12 +102,15 @@ fn store() -> Result<X509Store, String> {
     let mut builder = X509StoreBuilder::new().map_err(|error| error.to_string())?;
     let store = builder.as_ptr();
     // SAFETY: the store is live, the names are NUL-terminated.
-    if unsafe { X509_STORE_load_locations(store, ca_file.as_ptr(), ptr::null()) } != 1 {
+    if stamp(ca_file).1.is_none()
+        || unsafe { X509_STORE_load_locations(store, ca_file.as_ptr(), ptr::null()) } != 1
+    {
         clear_errors();
         return Err("ssl_ca_file could not be loaded".to_owned());
     }
     if crl_file.is_some() || crl_directory.is_some() {
         let name = |name: Option<&CStr>| name.map_or(ptr::null(), CStr::as_ptr);
+        let crl_file = crl_file.filter(|file| stamp(file).1.is_some());
         // If that fails, the CRLs are missing, and validation says so.
         // SAFETY: the store is live, the names are null or NUL-terminated.
         unsafe { X509_STORE_load_locations(store, name(crl_file), name(crl_directory)) };

@@ -36,7 +36,7 @@ pub(super) struct Evaluator {
 
 impl Evaluator {
     pub(super) fn new() -> Self {
-        let (now, renewal_window) = (time::now(), guc::renewal_window());
+        let (now, renewal_window) = (time::clock(), guc::renewal_window());
         Self { trust: None, now, renewal_window, known: HashMap::new() }
     }
 

@@ -7,9 +7,11 @@
 
 mod certificates;
 mod chain;
+mod configured;
 pub(crate) mod credentials;
 mod failures;
 mod inventory;
+mod revocation;
 mod session;
 mod sessions;
 mod status;

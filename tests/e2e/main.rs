@@ -1,6 +1,7 @@
 //! End-to-end tests of pgtls_ext. One binary, a module for each topic.
 
 mod certificates;
+mod demo;
 mod docs;
 mod encodings;
 mod extension;
@@ -10,6 +11,7 @@ mod inventory;
 mod memory;
 mod processes;
 mod recorder;
+mod revocation;
 mod session;
 mod sessions;
 mod settings;

@@ -256,7 +256,8 @@ fn walsenders_are_sessions_and_workers_are_not() {
     });
     assert_eq!(names(&standby.admin(), "select source from pgtls_sessions"), ["recorded"]);
     admin.run("alter role alice replication");
-    let force = if cluster.version() >= 16 { "debug_parallel_query" } else { "force_parallel_mode" };
+    let force =
+        if cluster.version() >= 16 { "debug_parallel_query" } else { "force_parallel_mode" };
     thread::scope(|scope| {
         // A walsender that has a database, as logical replication does, with a certificate.
         scope.spawn(|| {
@@ -270,11 +271,13 @@ fn walsenders_are_sessions_and_workers_are_not() {
             session.run("select pg_sleep(3)");
         });
         eventually("both are there", || {
-            admin.value("select count(*) from pg_stat_activity where backend_type = 'parallel worker'")
-                == "1"
+            admin.value(
+                "select count(*) from pg_stat_activity where backend_type = 'parallel worker'",
+            ) == "1"
                 && !admin.rows("select from pg_stat_activity where usename = 'alice'").is_empty()
         });
-        let alice = "select backend_type, datname, client_cn, auth_method, source from pgtls_sessions
+        let alice =
+            "select backend_type, datname, client_cn, auth_method, source from pgtls_sessions
                      where usename = 'alice'";
         assert_eq!(
             admin.row(alice),
