@@ -11,7 +11,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::column::Value;
 use pgtls_core::crl::{Crl, Cursor, NextUpdate, parse_crls};
 use pgtls_core::revocation::{
-    CertificateStatus, Coverage, CoverageStatus, CrlSet, DeltaRule, Status, chain_of, coverage,
+    CertificateStatus, Coverage, CoverageStatus, CrlSet, Rules, Status, chain_of, coverage,
     list_status, statuses,
 };
 use pgtls_core::{Certificate, Serial, UnixTime, parse_certificates};
@@ -26,8 +26,8 @@ use crate::pg::time;
 /// Where the lists of a session's context are said to be from: OpenSSL does not remember the files.
 const CONTEXT: &str = "server context";
 
-/// Which of OpenSSL's two ways with delta lists holds is not asked, so what depends on it is `unsupported`.
-const DELTAS: DeltaRule = DeltaRule::Unsure;
+/// Which way of OpenSSL holds where its versions differ is not asked, so what depends on that is `unsupported`.
+const RULES: Rules = Rules { delta_lists: None, empty_scopes: None };
 
 thread_local! {
     /// The verdicts as of the login: neither the chain nor the context nor that moment changes during a session.
@@ -102,7 +102,7 @@ fn status_rows(
         };
         return (0..).zip(chain).map(row).collect();
     };
-    let verdicts = statuses(chain, set, at, DELTAS);
+    let verdicts = statuses(chain, set, at, RULES);
     (0..)
         .zip(chain)
         .zip(&verdicts)
@@ -188,7 +188,7 @@ fn crl_row(
     now: UnixTime,
 ) -> Row {
     let crl = list.crl.as_ref();
-    let (status, signature) = match crl.map(|crl| list_status(crl, authorities, now)) {
+    let (status, signature) = match crl.map(|crl| list_status(crl, authorities, now, RULES)) {
         Some((status, signature)) => (Some(status.as_str()), signature),
         None => (None, None),
     };
@@ -222,7 +222,7 @@ fn pgtls_crl_coverage() -> Rows {
     };
     let crls = Crls::read();
     let set = crls.usable();
-    let covered = coverage(&authorities, set.as_ref(), time::now(), DELTAS);
+    let covered = coverage(&authorities, set.as_ref(), time::now(), RULES);
     let is_authority = |certificate: &Certificate| certificate.is_ca() != Some(false);
     authorities
         .iter()
