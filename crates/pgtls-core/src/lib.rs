@@ -9,17 +9,21 @@
 mod certificate;
 mod chain;
 pub mod column;
+pub mod credential;
 pub mod crl;
 mod der;
 mod error;
 mod extension;
+pub mod failure;
 pub mod json;
 pub mod limits;
+pub mod lru;
 mod name;
 mod oid;
 pub mod pem;
 pub mod revocation;
 mod serial;
+pub mod state;
 mod text;
 mod time;
 
