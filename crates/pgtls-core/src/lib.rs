@@ -6,20 +6,25 @@
 #![deny(clippy::as_conversions)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+pub mod access;
 mod certificate;
 mod chain;
 pub mod column;
 mod der;
 mod error;
 mod extension;
+pub mod hba;
+pub mod ident;
 pub mod json;
 pub mod limits;
+pub mod login;
 mod name;
 mod oid;
 pub mod pem;
 mod serial;
 mod text;
 mod time;
+pub mod trust;
 
 pub use certificate::{Certificate, Problem, each_certificate, parse_certificates};
 pub use chain::{Chain, ChainEntry, Source};
