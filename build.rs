@@ -9,9 +9,32 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Types wanted from the headers; what they need comes along.
-const TYPES: &[&str] = &["Port"];
+const TYPES: &[&str] = &[
+    "AuthToken",
+    "HbaLine",
+    "IdentLine",
+    "Port",
+    "TokenizedAuthLine",
+    "pg_regex_t",
+    "pg_regmatch_t",
+    "regex_t",
+    "regmatch_t",
+];
 /// Variables wanted from the headers.
-const VARIABLES: &[&str] = &["MyProcPort"];
+const VARIABLES: &[&str] = &["MyProcPort", "ssl_ca_file", "ssl_crl_dir", "ssl_crl_file"];
+/// Functions wanted from the headers. Those of the server that can raise an error have to be called through a guard.
+const FUNCTIONS: &[&str] = &[
+    "free_auth_file",
+    "hba_authname",
+    "open_auth_file",
+    "parse_hba_line",
+    "parse_ident_line",
+    "pg_regcomp",
+    "pg_regerror",
+    "pg_regexec",
+    "pg_regfree",
+    "tokenize_auth_file",
+];
 /// Types that come from pgrx or openssl-sys instead of being generated again.
 const TAKEN_FROM_ELSEWHERE: &[&str] = &["List", "ListCell", "NodeTag", "ssl_st", "x509_st"];
 
@@ -33,6 +56,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .derive_default(false)
         .layout_tests(true)
         .merge_extern_blocks(true)
+        // They may raise, which unwinds.
+        .override_abi(bindgen::Abi::CUnwind, ".*")
         .raw_line("use openssl_sys::{SSL as ssl_st, X509 as x509_st};")
         .raw_line("use pgrx::pg_sys::List;");
     for name in TYPES {
@@ -40,6 +65,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     for name in VARIABLES {
         builder = builder.allowlist_var(name);
+    }
+    for name in FUNCTIONS {
+        builder = builder.allowlist_function(name);
     }
     for name in TAKEN_FROM_ELSEWHERE {
         builder = builder.blocklist_type(name);

@@ -20,6 +20,23 @@ impl ServerVersion {
         self >= Self(16)
     }
 
+    /// Whether the log says which certificate was refused and why.
+    pub(crate) fn logs_certificate_errors(self) -> bool {
+        self >= Self(16)
+    }
+
+    /// What a client is told when only the connections kept for superusers are free.
+    pub(crate) fn reserved_for_superusers(self) -> &'static str {
+        match self {
+            Self(..16) => {
+                "remaining connection slots are reserved for non-replication superuser connections"
+            }
+            Self(_) => {
+                "remaining connection slots are reserved for roles with the SUPERUSER attribute"
+            }
+        }
+    }
+
     /// Whether `pg_stat_ssl` is filled in before the database is looked at.
     pub(crate) fn reports_tls_before_database(self) -> bool {
         self >= Self(18)

@@ -224,7 +224,6 @@ mod code {
     pub(super) const UNABLE_TO_VERIFY_LEAF_SIGNATURE: i32 = 21;
     pub(super) const CERT_CHAIN_TOO_LONG: i32 = 22;
     pub(super) const CERT_REVOKED: i32 = 23;
-    pub(super) const INVALID_CA: i32 = 24;
     pub(super) const PATH_LENGTH_EXCEEDED: i32 = 25;
     pub(super) const INVALID_PURPOSE: i32 = 26;
     pub(super) const CERT_UNTRUSTED: i32 = 27;
@@ -244,6 +243,7 @@ mod code {
     pub(super) const CA_MD_TOO_WEAK: i32 = 68;
     pub(super) const INVALID_CALL: i32 = 69;
     pub(super) const STORE_LOOKUP: i32 = 70;
+    pub(super) const INVALID_CA: i32 = 79;
     pub(super) const EC_KEY_EXPLICIT_PARAMS: i32 = 94;
 }
 
