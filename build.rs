@@ -17,11 +17,17 @@ const TYPES: &[&str] = &[
     "TokenizedAuthLine",
     "pg_regex_t",
     "pg_regmatch_t",
-    "regex_t",
-    "regmatch_t",
 ];
 /// Variables wanted from the headers.
-const VARIABLES: &[&str] = &["MyProcPort", "ssl_ca_file", "ssl_crl_dir", "ssl_crl_file"];
+const VARIABLES: &[&str] = &[
+    "MyProcPort",
+    "REG_ADVANCED",
+    "REG_NOMATCH",
+    "REG_OKAY",
+    "ssl_ca_file",
+    "ssl_crl_dir",
+    "ssl_crl_file",
+];
 /// Functions wanted from the headers. Those of the server that can raise an error have to be called through a guard.
 const FUNCTIONS: &[&str] = &[
     "free_auth_file",

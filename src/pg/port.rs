@@ -4,8 +4,10 @@
 //! into memory that the server frees right after login.
 
 use std::ffi::CStr;
+use std::net::IpAddr;
 use std::ptr::NonNull;
 
+use super::network::ip_of;
 use super::sys;
 use super::tls::Tls;
 
@@ -48,6 +50,23 @@ impl Session {
         // SAFETY: on a connection with TLS in use, `ssl` is null or a live OpenSSL object that the server frees when
         // the process ends; the handle cannot outlive `self`.
         unsafe { Tls::from_ptr(port.ssl) }
+    }
+
+    /// The role that the client asked for when it logged in.
+    pub(crate) fn role(&self) -> &[u8] {
+        self.bytes_at(self.port().user_name).unwrap_or_default()
+    }
+
+    /// The database that the client asked for when it logged in.
+    pub(crate) fn database(&self) -> &[u8] {
+        self.bytes_at(self.port().database_name).unwrap_or_default()
+    }
+
+    /// The client's address; `None` over the Unix socket.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        let address = &raw const self.port().raddr.addr;
+        // SAFETY: the server keeps a socket address there, in the room of any family.
+        unsafe { ip_of(address.cast()) }
     }
 
     /// The common name that `cert` authentication compares (`Port.peer_cn`), as the bytes of the certificate: the first

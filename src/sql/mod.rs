@@ -7,4 +7,6 @@
 
 mod certificates;
 mod chain;
+mod login;
+mod mapping;
 mod session;

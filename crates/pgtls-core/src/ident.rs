@@ -202,6 +202,30 @@ impl Line {
     }
 }
 
+impl<'l> Explained<'l> {
+    /// A line that is no mapping, which keeps the server from loading the file.
+    pub fn broken(line: &'l Line) -> Self {
+        let problem = line.problem.as_deref().unwrap_or("invalid line");
+        let note = format!("the server does not load the file because of this line: {problem}");
+        Self { line: Some(line), matched: false, maps_to: None, note: Some(note) }
+    }
+
+    /// The columns of `pgtls_explain_mapping`.
+    pub fn columns(&self) -> Vec<(&'static str, Value)> {
+        let mapping = self.line.and_then(|line| line.mapping.as_ref());
+        vec![
+            ("file", self.line.map(|line| line.file.clone()).into()),
+            ("line", self.line.and_then(|line| line.number).map(i64::from).into()),
+            ("map_name", mapping.map(|mapping| text::lossless(&mapping.map).into_owned()).into()),
+            ("pattern", mapping.map(|mapping| mapping.identity.to_string()).into()),
+            ("target", mapping.map(|mapping| mapping.role.to_string()).into()),
+            ("matched", self.matched.into()),
+            ("maps_to", self.maps_to.clone().into()),
+            ("note", self.note.clone().into()),
+        ]
+    }
+}
+
 impl Mapping {
     /// Why the server would not load the mapping: a regular expression that is none.
     pub fn invalid_pattern(&self, around: &Surroundings<'_>) -> Option<String> {
