@@ -263,8 +263,8 @@ COMMENT ON FUNCTION pgtls_certificate_json(text) IS
  * C. The instance.
  */
 
--- Rows and columns are visible as in pg_stat_activity and pg_stat_ssl: to see the TLS facts of another role's session takes
--- membership in that role or in pg_read_all_stats.
+-- Who sees what is up to pg_stat_activity: it hides backend_type, and with it the row, of a session whose role one is not a
+-- member of, except from members of pg_read_all_stats.
 CREATE VIEW pgtls_sessions AS
 SELECT a.pid, a.datname, a.usename, a.application_name, a.client_addr, a.client_port, a.backend_start, a.state,
        a.backend_type,

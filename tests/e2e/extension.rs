@@ -31,8 +31,10 @@ fn it_moves_between_schemas_and_leaves_nothing_behind() {
     assert_eq!(admin.value("select count(*) from y.pgtls_sessions where source = 'own'"), "1");
     admin.run("drop extension pgtls_ext");
     assert_eq!(
-        admin.value("select (select count(*) from pg_proc where pronamespace = 'y'::regnamespace) \
-                     + (select count(*) from pg_class where relnamespace = 'y'::regnamespace)"),
+        admin.value(
+            "select (select count(*) from pg_proc where pronamespace = 'y'::regnamespace) \
+                     + (select count(*) from pg_class where relnamespace = 'y'::regnamespace)"
+        ),
         "0",
     );
 }
@@ -42,12 +44,10 @@ fn a_dump_restores_it() {
     let cluster = Cluster::builder().extension().start();
     let admin = cluster.admin();
     admin.run("create view who as select ssl_client_cn() as cn, ssl_is_used() as encrypted");
-    let dump = cluster.program("pg_dump").arg("postgres").output();
+    let dump = cluster.psql("postgres").unix().tool("pg_dump", &[]).success();
     assert!(dump.contains("CREATE EXTENSION IF NOT EXISTS pgtls_ext"), "{dump}");
     admin.run("create database restored");
-    let file = cluster.dir().join("dump.sql");
-    std::fs::write(&file, dump).expect("the dump is written");
-    cluster.program("psql").arg("-v").arg("ON_ERROR_STOP=1").arg("-f").arg(&file).arg("restored").output();
+    cluster.psql("postgres").unix().database("restored").run(&dump).success();
     let restored = cluster.admin_in("restored");
     assert_eq!(restored.value("select encrypted from who"), "f");
     assert_eq!(restored.value("select count(*) from pgtls_sessions where source = 'own'"), "1");
@@ -79,29 +79,38 @@ fn every_object_has_a_comment_and_every_function_its_marks() {
 
 #[test]
 fn a_server_bound_to_another_libssl_is_refused() {
-    // A library that is found before the real libssl when asked for by name, but that nothing is bound to.
-    let cluster = Cluster::builder().staged().start();
-    let source = cluster.dir().join("other.c");
-    let map = cluster.dir().join("other.map");
-    let library = cluster.dir().join("libother.so");
-    std::fs::write(&source, "const char *SSL_get_version(const void *s) { return \"other\"; }\n")
-        .expect("written");
-    std::fs::write(&map, "OTHER_9 { global: SSL_get_version; };\n").expect("written");
-    let status = std::process::Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(&source)
-        .arg(format!("-Wl,--version-script={}", map.display()))
-        .status()
-        .expect("cc runs");
-    assert!(status.success());
-    assert_eq!(cluster.admin().query("create extension pgtls_ext").map(|rows| rows.len()), Ok(0));
-    cluster.admin().run("drop extension pgtls_ext");
-    cluster.shut_down(Shutdown::Fast);
-    cluster.start_again_with(&[("LD_PRELOAD", library.as_os_str())]);
+    let other = other_libssl();
+    let library = other.display().to_string();
+    let cluster = Cluster::builder().staged().environment("LD_PRELOAD", &library).start();
     let error = cluster.admin().error("create extension pgtls_ext");
+    std::fs::remove_file(other).expect("the library can be removed");
     assert_eq!(error.sqlstate, "55000");
     assert_eq!(error.message, "pgtls_ext is linked against another libssl than the server");
-    assert!(error.detail.is_some_and(|detail| detail.contains("libother.so")));
+    assert!(error.detail.is_some_and(|detail| detail.contains(&library)));
     assert!(error.hint.is_some());
+}
+
+/// A library that the dynamic linker finds before the real libssl when a function is asked for by name. Its version is
+/// its own, so nothing that was linked against libssl is bound to it.
+fn other_libssl() -> std::path::PathBuf {
+    let path = |suffix: &str| {
+        std::env::temp_dir().join(format!("pgtls-other-{}.{suffix}", std::process::id()))
+    };
+    let (source, map, library) = (path("c"), path("map"), path("so"));
+    std::fs::write(
+        &source,
+        "const char *SSL_get_version(const void *s) { return s ? \"\" : 0; }\n",
+    )
+    .expect("the source can be written");
+    std::fs::write(&map, "OTHER_9 { global: SSL_get_version; };\n")
+        .expect("the map can be written");
+    let status = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", &format!("-Wl,--version-script={}", map.display()), "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(status.expect("a C compiler is there").success());
+    for file in [source, map] {
+        std::fs::remove_file(file).expect("a file of ours can be removed");
+    }
+    library
 }

@@ -145,7 +145,7 @@ fn timed(session: &Session, sql: &str) -> Duration {
 #[test]
 fn ten_thousand_lines_take_no_longer_than_the_servers_own_view_takes_twice() {
     let lines: Vec<String> =
-        (0..10_000).map(|n| format!(r"big /^CN=user{n},OU=(.*),O=Acme$ role_{n}_\1")).collect();
+        (0..10_000).map(|n| format!(r#"big "/^CN=user{n},OU=(.*),O=Acme$" role_{n}_\1"#)).collect();
     let cluster = Cluster::builder().ident(&lines.join("\n")).extension().start();
     let admin = cluster.admin();
     let ours = "select pgtls_check_mapping('CN=user9999,OU=x,O=Acme', 'role_9999_x', 'big')";

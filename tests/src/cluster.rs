@@ -62,6 +62,7 @@ pub struct Builder {
     crl_file: Option<Vec<Crl>>,
     crl_dir: Option<Vec<Crl>>,
     roles: Vec<String>,
+    environment: Vec<(String, String)>,
     stage: Option<Stage>,
     create_extension: bool,
 }
@@ -70,6 +71,12 @@ impl Builder {
     /// Sets a parameter in `postgresql.conf`.
     pub fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.settings.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Sets a variable in the environment of the server.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -160,6 +167,7 @@ impl Builder {
         let dir = new_cluster_dir();
         copy_data(template(), &dir.join("data"));
         let mut cluster = Cluster::at(dir, self.settings);
+        cluster.environment = self.environment;
         let pki = Pki::standard();
 
         cluster.replace_server(self.server.as_ref().unwrap_or(pki.server()));
@@ -206,6 +214,7 @@ pub struct Cluster {
     port: u16,
     log: Log,
     settings: Mutex<BTreeMap<String, String>>,
+    environment: Vec<(String, String)>,
     server: Arc<Server>,
 }
 
@@ -224,6 +233,7 @@ impl Cluster {
             crl_file: None,
             crl_dir: None,
             roles: Vec::new(),
+            environment: Vec::new(),
             stage: None,
             create_extension: false,
         }
@@ -563,7 +573,9 @@ impl Cluster {
         sys::make_dir(&dir.join("s"), 0o755);
         let server = Arc::new(Server::default());
         sys::stop_at_exit(Arc::downgrade(&server));
-        let cluster = Self { dir, port: 0, log, settings: Mutex::new(settings), server };
+        let environment = Vec::new();
+        let settings = Mutex::new(settings);
+        let cluster = Self { dir, port: 0, log, settings, environment, server };
         let socket_dir = cluster.socket_dir().display().to_string();
         cluster.settings().insert("unix_socket_directories".to_owned(), socket_dir);
         cluster
@@ -611,6 +623,7 @@ impl Cluster {
             .arg("-D")
             .arg(self.data_dir())
             .current_dir(&self.dir)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log);

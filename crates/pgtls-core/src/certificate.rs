@@ -4,7 +4,7 @@
 //! bytes whose structure cannot be walked; a date or an extension that makes no sense is absent and listed in
 //! [`Certificate::problems`]. Nothing here verifies anything: signatures and paths are for `trust`.
 //!
-//! Invariants: the DER kept is exactly that of the certificate; its structure has been walked to the end.
+//! Invariants: the DER kept is what OpenSSL would write; its structure has been walked to the end.
 
 use std::fmt;
 use std::ops::Range;
@@ -30,7 +30,7 @@ const EXPECTED: &str = "certificate";
 #[derive(Clone)]
 pub struct Certificate {
     der: Box<[u8]>,
-    /// The DER of a certificate that came as BER, which is what the ranges below count from.
+    /// All of a certificate that came as BER, as DER, which is what the ranges below count from.
     definite: Option<Box<[u8]>>,
     parts: Parts,
     /// Bytes that followed the certificate in its PEM block.
@@ -139,7 +139,7 @@ impl Iterator for Members<'_> {
         let (position, certificate) = match self {
             Self::Pem { blocks, position } => {
                 let block = blocks.next()?;
-                (position, block.and_then(|block| Certificate::from_block(&block.der)))
+                (position, block.and_then(|block| Certificate::from_block(&block)))
             }
             Self::Der { rest: [], .. } => return None,
             Self::Der { rest, position } => (position, Certificate::take_der(rest)),
@@ -164,49 +164,63 @@ impl Iterator for Members<'_> {
 impl Certificate {
     /// Reads one certificate that is all of `der`, as OpenSSL's `d2i_X509` does.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
-        let certificate = Self::from_block(der)?;
-        match certificate.trailing {
-            0 => Ok(certificate),
-            _ => Err(Fault::new(certificate.der.len(), "bytes after the certificate")
-                .into_error(EXPECTED)),
+        let mut rest = der;
+        let certificate = Self::take_der(&mut rest)?;
+        if rest.is_empty() {
+            return Ok(certificate);
         }
+        let offset = certificate.der.len();
+        Err(Fault::new(offset, "bytes after the certificate").into_error(EXPECTED))
     }
 
-    /// Reads one certificate at the start of `der`; OpenSSL lets anything follow in a PEM block, such as the trust
-    /// settings of a `TRUSTED CERTIFICATE`.
-    fn from_block(der: &[u8]) -> Result<Self, Error> {
-        let mut rest = der;
+    /// Reads the certificate at the start of a PEM block. OpenSSL lets anything follow there; in a `TRUSTED CERTIFICATE`
+    /// these are trust settings.
+    fn from_block(block: &pem::Block) -> Result<Self, Error> {
+        let mut rest = block.der.as_slice();
         let mut certificate = Self::take_der(&mut rest)?;
-        certificate.trailing = rest.len();
+        if block.label != pem::TRUSTED_CERTIFICATE {
+            certificate.trailing = rest.len();
+        }
         Ok(certificate)
     }
 
     /// Reads one certificate and leaves in `rest` what follows it; nothing after an error.
     fn take_der(rest: &mut &[u8]) -> Result<Self, Error> {
         let der = std::mem::take(rest);
-        let fault = |fault: Fault| fault.into_error(EXPECTED);
-        let too_large = || Error::TooLarge { what: EXPECTED, limit: limits::MAX_CERTIFICATE_BYTES };
-        match Parts::read(der) {
-            Ok((_, used)) if used > limits::MAX_CERTIFICATE_BYTES => Err(too_large()),
+        let (certificate, used) = match Parts::read(der) {
             Ok((parts, used)) => {
-                let (der, after) = der.split_at(used);
-                *rest = after;
-                Ok(Self { der: der.into(), definite: None, parts, trailing: 0 })
+                (Self { der: der[..used].into(), definite: None, parts, trailing: 0 }, used)
             }
-            Err(cause) if cause.is_ber() => {
-                // BER has no length up front, so the limit cuts the input instead.
-                let scope = &der[..der.len().min(limits::MAX_CERTIFICATE_BYTES)];
-                let (definite, used) = der::to_definite(scope).map_err(fault)?;
-                let (parts, _) = Parts::read(&definite).map_err(fault)?;
-                let (der, after) = der.split_at(used);
-                *rest = after;
-                Ok(Self { der: der.into(), definite: Some(definite.into()), parts, trailing: 0 })
+            Err(fault) if fault.is_ber() => {
+                Self::read_ber(der).map_err(|fault| fault.into_error(EXPECTED))?
             }
-            Err(cause) => Err(fault(cause)),
-        }
+            Err(fault) => return Err(fault.into_error(EXPECTED)),
+        };
+        *rest = &der[used..];
+        Ok(certificate)
     }
 
-    /// The DER it was read from.
+    /// Reads a certificate at the start of `ber`, and gives the bytes it took.
+    fn read_ber(ber: &[u8]) -> Result<(Self, usize), Fault> {
+        // There may be no length up front, so the limit cuts the input instead.
+        let scope = &ber[..ber.len().min(limits::MAX_CERTIFICATE_BYTES)];
+        let (definite, used) = der::to_definite(scope)?;
+        let (parts, _) = Parts::read(&definite)?;
+        // As `i2d_X509` writes it: the signed part as it came, because it is signed, around it DER.
+        let (_, signed) = scope.split_at(der::header_size(scope)?);
+        let (_, signed_size) = der::to_definite(signed)?;
+        let mut reader = Reader::new(&definite, 0).any()?.inside();
+        reader.any()?;
+        let unsigned = &definite[reader.offset()..];
+        let mut der = Vec::with_capacity(used);
+        der::push_header(&mut der, der::SEQUENCE, signed_size + unsigned.len());
+        der.extend_from_slice(&signed[..signed_size]);
+        der.extend_from_slice(unsigned);
+        let definite = Some(definite.into());
+        Ok((Self { der: der.into(), definite, parts, trailing: 0 }, used))
+    }
+
+    /// The DER it was read from; of a certificate that came as BER, what OpenSSL's `i2d_X509` makes of it.
     pub fn as_der(&self) -> &[u8] {
         &self.der
     }
@@ -577,6 +591,12 @@ impl Parts {
     /// Reads a certificate at the start of `der`, and gives the bytes it took.
     fn read(der: &[u8]) -> Result<(Self, usize), Fault> {
         let certificate = Reader::new(der, 0).expect(der::SEQUENCE, "a certificate")?;
+        if !certificate.has_shortest_header() {
+            return Err(Fault::ber(0, "length is not in its shortest form"));
+        }
+        if certificate.raw.len() > limits::MAX_CERTIFICATE_BYTES {
+            return Err(Fault::too_large(0, EXPECTED, limits::MAX_CERTIFICATE_BYTES));
+        }
         let mut reader = certificate.inside();
         let signed = reader.expect(der::SEQUENCE, "the signed part")?;
         let outer_algorithm = reader.expect(der::SEQUENCE, "the signature algorithm")?;

@@ -105,6 +105,13 @@ impl<'a> Element<'a> {
         self.offset..self.offset + self.raw.len()
     }
 
+    /// Whether the length takes as few bytes as it can.
+    pub(crate) fn has_shortest_header(&self) -> bool {
+        let mut shortest = Vec::with_capacity(6);
+        push_header(&mut shortest, self.tag, self.content.len());
+        shortest.len() == self.content_offset() - self.offset
+    }
+
     pub(crate) fn fault(&self, problem: impl Into<Cow<'static, str>>) -> Fault {
         Fault::new(self.offset, problem)
     }
@@ -134,6 +141,26 @@ impl<'a> Element<'a> {
             Some(_) => Err(self.fault("BIT STRING with more than seven unused bits")),
             None => Err(self.fault("empty BIT STRING")),
         }
+    }
+
+    /// The content of an INTEGER or ENUMERATED in its only encoding; OpenSSL refuses one that is empty or padded
+    /// (X.690, section 8.3.2).
+    pub(crate) fn integer(&self) -> Result<&'a [u8], Fault> {
+        match self.content {
+            [] => Err(self.fault("empty INTEGER")),
+            [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => Err(self.fault("padded INTEGER")),
+            content => Ok(content),
+        }
+    }
+
+    /// Whether a time has the only form that RFC 5280, section 4.1.2.5, allows: with seconds, in UTC. OpenSSL's
+    /// `X509_cmp_time` takes no other.
+    pub(crate) fn is_plain_time(&self) -> bool {
+        let length = if self.tag == UTC_TIME { 13 } else { 15 };
+        self.content.len() == length
+            && self.content.split_last().is_some_and(|(zone, digits)| {
+                *zone == b'Z' && digits.iter().all(u8::is_ascii_digit)
+            })
     }
 
     /// A UTCTime or GeneralizedTime, in the forms that OpenSSL's `ASN1_TIME_to_tm` takes.
@@ -270,10 +297,15 @@ pub(crate) fn push_header(out: &mut Vec<u8>, tag: u8, length: usize) {
     }
 }
 
+/// Bytes of the tag and the length at the start of `data`.
+pub(crate) fn header_size(data: &[u8]) -> Result<usize, Fault> {
+    Header::parse(data).map(|header| header.size).map_err(|problem| Fault::new(0, problem))
+}
+
 /// Rewrites the first BER element of `data` with definite lengths and strings in one piece, as OpenSSL reads it.
 /// Gives the result and how many bytes of `data` the element took.
 pub(crate) fn to_definite(data: &[u8]) -> Result<(Vec<u8>, usize), Fault> {
-    let mut out = Vec::with_capacity(data.len());
+    let mut out = Vec::new();
     let used = rewrite(data, 0, limits::MAX_NESTING, &mut out)?;
     Ok((out, used))
 }
@@ -292,7 +324,12 @@ fn rewrite(data: &[u8], at: usize, depth: usize, out: &mut Vec<u8>) -> Result<us
     };
     if header.tag & CONSTRUCTED == 0 || header.tag & 0x1f == 0x1f {
         let end = end.ok_or_else(|| Fault::new(at, "indefinite length of a long tag"))?;
-        out.extend_from_slice(&data[at..end]);
+        if header.tag & 0x1f == 0x1f {
+            out.extend_from_slice(&data[at..end]);
+        } else {
+            push_header(out, header.tag, end - start);
+            out.extend_from_slice(&data[start..end]);
+        }
         return Ok(end - at);
     }
     // Content of a definite element cannot reach past it.

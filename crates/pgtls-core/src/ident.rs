@@ -195,7 +195,7 @@ impl Line {
             ("file_name", self.file.clone().into()),
             ("line_number", self.number.map(i64::from).into()),
             ("map_name", mapping.map(|mapping| text(&mapping.map)).into()),
-            ("sys_name", mapping.map(|mapping| mapping.identity.to_string()).into()),
+            ("sys_name", mapping.map(|mapping| text(mapping.identity.text())).into()),
             ("pg_username", mapping.map(|mapping| mapping.role.to_string()).into()),
             ("error", self.problem.clone().into()),
         ]
@@ -217,7 +217,10 @@ impl<'l> Explained<'l> {
             ("file", self.line.map(|line| line.file.clone()).into()),
             ("line", self.line.and_then(|line| line.number).map(i64::from).into()),
             ("map_name", mapping.map(|mapping| text::lossless(&mapping.map).into_owned()).into()),
-            ("pattern", mapping.map(|mapping| mapping.identity.to_string()).into()),
+            (
+                "pattern",
+                mapping.map(|mapping| text::lossless(mapping.identity.text()).into_owned()).into(),
+            ),
             ("target", mapping.map(|mapping| mapping.role.to_string()).into()),
             ("matched", self.matched.into()),
             ("maps_to", self.maps_to.clone().into()),

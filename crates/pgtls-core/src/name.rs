@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use crate::der::{self, Fault, Reader};
 use crate::error::Error;
 use crate::oid::{self, Oid};
-use crate::text;
+use crate::{limits, text};
 
 const UTF8_STRING: u8 = 12;
 const NUMERIC_STRING: u8 = 18;
@@ -200,17 +200,23 @@ impl Attribute<'_> {
     /// The bytes that OpenSSL keeps as the value: the content of a string, all of a SEQUENCE, and a BIT STRING without
     /// the count of unused bits, which are zeroed.
     pub fn value(&self) -> Vec<u8> {
-        match (self.tag, self.content.split_first()) {
-            (der::BIT_STRING, Some((unused, bytes))) => {
+        match self.bits() {
+            Some((unused, bytes)) => {
                 let mut bytes = bytes.to_vec();
                 if let Some(last) = bytes.last_mut() {
-                    *last &= 0xff << (unused & 7);
+                    *last &= 0xff << unused;
                 }
                 bytes
             }
-            (der::SEQUENCE, _) => self.raw.to_vec(),
-            _ => self.content.to_vec(),
+            None if self.tag == der::SEQUENCE => self.raw.to_vec(),
+            None => self.content.to_vec(),
         }
+    }
+
+    /// The unused bits and the bytes of a BIT STRING.
+    fn bits(&self) -> Option<(u8, &[u8])> {
+        let (unused, bytes) = self.content.split_first()?;
+        (self.tag == der::BIT_STRING && *unused < 8).then_some((*unused, bytes))
     }
 
     /// The value as text, by its string type; `None` if it is no valid string.
@@ -312,10 +318,13 @@ fn push_rfc2253_attribute(out: &mut String, attribute: &Attribute<'_>) {
             out.push('=');
             push_value(out, attribute, Escape::AllBytes);
         }
-        // A type without a name: its number, in the room that OpenSSL has for it, and the value as DER.
+        // A type without a name: its number, in the room that OpenSSL has for it, and the value as DER. One that is too
+        // long to print leaves that room empty.
         None => {
-            let dotted = attribute.oid.dotted();
-            out.push_str(dotted.get(..PRINTED_OID_BYTES).unwrap_or(&dotted));
+            if attribute.oid.as_bytes().len() <= limits::MAX_OID_BYTES {
+                let dotted = attribute.oid.dotted();
+                out.push_str(dotted.get(..PRINTED_OID_BYTES).unwrap_or(&dotted));
+            }
             out.push('=');
             out.push_str(&dump(attribute));
         }
@@ -329,12 +338,12 @@ fn dump(attribute: &Attribute<'_>) -> String {
         return text::dump(&value);
     }
     let mut encoded = Vec::with_capacity(value.len() + 6);
-    if attribute.tag == der::BIT_STRING {
-        der::push_header(&mut encoded, attribute.tag, value.len() + 1);
-        let unused = attribute.content.first().map_or(0, |unused| unused & 7);
-        encoded.push(if value.is_empty() { 0 } else { unused });
-    } else {
-        der::push_header(&mut encoded, attribute.tag, value.len());
+    match attribute.bits() {
+        Some((unused, _)) => {
+            der::push_header(&mut encoded, attribute.tag, value.len() + 1);
+            encoded.push(if value.is_empty() { 0 } else { unused });
+        }
+        None => der::push_header(&mut encoded, attribute.tag, value.len()),
     }
     encoded.extend_from_slice(&value);
     text::dump(&encoded)
@@ -417,9 +426,6 @@ fn read_attribute<'a>(rdn: usize, set: &mut Reader<'a>) -> Result<Attribute<'a>,
     pair.end()?;
     if matches!(value.tag, 0x23 | 0x24 | 0x2c | 0x32..=0x3e) {
         return Err(Fault::ber(value.offset, "string in pieces"));
-    }
-    if value.tag == der::BIT_STRING {
-        value.bits()?;
     }
     Ok(Attribute { rdn, oid, tag: value.tag, content: value.content, raw: value.raw })
 }

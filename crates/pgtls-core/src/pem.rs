@@ -20,8 +20,11 @@ pub struct Kind {
 /// Certificates; the labels are those that OpenSSL's `PEM_read_bio_X509_AUX` takes.
 pub const CERTIFICATE: Kind = Kind {
     expected: "certificate",
-    labels: &["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"],
+    labels: &["CERTIFICATE", "X509 CERTIFICATE", TRUSTED_CERTIFICATE],
 };
+
+/// The label of a certificate that OpenSSL's trust settings follow.
+pub(crate) const TRUSTED_CERTIFICATE: &str = "TRUSTED CERTIFICATE";
 
 /// Certificate revocation lists.
 pub const CRL: Kind = Kind { expected: "certificate revocation list", labels: &["X509 CRL"] };

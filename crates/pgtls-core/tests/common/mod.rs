@@ -1,6 +1,8 @@
 //! Shared by the integration tests: the OpenSSL reference and the certificates to compare on.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod der;
+pub(crate) mod fixtures;
 pub(crate) mod openssl;
 
 use std::path::PathBuf;

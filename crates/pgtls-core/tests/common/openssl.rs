@@ -105,7 +105,7 @@ pub(crate) fn oneline(name: &X509NameRef) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn print_value(entry: &openssl::x509::X509NameEntryRef) -> Option<Vec<u8>> {
+pub(crate) fn print_value(entry: &openssl::x509::X509NameEntryRef) -> Option<Vec<u8>> {
     let bio = Bio::new();
     // SAFETY: both pointers are live; the entry owns its data.
     let printed = unsafe {

@@ -1,0 +1,136 @@
+# The only list of commands: people and CI use the same ones. `make` shows it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# PG=NN is a PostgreSQL of this Debian release or, if it has another one, of a chroot.
+# PG_CONFIG=... is one in any other place.
+ifdef PG_CONFIG
+override PG := $(shell '$(PG_CONFIG)' --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
+WHERE := host
+else
+PG ?= 15
+PG_CONFIG := /usr/lib/postgresql/$(PG)/bin/pg_config
+WHERE := $(shell scripts/chroot.sh where $(PG))
+endif
+# Scripts that get PG find pg_config in the same way; those that need it get it by name.
+unexport PG_CONFIG
+export PG
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+# A target directory per version, so that they do not rebuild each other's bindings. PostgreSQL 15 on
+# the host shares the one of plain `cargo build`, whose default it is.
+TARGET := target$(if $(PGTLS_IN_CHROOT)$(filter-out 15,$(PG)),/pg$(PG))
+export CARGO_TARGET_DIR := $(CURDIR)/$(TARGET)
+export PGRX_PG_CONFIG_PATH := $(PG_CONFIG)
+
+# release for what is installed and packaged, dev for what is tested
+PROFILE ?= release
+LIBRARY = $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/libpgtls_ext.so
+STAGE := $(CURDIR)/target/stage/pg$(PG)
+# A dev build is one of all packages and their tests, and every dev command names the whole workspace:
+# for one package cargo would choose other features of shared crates, and compile those again.
+FEATURES := --no-default-features --features pgtls_ext/pg$(PG)
+PACKAGES = $(if $(filter dev,$(PROFILE)),--workspace --lib --bins --tests,-p pgtls_ext)
+
+.PHONY: help
+help: ## this list
+	@echo "make TARGET [PG=NN | PG_CONFIG=PATH], PG is $(PG) unless given"
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: deps
+deps: ## install what is missing on this Debian machine
+	@scripts/setup-debian.sh build
+
+.PHONY: lint
+lint: deps ## format, clippy without warnings, unsafe code fenced in, shell scripts
+	@scripts/setup-debian.sh check
+	@scripts/lint.sh $(PG)
+
+.PHONY: check
+check: deps ## lint, and the tests of the core: what to run before a commit
+	@scripts/setup-debian.sh check
+	@scripts/lint.sh $(PG) --with-core-tests
+
+.PHONY: test-matrix
+test-matrix: deps ## every suite on PostgreSQL 15, 17 and 18
+	@scripts/test-matrix.sh 15 17 18
+
+.PHONY: fuzz
+fuzz: deps ## fuzz every target for SECONDS=60 each
+	@scripts/fuzz.sh $(or $(SECONDS),60)
+
+.PHONY: clean
+clean: ## remove everything that was built (not the chroots: scripts/chroot.sh remove NN)
+	rm -rf target dist
+
+ifeq ($(WHERE),chroot)
+
+# The same target, inside the chroot of that version; make knows no difference there.
+IN_CHROOT := build stage test demo bench package
+.PHONY: $(IN_CHROOT) install
+$(IN_CHROOT): deps
+	@scripts/setup-debian.sh chroot
+	@cargo fetch --quiet
+	@scripts/chroot.sh create $(PG)
+	@scripts/chroot.sh run $(PG) make --no-print-directory $@ \
+		PROFILE='$(PROFILE)' FILTER='$(FILTER)' KEEP='$(KEEP)'
+
+install:
+	@echo "PostgreSQL $(PG) is not on this machine: pass PG_CONFIG=/path/to/pg_config" >&2
+	@exit 1
+
+else
+
+.PHONY: build
+build: ## build the extension (PROFILE=dev: without optimisation)
+	@if command -v cargo >/dev/null; then \
+		cargo build $(PACKAGES) --profile $(PROFILE) $(FEATURES); \
+	elif [ -e $(LIBRARY) ]; then \
+		echo "no cargo here (sudo?): taking $(LIBRARY) as it is"; \
+	else \
+		echo "cargo is missing: run 'make deps' to see what is needed" >&2; exit 1; \
+	fi
+
+.PHONY: install
+install: build ## install into the PostgreSQL of PG_CONFIG=..., below DESTDIR=...
+	@libdir=$$('$(PG_CONFIG)' --pkglibdir); extension=$$('$(PG_CONFIG)' --sharedir)/extension; \
+	install -d "$(DESTDIR)$$libdir" "$(DESTDIR)$$extension"; \
+	install -m 755 $(LIBRARY) "$(DESTDIR)$$libdir/pgtls_ext.so"; \
+	install -m 644 pgtls_ext.control sql/pgtls_ext--*.sql "$(DESTDIR)$$extension/"; \
+	echo "installed pgtls_ext $(VERSION) for PostgreSQL $(PG) below $(or $(DESTDIR),/)"
+
+.PHONY: uninstall
+uninstall: ## remove what install put there
+	@libdir=$$('$(PG_CONFIG)' --pkglibdir); extension=$$('$(PG_CONFIG)' --sharedir)/extension; \
+	rm -f "$(DESTDIR)$$libdir/pgtls_ext.so" "$(DESTDIR)$$extension/pgtls_ext.control" \
+		"$(DESTDIR)$$extension"/pgtls_ext--*.sql
+
+# What the end-to-end tests take the extension from: nothing is written into the system.
+.PHONY: stage
+stage: deps
+	@rm -rf '$(STAGE)'
+	@$(MAKE) --no-print-directory install PG=$(PG) PG_CONFIG='$(PG_CONFIG)' PROFILE=dev DESTDIR='$(STAGE)'
+
+.PHONY: test
+test: deps ## every test suite (FILTER=name: only such end-to-end tests)
+	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' scripts/test.sh $(PG) $(FILTER)
+
+.PHONY: demo
+demo: stage ## see it at work in a throw-away server (KEEP=1: leave that up)
+	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' KEEP='$(KEEP)' $(TARGET)/debug/demo
+
+.PHONY: bench
+bench: deps ## benchmarks, against contrib/sslinfo and the server's own views
+	@rm -rf '$(STAGE)-release'
+	@$(MAKE) --no-print-directory install PG=$(PG) PG_CONFIG='$(PG_CONFIG)' DESTDIR='$(STAGE)-release'
+	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)-release' scripts/bench.sh
+
+.PHONY: package
+package: deps build ## a tar archive and a Debian package in dist/
+	@PG_CONFIG='$(PG_CONFIG)' scripts/package.sh $(VERSION) $(PG)
+
+endif

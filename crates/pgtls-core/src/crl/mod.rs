@@ -1,0 +1,605 @@
+//! Certificate revocation lists (RFC 5280, section 5), of any size.
+//!
+//! Owns reading them: from PEM or DER, one or many per file ([`parse_crls`]), their fields and extensions, the entry of a
+//! serial number, and the check of the signature. Whether a list is *the* list for a certificate is for
+//! [`revocation`](crate::revocation) to say.
+//!
+//! A list of a million entries has to cost little: the file's buffer is decoded in place and kept, one walk over the DER
+//! checks it and notes where each entry starts, and everything else borrows from these bytes and is decoded when asked
+//! for. What stays in memory is the DER and four bytes per entry. Cloning a [`Crl`] shares them.
+//!
+//! Where OpenSSL is lenient (a broken extension counts as absent, a malformed date is found out only when it is compared)
+//! this module is lenient in the same way, because its readers ask what the server will do, and the server asks OpenSSL.
+//!
+//! This is one of the two parts of the core that use `openssl` (the other is `trust`): a signature is good if the library
+//! that the server uses says so.
+
+mod bundle;
+mod entry;
+mod extensions;
+mod index;
+mod signature;
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+pub use bundle::{Member, parse_crls};
+pub use entry::{Entry, Reason};
+pub(crate) use extensions::is_directory_name;
+pub use extensions::{
+    AuthorityKeyId, DistributionPoint, DistributionPointName, IssuingDistributionPoint,
+};
+pub use signature::SignatureCheck;
+
+use crate::crl::entry::{Field, RawEntry};
+use crate::crl::extensions::Extension;
+use crate::crl::index::SerialIndex;
+use crate::der::{self, Element, Fault, Reader};
+use crate::extension::{GeneralName, GeneralNameKind};
+use crate::name::Name;
+use crate::oid::Oid;
+use crate::serial::Serial;
+use crate::{Error, UnixTime, pem};
+
+/// What an error calls the input of this module.
+const EXPECTED: &str = pem::CRL.expected;
+
+/// Most bytes of a list, a hundred times the largest ones that CAs publish: offsets take 32 bits.
+const MAX_BYTES: usize = 0xffff_ffff;
+
+/// OIDs of the extensions of lists, as content octets.
+mod oids {
+    pub(super) const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 20];
+    pub(super) const DELTA_INDICATOR: &[u8] = &[0x55, 0x1d, 27];
+    pub(super) const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 28];
+    pub(super) const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 35];
+    pub(super) const FRESHEST_CRL: &[u8] = &[0x55, 0x1d, 46];
+}
+
+/// A revocation list. Clones share their data.
+#[derive(Debug, Clone)]
+pub struct Crl(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// The bytes of the whole file, PEM already decoded; shared by the lists in it.
+    file: Arc<Vec<u8>>,
+    /// Where this list is in `file`. All other ranges count from its start.
+    list: Range<usize>,
+    tbs: Range<usize>,
+    /// What was signed, if the list came as BER and `tbs` is not it.
+    signed: Option<Box<[u8]>>,
+    signature: Range<usize>,
+    signature_algorithm: Range<usize>,
+    tbs_signature_algorithm: Range<usize>,
+    version: u32,
+    issuer: Name,
+    issuer_canonical: Vec<u8>,
+    this_update: ListTime,
+    next_update: NextUpdate,
+    entries: Range<usize>,
+    index: SerialIndex,
+    extensions: Extensions,
+    judgement: Judgement,
+    /// Outcomes of the signature check by issuer key. A list is signed by one key; a few keys are room for key rollover.
+    checked: Mutex<Vec<(Vec<u8>, SignatureCheck)>>,
+}
+
+/// The end of a list's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextUpdate {
+    /// The list does not say, so it never gets stale.
+    Never,
+    /// From this second on the list is stale.
+    At(UnixTime),
+    /// The list's date does not have the form RFC 5280 asks for, which OpenSSL takes for an error.
+    Malformed,
+}
+
+/// A date of the list.
+#[derive(Debug, Clone, Copy)]
+struct ListTime {
+    /// The instant, in any form that OpenSSL can read.
+    instant: Option<UnixTime>,
+    /// Whether it has the form that `X509_cmp_time` insists on.
+    is_plain: bool,
+}
+
+#[derive(Debug, Default)]
+struct Extensions {
+    number: Option<Serial>,
+    base_number: Option<Serial>,
+    authority_key_id: Option<AuthorityKeyId>,
+    issuing_distribution_point: Option<IssuingDistributionPoint>,
+    freshest: Option<Vec<DistributionPoint>>,
+    broken: Vec<&'static str>,
+}
+
+/// What the entries mean for the list as a whole.
+#[derive(Debug, Default)]
+struct Judgement {
+    unhandled_critical: Option<UnhandledCritical>,
+    /// Entries that name another issuer, which then holds for those that follow.
+    issuers: Vec<IssuerMark>,
+    /// From this offset among the entries on OpenSSL looks at no extension of an entry, because one before it was broken.
+    ignored_from: Option<usize>,
+}
+
+/// An entry with a certificateIssuer extension. A list may have as many as entries, so the names are not kept.
+#[derive(Debug, Clone, Copy)]
+struct IssuerMark {
+    /// Where the entry is among the entries.
+    entry: u32,
+    /// Where the extension's value is in the list.
+    value: u32,
+}
+
+/// A critical extension that OpenSSL does not process, so that it makes no use of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnhandledCritical {
+    /// Its type.
+    pub oid: Oid<'static>,
+    /// Whether an entry has it, rather than the list.
+    pub in_entry: bool,
+}
+
+/// Where an entry starts; to walk over the entries of a list without borrowing it in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor(usize);
+
+impl Crl {
+    /// Reads one list from its DER, and nothing behind it.
+    pub fn from_der(der: Vec<u8>) -> Result<Self, Error> {
+        let whole = 0..der.len();
+        let crl = Self::parse(Arc::new(der), whole)?;
+        if crl.0.list.end < crl.0.file.len() {
+            let fault = Fault::new(crl.0.list.end, "bytes after the list");
+            return Err(fault.into_error(EXPECTED));
+        }
+        Ok(crl)
+    }
+
+    /// Reads the list at the start of a range of `file`. Data behind it is ignored, as `d2i_X509_CRL` ignores it.
+    fn parse(file: Arc<Vec<u8>>, range: Range<usize>) -> Result<Self, Error> {
+        let bytes = file.get(range.clone()).unwrap_or_default();
+        let inner = match Inner::walk(bytes) {
+            Ok(mut inner) => {
+                inner.list = range.start..range.start + inner.list.end;
+                inner.file = file;
+                Ok(inner)
+            }
+            Err(fault) if fault.is_ber() => Inner::from_ber(bytes),
+            Err(fault) => Err(fault),
+        };
+        Ok(Self(Arc::new(inner.map_err(|fault| fault.into_error(EXPECTED))?)))
+    }
+
+    /// The DER of the list.
+    pub fn as_der(&self) -> &[u8] {
+        self.0.file.get(self.0.list.clone()).unwrap_or_default()
+    }
+
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        self.as_der().get(range.clone()).unwrap_or_default()
+    }
+
+    /// Version as people count: 1 or 2.
+    pub fn version(&self) -> u32 {
+        self.0.version
+    }
+
+    /// Who issued the list.
+    pub fn issuer(&self) -> &Name {
+        &self.0.issuer
+    }
+
+    /// The issuer in the form in which equal names are equal bytes.
+    pub(crate) fn issuer_canonical(&self) -> &[u8] {
+        &self.0.issuer_canonical
+    }
+
+    /// The signature algorithm by OpenSSL's long name, dotted if it has none.
+    pub fn signature_algorithm(&self) -> String {
+        let mut parts = match Reader::new(self.signature_algorithm_der(), 0).any() {
+            Ok(algorithm) => algorithm.inside(),
+            Err(_) => return String::new(),
+        };
+        parts.any().map(|oid| Oid::borrowed(oid.content).long().into_owned()).unwrap_or_default()
+    }
+
+    /// DER of the AlgorithmIdentifier of the signature.
+    fn signature_algorithm_der(&self) -> &[u8] {
+        self.part(&self.0.signature_algorithm)
+    }
+
+    /// When the list was made; `None` if the date is none.
+    pub fn this_update(&self) -> Option<UnixTime> {
+        self.0.this_update.instant
+    }
+
+    /// [`this_update`](Self::this_update) if the date has the form RFC 5280 asks for; OpenSSL refuses to use the list
+    /// otherwise.
+    pub(crate) fn this_update_plain(&self) -> Option<UnixTime> {
+        self.0.this_update.instant.filter(|_| self.0.this_update.is_plain)
+    }
+
+    /// When the next one is due.
+    pub fn next_update(&self) -> NextUpdate {
+        self.0.next_update
+    }
+
+    /// How many entries the list has.
+    pub fn revoked_count(&self) -> usize {
+        self.0.index.len()
+    }
+
+    /// The list's number (RFC 5280, section 5.2.3).
+    pub fn number(&self) -> Option<&Serial> {
+        self.0.extensions.number.as_ref()
+    }
+
+    /// In a delta list, the number of the list it is a delta to (RFC 5280, section 5.2.4).
+    pub fn base_number(&self) -> Option<&Serial> {
+        self.0.extensions.base_number.as_ref()
+    }
+
+    /// Whether this is a delta list.
+    pub fn is_delta(&self) -> bool {
+        self.base_number().is_some()
+    }
+
+    /// Which key signed (RFC 5280, section 5.2.1).
+    pub fn authority_key_id(&self) -> Option<&AuthorityKeyId> {
+        self.0.extensions.authority_key_id.as_ref()
+    }
+
+    /// Which certificates the list is about, if not about all of its issuer.
+    pub fn issuing_distribution_point(&self) -> Option<&IssuingDistributionPoint> {
+        self.0.extensions.issuing_distribution_point.as_ref()
+    }
+
+    /// Where delta lists to this one are (RFC 5280, section 5.2.6).
+    pub fn freshest(&self) -> Option<&[DistributionPoint]> {
+        self.0.extensions.freshest.as_deref()
+    }
+
+    /// The first critical extension, of the list or of an entry, that makes OpenSSL refuse the list (error 36).
+    pub fn unhandled_critical(&self) -> Option<&UnhandledCritical> {
+        self.0.judgement.unhandled_critical.as_ref()
+    }
+
+    /// Names of the extensions that are there but broken or doubled, which OpenSSL takes for absent.
+    pub fn broken_extensions(&self) -> &[&'static str] {
+        &self.0.extensions.broken
+    }
+
+    /// The entries in the order of the file.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let mut cursor = Cursor::default();
+        std::iter::from_fn(move || {
+            let (entry, next) = self.entry_at(cursor)?;
+            cursor = next;
+            Some(entry)
+        })
+    }
+
+    /// The entry at a cursor and the cursor of the one behind it; `None` behind the last.
+    pub fn entry_at(&self, cursor: Cursor) -> Option<(Entry<'_>, Cursor)> {
+        let entries = self.part(&self.0.entries);
+        let mut reader = Reader::new(entries.get(cursor.0..)?, cursor.0);
+        let entry = RawEntry::read(&mut reader).ok()?.decode().ok()?;
+        Some((entry, Cursor(reader.offset())))
+    }
+
+    /// The entry of the certificate that the list's issuer gave this serial number. Of several the first in the file
+    /// counts, as in OpenSSL.
+    pub fn lookup(&self, serial: &Serial) -> Option<Entry<'_>> {
+        self.lookup_of(serial, self.issuer_canonical())
+    }
+
+    /// As [`lookup`](Self::lookup), for a certificate of the issuer with this canonical name (OpenSSL:
+    /// `def_crl_lookup`, `crl_revoked_issuer_match`).
+    pub(crate) fn lookup_of(&self, serial: &Serial, issuer: &[u8]) -> Option<Entry<'_>> {
+        let entries = self.part(&self.0.entries);
+        let found = self.0.index.find(entries, serial.as_bytes()).iter().find_map(|offset| {
+            let offset = usize::try_from(*offset).ok()?;
+            (self.issuer_matches(offset, issuer)).then_some(offset)
+        })?;
+        let (mut entry, _) = self.entry_at(Cursor(found))?;
+        if self.0.judgement.ignored_from.is_some_and(|from| found >= from) {
+            entry.reason = None;
+        }
+        Some(entry)
+    }
+
+    fn issuer_matches(&self, offset: usize, issuer: &[u8]) -> bool {
+        let Judgement { issuers, ignored_from, .. } = &self.0.judgement;
+        let before = issuers.partition_point(|mark| position(mark.entry) <= offset);
+        match before.checked_sub(1).and_then(|last| issuers.get(last)) {
+            Some(mark) if ignored_from.is_none_or(|from| offset < from) => {
+                let start = position(mark.value);
+                let value = self.as_der().get(start..).unwrap_or_default();
+                entry::certificate_issuer(Reader::new(value, start))
+                    .is_ok_and(|names| names.iter().any(|name| is_named(name, issuer)))
+            }
+            _ => issuer == self.issuer_canonical(),
+        }
+    }
+
+    /// Bytes of memory that this list holds, without what it shares with other lists of its file.
+    pub fn memory(&self) -> usize {
+        size_of::<Inner>() + self.0.list.len() + self.0.index.size()
+    }
+}
+
+/// Two are equal if they are the same bytes.
+impl PartialEq for Crl {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.as_der() == other.as_der()
+    }
+}
+
+impl Eq for Crl {}
+
+/// Whether a general name is the directory name with this canonical form.
+fn is_named(general: &GeneralName, canonical: &[u8]) -> bool {
+    general.kind() == GeneralNameKind::DirName
+        && Name::from_der(general.as_bytes()).is_ok_and(|name| name.canonical() == canonical)
+}
+
+impl Inner {
+    /// Reads a list in BER, by way of a copy in DER. What was signed is the bytes as they came.
+    fn from_ber(bytes: &[u8]) -> Result<Self, Fault> {
+        let (definite, _) = der::to_definite(bytes)?;
+        let mut inner = Self::walk(&definite)?;
+        let header = match bytes {
+            [_, length, ..] if *length > 0x80 => 2 + usize::from(length & 0x7f),
+            _ => 2,
+        };
+        let rest = bytes.get(header..).unwrap_or_default();
+        let (_, length) = der::to_definite(rest)?;
+        inner.signed = Some(rest.get(..length).unwrap_or_default().into());
+        inner.file = Arc::new(definite);
+        Ok(inner)
+    }
+
+    /// Reads and checks a CertificateList (RFC 5280, section 5.1), front to back, once.
+    fn walk(bytes: &[u8]) -> Result<Self, Fault> {
+        let list = Reader::new(bytes, 0).expect(der::SEQUENCE, "a SEQUENCE")?;
+        let mut parts = list.inside();
+        let tbs = parts.expect(der::SEQUENCE, "tbsCertList")?;
+        let outer_algorithm = algorithm(&mut parts)?;
+        let signature = parts.expect(der::BIT_STRING, "a signature")?;
+        signature.bits()?;
+        parts.end()?;
+
+        let mut fields = tbs.inside();
+        let version = match fields.optional(der::INTEGER)? {
+            Some(version) => match version.integer()? {
+                [number @ 0..0x7f] => u32::from(*number) + 1,
+                _ => return Err(version.fault("unheard-of version")),
+            },
+            None => 1,
+        };
+        let inner_algorithm = algorithm(&mut fields)?;
+        let issuer_element = fields.expect(der::SEQUENCE, "an issuer")?;
+        let issuer = Name::from_element(&issuer_element)?;
+        if !extensions::is_readable(&issuer) {
+            return Err(issuer_element.fault("issuer that OpenSSL does not read"));
+        }
+        let this_update = time(&fields.any()?)?;
+        let mut rest = fields.clone();
+        let next_update = match rest.any() {
+            Ok(next) if [der::UTC_TIME, der::GENERALIZED_TIME].contains(&next.tag) => {
+                fields = rest;
+                match time(&next)? {
+                    ListTime { instant: Some(time), is_plain: true } => NextUpdate::At(time),
+                    _ => NextUpdate::Malformed,
+                }
+            }
+            _ => NextUpdate::Never,
+        };
+        let entries = fields.optional(der::SEQUENCE)?;
+        let mut judgement = Judgement::default();
+        let extensions = match fields.optional(0xa0)? {
+            Some(tagged) => {
+                let mut tagged = tagged.inside();
+                let list = tagged.expect(der::SEQUENCE, "extensions")?;
+                tagged.end()?;
+                Extensions::read(list.inside(), &mut judgement)?
+            }
+            None => Extensions::default(),
+        };
+        fields.end()?;
+
+        let (entries, index) = match entries {
+            Some(entries) => (entries.content_range(), judgement.walk_entries(&entries)?),
+            None => (0..0, SerialIndex::default()),
+        };
+        Ok(Self {
+            file: Arc::default(),
+            list: 0..list.raw.len(),
+            tbs: tbs.raw_range(),
+            signed: None,
+            signature: signature.content_range(),
+            signature_algorithm: outer_algorithm.raw_range(),
+            tbs_signature_algorithm: inner_algorithm.raw_range(),
+            version,
+            issuer_canonical: issuer.canonical(),
+            issuer,
+            this_update,
+            next_update,
+            entries,
+            index,
+            extensions,
+            judgement,
+            checked: Mutex::default(),
+        })
+    }
+}
+
+/// Offsets are kept in 32 bits: four bytes per entry instead of eight.
+fn narrow(offset: usize) -> Result<u32, Fault> {
+    u32::try_from(offset).map_err(|_| Fault::too_large(offset, EXPECTED, MAX_BYTES))
+}
+
+/// The offset that [`narrow`] made small.
+fn position(narrow: u32) -> usize {
+    usize::try_from(narrow).unwrap_or(usize::MAX)
+}
+
+/// An AlgorithmIdentifier: an OID and at most one parameter.
+fn algorithm<'a>(fields: &mut Reader<'a>) -> Result<Element<'a>, Fault> {
+    let algorithm = fields.expect(der::SEQUENCE, "a signature algorithm")?;
+    let mut parts = algorithm.inside();
+    Oid::from_element(&parts.expect(der::OBJECT, "the OID of a signature algorithm")?)?;
+    if !parts.is_empty() {
+        parts.any()?;
+    }
+    parts.end()?;
+    Ok(algorithm)
+}
+
+fn time(element: &Element<'_>) -> Result<ListTime, Fault> {
+    match element.tag {
+        der::UTC_TIME | der::GENERALIZED_TIME => {
+            Ok(ListTime { instant: element.time().ok(), is_plain: element.is_plain_time() })
+        }
+        _ => Err(element.fault("not a time")),
+    }
+}
+
+impl Extensions {
+    fn read(mut list: Reader<'_>, judgement: &mut Judgement) -> Result<Self, Fault> {
+        let mut number = Field::Absent;
+        let mut base_number = Field::Absent;
+        let mut authority_key_id = Field::Absent;
+        let mut issuing_distribution_point = Field::Absent;
+        let mut freshest = Field::Absent;
+        while !list.is_empty() {
+            let extension = Extension::read(&mut list)?;
+            let value = extension.reader();
+            let handled = match extension.oid {
+                oids::CRL_NUMBER => {
+                    fill(&mut number, integer(value));
+                    false
+                }
+                oids::DELTA_INDICATOR => {
+                    fill(&mut base_number, integer(value));
+                    true
+                }
+                oids::AUTHORITY_KEY_ID => {
+                    fill(&mut authority_key_id, AuthorityKeyId::read(value));
+                    true
+                }
+                oids::ISSUING_DISTRIBUTION_POINT => {
+                    fill(&mut issuing_distribution_point, IssuingDistributionPoint::read(value));
+                    true
+                }
+                oids::FRESHEST_CRL => {
+                    fill(&mut freshest, DistributionPoint::read_all(value));
+                    false
+                }
+                _ => false,
+            };
+            if extension.critical && !handled {
+                judgement.note_critical(extension.oid, false);
+            }
+        }
+        let mut broken = Vec::new();
+        Ok(Self {
+            number: keep(number, "CRL number", &mut broken),
+            base_number: keep(base_number, "delta CRL indicator", &mut broken),
+            authority_key_id: keep(authority_key_id, "authority key identifier", &mut broken),
+            issuing_distribution_point: keep(
+                issuing_distribution_point,
+                "issuing distribution point",
+                &mut broken,
+            ),
+            freshest: keep(freshest, "freshest CRL", &mut broken),
+            broken,
+        })
+    }
+}
+
+/// Takes a value for a field that may be there once.
+fn fill<T>(field: &mut Field<T>, value: Result<T, Fault>) {
+    *field = match (&field, value) {
+        (Field::Absent, Ok(value)) => Field::Is(value),
+        _ => Field::Broken,
+    };
+}
+
+fn keep<T>(field: Field<T>, name: &'static str, broken: &mut Vec<&'static str>) -> Option<T> {
+    match field {
+        Field::Is(value) => Some(value),
+        Field::Absent => None,
+        Field::Broken => {
+            broken.push(name);
+            None
+        }
+    }
+}
+
+fn integer(mut value: Reader<'_>) -> Result<Serial, Fault> {
+    let element = value.expect(der::INTEGER, "a number")?;
+    element.integer()?;
+    Serial::from_element(&element)
+}
+
+impl Judgement {
+    fn note_critical(&mut self, oid: &[u8], in_entry: bool) {
+        self.unhandled_critical.get_or_insert_with(|| UnhandledCritical {
+            oid: Oid::borrowed(oid).into_owned(),
+            in_entry,
+        });
+    }
+
+    /// Checks every entry, notes what its extensions mean, and indexes it.
+    fn walk_entries(&mut self, list: &Element<'_>) -> Result<SerialIndex, Fault> {
+        let mut builder = index::Builder::new();
+        let mut entries = list.inside();
+        let start = entries.offset();
+        while !entries.is_empty() {
+            let entry = RawEntry::read(&mut entries)?;
+            let offset = entry.offset - start;
+            if offset == 0 {
+                builder.reserve(list.content.len() / (entries.offset() - start) + 1);
+            }
+            builder.push(narrow(offset)?, entry.serial.content);
+            if entry.extensions.is_some() {
+                self.judge(&entry, offset)?;
+            }
+        }
+        Ok(builder.finish(list.content))
+    }
+
+    fn judge(&mut self, entry: &RawEntry<'_>, offset: usize) -> Result<(), Fault> {
+        let effect = entry.effect()?;
+        if self.ignored_from.is_some() {
+            return Ok(());
+        }
+        match effect.issuer {
+            Field::Broken => {
+                self.ignored_from = Some(offset);
+                return Ok(());
+            }
+            Field::Is(extension) => {
+                self.issuers.push(IssuerMark {
+                    entry: narrow(offset)?,
+                    value: narrow(extension.value_offset())?,
+                });
+            }
+            Field::Absent => {}
+        }
+        if let Field::Broken = effect.reason {
+            // The issuer of this very entry still counts.
+            self.ignored_from = Some(offset + 1);
+            return Ok(());
+        }
+        if let Some(oid) = effect.unhandled_critical {
+            self.note_critical(oid, true);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,861 @@
+//! What revocation lists say about certificates, exactly as the server decides it.
+//!
+//! PostgreSQL sets `X509_V_FLAG_CRL_CHECK` and `X509_V_FLAG_CRL_CHECK_ALL` as soon as it has a CRL file or directory, and
+//! neither extended CRL support nor deltas. This module makes the decisions that OpenSSL 3.0 to 3.6 then makes
+//! (`check_revocation` in `x509_vfy.c`; the functions are named below), on pure data and at a given time: which list is
+//! the best for a certificate, whether it may be used, and whether the certificate is in it. RFC 5280, section 6.3, says
+//! what the decisions are about, but where it and OpenSSL differ, OpenSSL is right: its verdict lets clients in.
+//!
+//! Refuses to guess: what OpenSSL versions decide differently (delta lists, see [`DeltaRule`]) is
+//! [`WhyUnknown::DeltaCrl`], never good.
+//!
+//! The chain is taken as verified otherwise. OpenSSL checks revocation after it has built the chain and checked its
+//! extensions, and before dates and signatures of the certificates; the first certificate from the leaf up that is not
+//! good is the one whose error the handshake fails with.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::crl::{
+    AuthorityKeyId, Crl, DistributionPoint, DistributionPointName, NextUpdate, Reason,
+};
+use crate::crl::{SignatureCheck, is_directory_name};
+use crate::der::Reader;
+use crate::extension::{self, GeneralNameKind};
+use crate::{Certificate, Name, Oid, Serial, UnixTime, limits, oid};
+
+/// A list and where it is from.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The list.
+    pub crl: Crl,
+    /// Where it is from, in the words of who put it into the set: a file and a position.
+    pub source: Arc<str>,
+}
+
+/// The lists to judge by, in the order in which OpenSSL has them: those of the CRL file, then those of the directory.
+#[derive(Debug, Clone, Default)]
+pub struct CrlSet {
+    lists: Vec<Listed>,
+    by_issuer: HashMap<Vec<u8>, Vec<usize>>,
+}
+
+impl CrlSet {
+    /// A set without lists, by which every certificate's list is missing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a list behind the others. Order counts only between lists that are equally good and equally new: the first
+    /// one is used.
+    pub fn push(&mut self, crl: Crl, source: impl Into<Arc<str>>) {
+        let position = self.lists.len();
+        self.by_issuer.entry(crl.issuer_canonical().to_vec()).or_default().push(position);
+        self.lists.push(Listed { crl, source: source.into() });
+    }
+
+    /// The lists in their order.
+    pub fn lists(&self) -> &[Listed] {
+        &self.lists
+    }
+
+    /// The lists whose issuer has this canonical name (OpenSSL: `X509_STORE_CTX_get1_crls`).
+    fn of_issuer<'a>(&'a self, canonical: &[u8]) -> impl Iterator<Item = &'a Listed> {
+        let positions = self.by_issuer.get(canonical).map(Vec::as_slice).unwrap_or_default();
+        positions.iter().filter_map(|position| self.lists.get(*position))
+    }
+}
+
+/// What the OpenSSL at hand does with a delta list in a file that the server reads. It never combines it with its base,
+/// because the server does not ask for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeltaRule {
+    /// Not known. A certificate about which the two others disagree is [`WhyUnknown::DeltaCrl`].
+    #[default]
+    Unsure,
+    /// As if the list were not there. OpenSSL 3.0.22 does this.
+    Ignored,
+    /// As if it were a complete list, so that the newest delta hides the revocations in its base. OpenSSL 3.0.20 does
+    /// this.
+    TakenForComplete,
+}
+
+/// What the lists say about a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// A list that OpenSSL accepts is about this certificate, and the certificate is not in it.
+    Good,
+    /// It is in the list.
+    Revoked {
+        /// Since when; `None` if the list's date is none.
+        at: Option<UnixTime>,
+        /// Why, if the list says so.
+        reason: Option<Reason>,
+    },
+    /// No list can tell, so the server refuses the certificate.
+    Unknown(WhyUnknown),
+}
+
+/// Why no list can tell, in the order in which OpenSSL looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhyUnknown {
+    /// There is none of this issuer that is meant for TLS certificates and signed with a key of the chain.
+    CrlMissing,
+    /// The issuer's certificate has a key usage, and it does not include signing lists.
+    NoCrlSign,
+    /// The list is about other certificates: of CAs only, of end entities only, or of another distribution point.
+    OutOfScope,
+    /// The list's date does not have the form that RFC 5280 asks for.
+    MalformedThisUpdate,
+    /// The list is from the future.
+    NotYetValid,
+    /// The date of the next list does not have the form that RFC 5280 asks for.
+    MalformedNextUpdate,
+    /// The next list is due.
+    Expired,
+    /// OpenSSL cannot read the issuer's public key.
+    IssuerKeyUnreadable,
+    /// The issuer's key did not sign this list.
+    BadSignature,
+    /// The list, or an entry, has a critical extension that OpenSSL does not process.
+    UnhandledCritical,
+    /// OpenSSL versions disagree, because there is a delta list ([`DeltaRule`]).
+    DeltaCrl,
+}
+
+impl Status {
+    /// The word that SQL shows: `good`, `revoked`, or the one of [`WhyUnknown`].
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Revoked { .. } => "revoked",
+            Self::Unknown(why) => why.as_str(),
+        }
+    }
+
+    /// Whether the server lets the certificate pass.
+    pub fn is_good(self) -> bool {
+        self == Self::Good
+    }
+
+    /// The `X509_V_ERR_…` number with which OpenSSL refuses the certificate, 0 if it does not; `None` where that depends
+    /// on the version.
+    pub fn verify_error(self) -> Option<i32> {
+        match self {
+            Self::Good => Some(0),
+            Self::Revoked { .. } => Some(23),
+            Self::Unknown(why) => why.verify_error(),
+        }
+    }
+}
+
+impl WhyUnknown {
+    /// The word that SQL shows: `crl_missing`, `no_crl_sign`, `out_of_scope`, `malformed_date`, `crl_not_yet_valid`,
+    /// `crl_expired`, `issuer_key_unreadable`, `bad_signature` or `unsupported`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CrlMissing => "crl_missing",
+            Self::NoCrlSign => "no_crl_sign",
+            Self::OutOfScope => "out_of_scope",
+            Self::MalformedThisUpdate | Self::MalformedNextUpdate => "malformed_date",
+            Self::NotYetValid => "crl_not_yet_valid",
+            Self::Expired => "crl_expired",
+            Self::IssuerKeyUnreadable => "issuer_key_unreadable",
+            Self::BadSignature => "bad_signature",
+            Self::UnhandledCritical | Self::DeltaCrl => "unsupported",
+        }
+    }
+
+    fn verify_error(self) -> Option<i32> {
+        match self {
+            Self::CrlMissing => Some(3),
+            Self::NoCrlSign => Some(35),
+            Self::OutOfScope => Some(44),
+            Self::MalformedThisUpdate => Some(15),
+            Self::MalformedNextUpdate => Some(16),
+            Self::NotYetValid => Some(11),
+            Self::Expired => Some(12),
+            Self::IssuerKeyUnreadable => Some(6),
+            Self::BadSignature => Some(8),
+            Self::UnhandledCritical => Some(36),
+            Self::DeltaCrl => None,
+        }
+    }
+}
+
+/// What the lists say about one certificate of a chain, and which of them said it.
+#[derive(Debug, Clone)]
+pub struct CertificateStatus<'a> {
+    /// The verdict.
+    pub status: Status,
+    /// The list that decided: the one the certificate is or is not in, or the best one that cannot be used.
+    pub list: Option<&'a Listed>,
+    /// If a list is missing: those of the right issuer that were not even considered.
+    pub passed_over: Vec<PassedOver<'a>>,
+}
+
+/// A list of the right issuer that OpenSSL does not consider.
+#[derive(Debug, Clone)]
+pub struct PassedOver<'a> {
+    /// The list.
+    pub list: &'a Listed,
+    /// Why not.
+    pub why: WhyPassedOver,
+}
+
+/// Why OpenSSL does not consider a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhyPassedOver {
+    /// Its issuing distribution point contradicts itself.
+    ContradictoryScope,
+    /// It is a delta list.
+    Delta,
+    /// It is indirect, which the server does not support.
+    Indirect,
+    /// It is about some reasons only, which the server does not support.
+    SomeReasons,
+    /// Its authority key identifier names a key that no certificate of the chain has: a CA that changed its key.
+    OtherKey,
+    /// It is about reasons that another list has already answered for, and none is about the others.
+    NoNewReasons,
+}
+
+impl WhyPassedOver {
+    /// The word for it: `contradictory_scope`, `delta`, `indirect`, `some_reasons`, `other_key` or `no_new_reasons`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ContradictoryScope => "contradictory_scope",
+            Self::Delta => "delta",
+            Self::Indirect => "indirect",
+            Self::SomeReasons => "some_reasons",
+            Self::OtherKey => "other_key",
+            Self::NoNewReasons => "no_new_reasons",
+        }
+    }
+}
+
+/// Status of each certificate of a chain at `now`, leaf first, trust anchor last and checked too.
+///
+/// Every certificate gets its verdict, whatever those below it got; OpenSSL stops at the first that is not good.
+pub fn statuses<'a, C: Borrow<Certificate>>(
+    chain: &[C],
+    crls: &'a CrlSet,
+    now: UnixTime,
+    deltas: DeltaRule,
+) -> Vec<CertificateStatus<'a>> {
+    let authorities: Vec<_> = chain.iter().map(|c| Authority::of(c.borrow())).collect();
+    let authorities: Vec<_> = authorities.iter().collect();
+    chain
+        .iter()
+        .enumerate()
+        .map(|(depth, certificate)| {
+            let subject = Subject::of(certificate.borrow());
+            let above = above(&authorities, depth);
+            Question { subject: &subject, authorities: above, crls, now }.answer(deltas)
+        })
+        .collect()
+}
+
+/// The certificates that can have signed the list for the one at `depth`: those above, or the last one itself.
+fn above<T>(authorities: &[T], depth: usize) -> &[T] {
+    let first = (depth + 1).min(authorities.len().saturating_sub(1));
+    authorities.get(first..).unwrap_or_default()
+}
+
+/// State of a list, apart from any certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ListStatus {
+    /// OpenSSL can use it now.
+    Current,
+    /// Its nextUpdate has come.
+    Stale,
+    /// Its thisUpdate has not come yet.
+    NotYetValid,
+    /// A date of it does not have the form that RFC 5280 asks for.
+    MalformedDate,
+    /// None of the authorities with its issuer's name signed it.
+    BadSignature,
+    /// None of the authorities has its issuer's name, and the key identifier it asks for.
+    UnknownIssuer,
+    /// A kind of list that the server does not use: delta, indirect, for some reasons only, with contradictions, or with
+    /// a critical extension that OpenSSL does not process.
+    Unsupported,
+}
+
+impl ListStatus {
+    /// The word that SQL shows: `current`, `stale`, `not_yet_valid`, `malformed_date`, `bad_signature`,
+    /// `unknown_issuer` or `unsupported`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Stale => "stale",
+            Self::NotYetValid => "not_yet_valid",
+            Self::MalformedDate => "malformed_date",
+            Self::BadSignature => "bad_signature",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::Unsupported => "unsupported",
+        }
+    }
+
+    fn of_time(time: Result<(), WhyUnknown>) -> Self {
+        match time {
+            Ok(()) => Self::Current,
+            Err(WhyUnknown::Expired) => Self::Stale,
+            Err(WhyUnknown::NotYetValid) => Self::NotYetValid,
+            Err(_) => Self::MalformedDate,
+        }
+    }
+}
+
+/// State of a list at `now`, and whether its signature is good; that is `None` if no authority may have signed it.
+///
+/// Who signed comes first, then what kind of list it is, then its time.
+pub fn list_status<C: Borrow<Certificate>>(
+    crl: &Crl,
+    authorities: &[C],
+    now: UnixTime,
+) -> (ListStatus, Option<bool>) {
+    let mut signature = None;
+    for authority in authorities.iter().map(|c| Authority::of(c.borrow())) {
+        if signature != Some(true) && authority.may_have_signed(crl) {
+            let key = authority.certificate.public_key_der();
+            signature = Some(crl.check_signature(key).is_good());
+        }
+    }
+    let status = match signature {
+        None => ListStatus::UnknownIssuer,
+        Some(false) => ListStatus::BadSignature,
+        Some(true) if is_unsupported(crl) => ListStatus::Unsupported,
+        Some(true) => ListStatus::of_time(check_time(crl, now)),
+    };
+    (status, signature)
+}
+
+fn is_unsupported(crl: &Crl) -> bool {
+    unsupported_kind(crl).is_some() || crl.is_delta() || crl.unhandled_critical().is_some()
+}
+
+/// Whether client certificates of an authority can be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CoverageStatus {
+    /// A list can tell about each of them.
+    Covered,
+    /// The list's nextUpdate has come.
+    Stale,
+    /// The list's thisUpdate has not come yet.
+    NotYetValid,
+    /// There is no list.
+    Missing,
+    /// The authority did not sign the list, or may not.
+    BadSignature,
+    /// The list is only about some of them: those with a certain distribution point, or none.
+    OutOfScope,
+    /// The list is of a kind that OpenSSL does not use, or has a date that it cannot use.
+    Unsupported,
+    /// There are no lists, so the server does not check.
+    NotChecked,
+}
+
+impl CoverageStatus {
+    /// The word that SQL shows: `covered`, `stale`, `not_yet_valid`, `missing`, `bad_signature`, `out_of_scope`,
+    /// `unsupported` or `not_checked`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Covered => "covered",
+            Self::Stale => "stale",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Missing => "missing",
+            Self::BadSignature => "bad_signature",
+            Self::OutOfScope => "out_of_scope",
+            Self::Unsupported => "unsupported",
+            Self::NotChecked => "not_checked",
+        }
+    }
+
+    fn of(status: Status) -> Self {
+        let Status::Unknown(why) = status else { return Self::Covered };
+        match why {
+            WhyUnknown::Expired => Self::Stale,
+            WhyUnknown::NotYetValid => Self::NotYetValid,
+            WhyUnknown::CrlMissing => Self::Missing,
+            WhyUnknown::OutOfScope => Self::OutOfScope,
+            WhyUnknown::BadSignature | WhyUnknown::NoCrlSign | WhyUnknown::IssuerKeyUnreadable => {
+                Self::BadSignature
+            }
+            WhyUnknown::MalformedThisUpdate
+            | WhyUnknown::MalformedNextUpdate
+            | WhyUnknown::UnhandledCritical
+            | WhyUnknown::DeltaCrl => Self::Unsupported,
+        }
+    }
+}
+
+/// What the lists mean for the client certificates of one authority.
+#[derive(Debug, Clone)]
+pub struct Coverage<'a> {
+    /// Whether its client certificates can be checked.
+    pub status: CoverageStatus,
+    /// The verdict about a client certificate of this authority that is not revoked and has no distribution points.
+    /// `None` if the server does not check.
+    pub clients: Option<CertificateStatus<'a>>,
+    /// The first on the way from this authority up to its root that is not good itself, as its position among the
+    /// authorities, and the verdict. It is there that its clients fail if `clients` is good.
+    pub refused_above: Option<(usize, CertificateStatus<'a>)>,
+    /// Whether the way up ends in a self-signed certificate. If not, clients fail for that reason.
+    pub is_anchored: bool,
+}
+
+impl Coverage<'_> {
+    /// Whether every client certificate of this authority is refused, whatever it is.
+    pub fn refuses_all(&self) -> bool {
+        !self.is_anchored
+            || self.refused_above.is_some()
+            || self.clients.as_ref().is_some_and(|clients| match clients.status {
+                Status::Good | Status::Revoked { .. } => false,
+                // Those with the right distribution point may pass.
+                Status::Unknown(WhyUnknown::OutOfScope) => false,
+                Status::Unknown(_) => true,
+            })
+    }
+}
+
+/// What the lists mean for the clients of each authority at `now`; `crls` is `None` if the server has no list configured.
+pub fn coverage<'a, C: Borrow<Certificate>>(
+    authorities: &[C],
+    crls: Option<&'a CrlSet>,
+    now: UnixTime,
+    deltas: DeltaRule,
+) -> Vec<Coverage<'a>> {
+    let known: Vec<_> = authorities.iter().map(|c| Authority::of(c.borrow())).collect();
+    let mut by_subject: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (position, authority) in known.iter().enumerate() {
+        by_subject.entry(&authority.subject_canonical).or_default().push(position);
+    }
+    let cover = |position: usize| {
+        let (path, is_anchored) = path(&known, &by_subject, position, now);
+        let Some(crls) = crls else {
+            let status = CoverageStatus::NotChecked;
+            return Coverage { status, clients: None, refused_above: None, is_anchored };
+        };
+        let chain: Vec<_> = path.iter().filter_map(|position| known.get(*position)).collect();
+        let ask = |subject: &Subject<'_>, above: &[&Authority<'_>]| {
+            Question { subject, authorities: above, crls, now }.answer(deltas)
+        };
+        let clients = chain.first().map(|own| ask(&Subject::client_of(own.certificate), &chain));
+        let refused_above = path.iter().zip(&chain).enumerate().find_map(|(depth, (at, own))| {
+            let subject = Subject::of(own.certificate);
+            let status = ask(&subject, above(&chain, depth));
+            (!status.status.is_good()).then_some((*at, status))
+        });
+        let status = clients
+            .as_ref()
+            .map_or(CoverageStatus::NotChecked, |clients| CoverageStatus::of(clients.status));
+        Coverage { status, clients, refused_above, is_anchored }
+    };
+    (0..known.len()).map(cover).collect()
+}
+
+/// The way from an authority up to its root, as positions, and whether it gets there.
+///
+/// As OpenSSL builds it from a CA file: of several possible issuers the first that is valid, or the first.
+fn path(
+    authorities: &[Authority<'_>],
+    by_subject: &HashMap<&[u8], Vec<usize>>,
+    start: usize,
+    now: UnixTime,
+) -> (Vec<usize>, bool) {
+    let mut path = vec![start];
+    let mut next = authorities.get(start);
+    while let Some(current) = next.filter(|_| path.len() <= limits::MAX_CHAIN) {
+        if current.certificate.self_signed() {
+            return (path, true);
+        }
+        let issuer = current.certificate.issuer().canonical();
+        let named = by_subject.get(issuer.as_slice()).map(Vec::as_slice).unwrap_or_default();
+        let issuers: Vec<_> = named
+            .iter()
+            .filter(|position| !path.contains(position))
+            .filter_map(|position| Some((*position, authorities.get(*position)?)))
+            .filter(|(_, issuer)| issuer.may_have_issued(current.certificate))
+            .collect();
+        let valid = issuers.iter().find(|(_, issuer)| issuer.is_valid_at(now));
+        let issuer = valid.or(issuers.first());
+        next = issuer.map(|(_, issuer)| *issuer);
+        path.extend(issuer.map(|(position, _)| *position));
+    }
+    (path, false)
+}
+
+/// Reason flags of a distribution point (OpenSSL: `CRLDP_ALL_REASONS`): bits in the order of the octets.
+const ALL_REASONS: u16 = 0x807f;
+
+/// Points for a list, most important first (OpenSSL: `CRL_SCORE_…`). That the issuer's name fits and that its key is in the
+/// chain are worth points there too, but a list without them is not considered at all under the server's flags.
+mod score {
+    pub(super) const NO_CRITICAL: u16 = 0x100;
+    pub(super) const SCOPE: u16 = 0x080;
+    pub(super) const TIME: u16 = 0x040;
+    /// The key is that of the certificate right above, rather than of one further up.
+    pub(super) const ISSUER_CERTIFICATE: u16 = 0x010;
+    /// What every list has that is considered.
+    pub(super) const CONSIDERED: u16 = 0x020 | 0x008 | 0x004;
+}
+
+/// A certificate whose status is asked for, or one that stands for many.
+struct Subject<'a> {
+    issuer: &'a Name,
+    issuer_canonical: Vec<u8>,
+    /// `None` for one that stands for many, none of which is revoked.
+    serial: Option<&'a Serial>,
+    is_ca: bool,
+    points: Vec<DistributionPoint>,
+}
+
+impl<'a> Subject<'a> {
+    fn of(certificate: &'a Certificate) -> Self {
+        let points = single_extension(certificate, &oid::ids::CRL_DISTRIBUTION_POINTS)
+            .and_then(|value| DistributionPoint::read_all(Reader::new(value, 0)).ok());
+        Self {
+            issuer: certificate.issuer(),
+            issuer_canonical: certificate.issuer().canonical(),
+            serial: Some(certificate.serial()),
+            is_ca: certificate.is_ca() == Some(true),
+            points: points.unwrap_or_default(),
+        }
+    }
+
+    /// Any client certificate that this authority issued, without distribution points.
+    fn client_of(authority: &'a Certificate) -> Self {
+        Self {
+            issuer: authority.subject(),
+            issuer_canonical: authority.subject().canonical(),
+            serial: None,
+            is_ca: false,
+            points: Vec::new(),
+        }
+    }
+}
+
+/// A certificate that may have signed lists.
+struct Authority<'a> {
+    certificate: &'a Certificate,
+    subject_canonical: Vec<u8>,
+    key_id: Option<&'a [u8]>,
+}
+
+impl<'a> Authority<'a> {
+    fn of(certificate: &'a Certificate) -> Self {
+        let key_id = single_extension(certificate, &oid::ids::SUBJECT_KEY_ID)
+            .and_then(|value| extension::subject_key_id(value, 0).ok());
+        let subject_canonical = certificate.subject().canonical();
+        Self { certificate, subject_canonical, key_id }
+    }
+
+    /// Whether an authority key identifier can mean this certificate (OpenSSL: `X509_check_akid`).
+    fn may_be_meant_by(&self, meant: Option<&AuthorityKeyId>) -> bool {
+        let Some(meant) = meant else { return true };
+        if let (Some(wanted), Some(own)) = (meant.key_id.as_deref(), self.key_id)
+            && wanted != own
+        {
+            return false;
+        }
+        if meant.serial.as_ref().is_some_and(|serial| serial != self.certificate.serial()) {
+            return false;
+        }
+        // Only the first directory name counts.
+        match meant.issuer.iter().find(|name| name.kind() == GeneralNameKind::DirName) {
+            Some(name) => is_directory_name(name, self.certificate.issuer()),
+            None => true,
+        }
+    }
+
+    /// Whether a list can be one that it signed.
+    fn may_have_signed(&self, crl: &Crl) -> bool {
+        self.subject_canonical == crl.issuer_canonical()
+            && self.may_be_meant_by(crl.authority_key_id())
+    }
+
+    /// Whether it can have issued a certificate that names it as its issuer.
+    fn may_have_issued(&self, certificate: &Certificate) -> bool {
+        let meant = single_extension(certificate, &oid::ids::AUTHORITY_KEY_ID)
+            .and_then(|value| AuthorityKeyId::read(Reader::new(value, 0)).ok());
+        self.may_be_meant_by(meant.as_ref())
+    }
+
+    fn is_valid_at(&self, now: UnixTime) -> bool {
+        self.certificate.not_before().is_some_and(|start| start <= now)
+            && self.certificate.not_after().is_some_and(|end| now <= end)
+    }
+
+    /// Whether its key usage, if it has one, includes signing lists.
+    fn may_sign_lists(&self) -> bool {
+        self.certificate.key_usage().is_none_or(|usages| usages.contains(&"cRLSign"))
+    }
+}
+
+/// The value of an extension that is there once.
+fn single_extension<'a>(certificate: &'a Certificate, oid: &Oid<'_>) -> Option<&'a [u8]> {
+    let mut found = certificate.extensions().filter(|extension| extension.oid == *oid);
+    let first = found.next()?;
+    found.next().is_none().then_some(first.value)
+}
+
+/// Whether delta lists are taken for complete ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deltas {
+    Ignored,
+    TakenForComplete,
+}
+
+/// A list that may be the one for the certificate.
+struct Candidate<'a, 's, 'c> {
+    list: &'a Listed,
+    score: u16,
+    issuer: &'s Authority<'c>,
+    /// The reasons that are answered for once this list is used.
+    reasons: u16,
+}
+
+/// One certificate, who may have signed its list, and the lists.
+struct Question<'a, 's, 'c> {
+    subject: &'s Subject<'c>,
+    authorities: &'s [&'s Authority<'c>],
+    crls: &'a CrlSet,
+    now: UnixTime,
+}
+
+impl<'a, 's, 'c> Question<'a, 's, 'c> {
+    fn answer(&self, rule: DeltaRule) -> CertificateStatus<'a> {
+        match rule {
+            DeltaRule::Ignored => self.judge(Deltas::Ignored),
+            DeltaRule::TakenForComplete => self.judge(Deltas::TakenForComplete),
+            DeltaRule::Unsure => {
+                let answer = self.judge(Deltas::Ignored);
+                let delta = self.lists().find(|list| list.crl.is_delta());
+                let Some(delta) = delta else { return answer };
+                if self.judge(Deltas::TakenForComplete).status == answer.status {
+                    return answer;
+                }
+                let status = Status::Unknown(WhyUnknown::DeltaCrl);
+                CertificateStatus { status, list: Some(delta), passed_over: Vec::new() }
+            }
+        }
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &'a Listed> {
+        self.crls.of_issuer(&self.subject.issuer_canonical)
+    }
+
+    /// Uses lists until all reasons are answered for (OpenSSL: `check_cert`).
+    fn judge(&self, deltas: Deltas) -> CertificateStatus<'a> {
+        let mut answered = 0;
+        let mut used = None;
+        loop {
+            let Some(best) = self.best(answered, deltas) else {
+                return self.missing(answered, deltas);
+            };
+            let verdict = self.usable(&best).and_then(|()| self.look_up(best.list));
+            let done = |status| CertificateStatus {
+                status,
+                list: Some(best.list),
+                passed_over: Vec::new(),
+            };
+            match verdict {
+                Err(why) => return done(Status::Unknown(why)),
+                Ok(Some(revoked)) => return done(revoked),
+                Ok(None) if best.reasons == answered => return self.missing(answered, deltas),
+                Ok(None) => answered = best.reasons,
+            }
+            let first = *used.get_or_insert(best.list);
+            if answered == ALL_REASONS {
+                return CertificateStatus {
+                    status: Status::Good,
+                    list: Some(first),
+                    passed_over: Vec::new(),
+                };
+            }
+        }
+    }
+
+    fn missing(&self, answered: u16, deltas: Deltas) -> CertificateStatus<'a> {
+        let passed_over = self.lists().filter_map(|list| {
+            let why = self.consider(list, answered, deltas).err()?;
+            Some(PassedOver { list, why })
+        });
+        CertificateStatus {
+            status: Status::Unknown(WhyUnknown::CrlMissing),
+            list: None,
+            passed_over: passed_over.collect(),
+        }
+    }
+
+    /// The best list (OpenSSL: `get_crl_sk`): the first with most points, unless one with as many is newer.
+    fn best(&self, answered: u16, deltas: Deltas) -> Option<Candidate<'a, 's, 'c>> {
+        let candidates = self.lists().filter_map(|list| self.consider(list, answered, deltas).ok());
+        candidates.reduce(|best, next| {
+            let newer = match (best.list.crl.this_update(), next.list.crl.this_update()) {
+                (Some(best), Some(next)) => next > best,
+                _ => false,
+            };
+            if next.score > best.score || next.score == best.score && newer { next } else { best }
+        })
+    }
+
+    /// Whether a list can be the one, and how good it is (OpenSSL: `get_crl_score`).
+    fn consider(
+        &self,
+        list: &'a Listed,
+        answered: u16,
+        deltas: Deltas,
+    ) -> Result<Candidate<'a, 's, 'c>, WhyPassedOver> {
+        let crl = &list.crl;
+        if let Some(why) = unsupported_kind(crl) {
+            return Err(why);
+        }
+        if crl.is_delta() && deltas == Deltas::Ignored {
+            return Err(WhyPassedOver::Delta);
+        }
+        let (issuer, issuer_score) = self.issuer(crl).ok_or(WhyPassedOver::OtherKey)?;
+        let mut score = score::CONSIDERED | issuer_score;
+        if crl.unhandled_critical().is_none() {
+            score |= score::NO_CRITICAL;
+        }
+        if check_time(crl, self.now).is_ok() {
+            score |= score::TIME;
+        }
+        let mut reasons = answered;
+        if let Some(in_scope) = self.in_scope(crl) {
+            if in_scope & !answered == 0 {
+                return Err(WhyPassedOver::NoNewReasons);
+            }
+            reasons |= in_scope;
+            score |= score::SCOPE;
+        }
+        Ok(Candidate { list, score, issuer, reasons })
+    }
+
+    /// The certificate whose key should have signed the list, and what that is worth (OpenSSL: `crl_akid_check`).
+    fn issuer(&self, crl: &Crl) -> Option<(&'s Authority<'c>, u16)> {
+        let (first, above) = self.authorities.split_first()?;
+        if first.may_be_meant_by(crl.authority_key_id()) {
+            return Some((first, score::ISSUER_CERTIFICATE));
+        }
+        let further = above.iter().copied().find(|authority| authority.may_have_signed(crl));
+        further.map(|authority| (authority, 0))
+    }
+
+    /// The reasons for which the list is about the certificate; `None` if it is not (OpenSSL: `crl_crldp_check`).
+    fn in_scope(&self, crl: &Crl) -> Option<u16> {
+        let scope = crl.issuing_distribution_point();
+        if let Some(scope) = scope {
+            let excluded = if self.subject.is_ca { scope.only_user } else { scope.only_ca };
+            if scope.only_attribute || excluded {
+                return None;
+            }
+        }
+        let place = scope.and_then(|scope| scope.distribution_point.as_ref());
+        for point in &self.subject.points {
+            if self.signs_for(point, crl) && self.is_same_place(point, crl, place) {
+                return Some(reasons(point));
+            }
+        }
+        place.is_none().then_some(ALL_REASONS)
+    }
+
+    /// Whether the list at a distribution point is signed by this list's issuer (OpenSSL: `crldp_check_crlissuer`).
+    fn signs_for(&self, point: &DistributionPoint, crl: &Crl) -> bool {
+        match &point.crl_issuer {
+            Some(names) => names.iter().any(|name| is_directory_name(name, crl.issuer())),
+            None => true,
+        }
+    }
+
+    fn is_same_place(
+        &self,
+        point: &DistributionPoint,
+        crl: &Crl,
+        place: Option<&DistributionPointName>,
+    ) -> bool {
+        let (Some(name), Some(place)) = (&point.name, place) else { return true };
+        // A relative name is below that of who signs the list there (OpenSSL: `setup_dp`).
+        let directory = |name: &&extension::GeneralName| name.kind() == GeneralNameKind::DirName;
+        let signer = point.crl_issuer.iter().flatten().find(directory);
+        let signer = signer.and_then(|name| Name::from_der(name.as_bytes()).ok());
+        let base = signer.as_ref().unwrap_or(self.subject.issuer);
+        DistributionPointName::same_place((name, base), (place, crl.issuer()))
+    }
+
+    /// Whether the best list may be used (OpenSSL: `check_crl`).
+    fn usable(&self, candidate: &Candidate<'a, 's, 'c>) -> Result<(), WhyUnknown> {
+        let crl = &candidate.list.crl;
+        // OpenSSL takes these two for done in a delta.
+        if !crl.is_delta() {
+            if !candidate.issuer.may_sign_lists() {
+                return Err(WhyUnknown::NoCrlSign);
+            }
+            if candidate.score & score::SCOPE == 0 {
+                return Err(WhyUnknown::OutOfScope);
+            }
+        }
+        check_time(crl, self.now)?;
+        match crl.check_signature(candidate.issuer.certificate.public_key_der()) {
+            SignatureCheck::Good => Ok(()),
+            SignatureCheck::KeyUnreadable => Err(WhyUnknown::IssuerKeyUnreadable),
+            _ => Err(WhyUnknown::BadSignature),
+        }
+    }
+
+    /// Looks for the certificate in a list that may be used (OpenSSL: `cert_crl`).
+    fn look_up(&self, list: &Listed) -> Result<Option<Status>, WhyUnknown> {
+        if list.crl.unhandled_critical().is_some() {
+            return Err(WhyUnknown::UnhandledCritical);
+        }
+        let Some(serial) = self.subject.serial else { return Ok(None) };
+        Ok(match list.crl.lookup_of(serial, &self.subject.issuer_canonical) {
+            None => None,
+            Some(entry) if entry.reason == Some(Reason::RemoveFromCrl) => None,
+            Some(entry) => Some(Status::Revoked { at: entry.revoked_at, reason: entry.reason }),
+        })
+    }
+}
+
+/// Why a list is never used under the server's flags, whoever issued it.
+fn unsupported_kind(crl: &Crl) -> Option<WhyPassedOver> {
+    let scope = crl.issuing_distribution_point()?;
+    if scope.is_contradictory() {
+        Some(WhyPassedOver::ContradictoryScope)
+    } else if scope.indirect {
+        Some(WhyPassedOver::Indirect)
+    } else if scope.only_some_reasons.is_some() {
+        Some(WhyPassedOver::SomeReasons)
+    } else {
+        None
+    }
+}
+
+/// Whether a list is of its time (OpenSSL: `check_crl_time`). Its last second is the one before nextUpdate.
+fn check_time(crl: &Crl, now: UnixTime) -> Result<(), WhyUnknown> {
+    match crl.this_update_plain() {
+        None => return Err(WhyUnknown::MalformedThisUpdate),
+        Some(this_update) if this_update > now => return Err(WhyUnknown::NotYetValid),
+        Some(_) => {}
+    }
+    match crl.next_update() {
+        NextUpdate::Malformed => Err(WhyUnknown::MalformedNextUpdate),
+        NextUpdate::At(next_update) if next_update <= now => Err(WhyUnknown::Expired),
+        NextUpdate::At(_) | NextUpdate::Never => Ok(()),
+    }
+}
+
+/// The reasons that a distribution point is for (OpenSSL: `setup_dp`).
+fn reasons(point: &DistributionPoint) -> u16 {
+    let Some(bits) = &point.reasons else { return ALL_REASONS };
+    let octet = |at: usize| bits.get(at).copied().unwrap_or_default();
+    u16::from_le_bytes([octet(0), octet(1)]) & ALL_REASONS
+}

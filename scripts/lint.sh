@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Everything that can be said about the sources without running a server. Called by `make lint` and
+# `make check`.
+#
+#   scripts/lint.sh NN [--with-core-tests]
+set -euo pipefail
+
+cd "$(dirname "$(readlink -f "$0")")/.."
+version=$1
+results=target/results/lint.tsv
+workspace=(--workspace --no-default-features --features "pgtls_ext/pg$version")
+
+step() { scripts/suites.sh run "$results" "$@" || true; }
+tests() { scripts/suites.sh tests "$results" "$@" || true; }
+
+mkdir -p target/results
+rm -f "${results%.tsv}".*
+
+step format cargo fmt --all --check
+step clippy cargo clippy "${workspace[@]}" --all-targets -- -D warnings
+step unsafe-fence scripts/check-unsafe.sh
+step shellcheck shellcheck scripts/*.sh .ci/run
+if [ "${2:-}" = --with-core-tests ]; then
+    core=(--lib)
+    for file in crates/*/tests/*.rs; do
+        [ ! -e "$file" ] || core+=(--test "$(basename "$file" .rs)")
+    done
+    tests core cargo test "${workspace[@]}" "${core[@]}" --no-fail-fast
+fi
+
+scripts/suites.sh summary "$results"

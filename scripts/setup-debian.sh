@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Installs, on Debian, what the project needs and this machine does not have.
+#
+#   scripts/setup-debian.sh [GROUP...]
+#
+# Groups: build   to build and test with the PostgreSQL of this Debian release (the default)
+#         check   what `make check` needs beyond that
+#         chroot  what makes the chroots of the other PostgreSQL versions
+#         source  what unpacks PostgreSQL's own tests
+#
+# Environment: PG  PostgreSQL major version (15)
+#
+# Does nothing, and needs no rights, when nothing is missing.
+set -euo pipefail
+
+here=$(dirname "$(readlink -f "$0")")
+postgresql=${PG:-15}
+
+say() { printf '%s\n' "setup: $*"; }
+die() { printf '%s\n' "setup: $*" >&2; exit 1; }
+
+packages_of() {
+    case $1 in
+    build)
+        echo gcc libc6-dev make pkg-config openssl ca-certificates
+        echo libssl-dev libclang-dev libkrb5-dev
+        if [ "$("$here/chroot.sh" where "$postgresql")" = host ]; then
+            echo "postgresql-$postgresql" "postgresql-server-dev-$postgresql"
+        fi
+        ;;
+    check) echo shellcheck ;;
+    chroot) echo mmdebstrap debian-archive-keyring util-linux ;;
+    source) echo dpkg-dev libipc-run-perl perl ;;
+    *) die "no such group: $1" ;;
+    esac
+}
+
+is_installed() {
+    # shellcheck disable=SC2016  # dpkg-query expands it
+    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+missing_packages() {
+    local package
+    for package in "$@"; do
+        is_installed "$package" || echo "$package"
+    done
+    # Keyrings older than Debian 13 cannot verify the archive that its chroot comes from.
+    case " $* " in
+    *" debian-archive-keyring "*)
+        [ -e /usr/share/keyrings/debian-archive-trixie-automatic.gpg ] || echo debian-archive-keyring
+        ;;
+    esac
+}
+
+# A tool-chain is not installed here: Debian's own is too old, and where another one comes from is
+# the user's choice.
+check_rust() {
+    local wanted have component
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$here/../Cargo.toml" | head -n 1)
+    if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
+        die "cargo and rustc are missing: install Rust $wanted or newer with rustup, and have ~/.cargo/bin in PATH"
+    fi
+    have=$(rustc --version | cut -d' ' -f2)
+    [ "$(printf '%s\n' "$wanted" "${have%%-*}" | sort -V | head -n 1)" = "$wanted" ] ||
+        die "rustc $have is too old: $wanted or newer is needed"
+    for component in "$@"; do
+        cargo "$component" --version >/dev/null 2>&1 ||
+            die "cargo $component is missing: rustup component add ${component/fmt/rustfmt}"
+    done
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        return 1
+    fi
+}
+
+# Debian's package makes and starts a cluster when it is first installed; nobody asked for one.
+# A machine that already has PostgreSQL keeps its own settings.
+prevent_main_cluster() {
+    local settings=/etc/postgresql-common/createcluster.conf
+    if is_installed "postgresql-$postgresql" || [ -e "$settings" ]; then
+        return
+    fi
+    as_root sh -c "mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >$settings"
+    say "wrote $settings: no cluster is made when PostgreSQL is installed"
+}
+
+# $1: names to install. All packages of the groups are named, not only the missing ones: server and
+# headers then come in one version.
+install_packages() {
+    local -a options=(--yes --no-install-recommends -o Dpkg::Options::=--force-confold)
+    say "missing: $(missing_packages "$@" | tr '\n' ' ')"
+    if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+        die "not root, and no sudo. As root, run: apt-get install ${options[0]} ${options[1]} $*"
+    fi
+    case " $* " in
+    *" postgresql-"*) prevent_main_cluster ;;
+    esac
+    # Other vendors' archives may fail to answer; the install tells whether that matters.
+    as_root apt-get update -o Acquire::Retries=3 -q ||
+        say "apt-get update reported errors; trying to install all the same"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -o Acquire::Retries=3 \
+        "${options[@]}" "$@"
+}
+
+main() {
+    local -a groups=("$@") packages
+    local group
+    # A chroot is made complete, from packages other than these.
+    [ -z "${PGTLS_IN_CHROOT:-}" ] || exit 0
+    [ $# -gt 0 ] || groups=(build)
+    for group in "${groups[@]}"; do
+        case $group in
+        build) check_rust ;;
+        check) check_rust fmt clippy ;;
+        esac
+    done
+    if ! command -v apt-get >/dev/null; then
+        say "this is not Debian: install by your own means what this script lists under packages_of"
+        exit 0
+    fi
+    mapfile -t packages < <(for group in "${groups[@]}"; do packages_of "$group"; done | tr ' ' '\n')
+    if [ -z "$(missing_packages "${packages[@]}")" ]; then
+        say "nothing is missing (${groups[*]})"
+        exit 0
+    fi
+    install_packages "${packages[@]}"
+    [ -z "$(missing_packages "${packages[@]}")" ] ||
+        die "still missing: $(missing_packages "${packages[@]}" | tr '\n' ' ')"
+    say "installed"
+}
+
+main "$@"

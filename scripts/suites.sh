@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Runs test suites one after the other, whatever becomes of each, and adds them up.
+#
+#   scripts/suites.sh tests RESULTS NAME COMMAND...  run cargo tests and append their counts to RESULTS
+#   scripts/suites.sh run RESULTS NAME COMMAND...    the same for a command that counts as one test
+#   scripts/suites.sh skip RESULTS NAME REASON       a suite that could not run: counts as failed
+#   scripts/suites.sh summary RESULTS...             table of suites, then "N passed, N failed"
+#
+# What a suite prints is shown as it comes. Tests that fail without a failed test (they did not
+# compile, they crashed) or that ran no test count as one failure. The exit status is non-zero on
+# failure; that of `summary` also when nothing ran at all.
+set -euo pipefail
+
+# Prints "passed failed" for cargo tests that printed file $1 and exited with $2.
+count_tests() {
+    awk -v status="$2" '
+        { gsub(/\033\[[0-9;]*m/, "") }
+        /^test result: / {
+            for (i = 2; i <= NF; i++) {
+                if ($i ~ /^passed/) passed += $(i - 1)
+                if ($i ~ /^failed/) failed += $(i - 1)
+            }
+        }
+        END {
+            if (failed == 0 && (status != 0 || passed == 0)) failed = 1
+            print passed + 0, failed + 0
+        }' "$1"
+}
+
+count_run() { if [ "$2" = 0 ]; then echo 1 0; else echo 0 1; fi; }
+
+record() { printf '%s\t%s\t%s\t%s\n' "$2" "$3" "$4" "$5" >>"$1"; }
+
+# $1: how to count
+suite() {
+    local count=$1 results=$2 name=$3 log status=0 started=$SECONDS passed failed
+    shift 3
+    mkdir -p "$(dirname "$results")"
+    log=${results%.tsv}.${name//[^A-Za-z0-9]/-}.log
+    printf '\n== %s\n' "$name"
+    "$@" 2>&1 </dev/null | tee "$log" || status=${PIPESTATUS[0]}
+    read -r passed failed <<<"$("$count" "$log" "$status")"
+    record "$results" "$name" "$passed" "$failed" $((SECONDS - started))
+    printf '== %s: %s passed, %s failed, %s s\n' "$name" "$passed" "$failed" $((SECONDS - started))
+    [ "$failed" = 0 ]
+}
+
+skip() {
+    printf '\n== %s: not run, %s\n' "$2" "$3"
+    mkdir -p "$(dirname "$1")"
+    record "$1" "$2 (not run: $3)" 0 1 0
+    return 1
+}
+
+summary() {
+    local file
+    for file in "$@"; do
+        [ -e "$file" ] || record "$file" "$(basename "$file" .tsv)" 0 1 0
+    done
+    echo
+    awk -F '\t' '
+        { printf "%8d passed %6d failed %6d s   %s: %s\n", $2, $3, $4, group(FILENAME), $1
+          passed += $2; failed += $3 }
+        function group(path) { sub(/.*\//, "", path); sub(/\.tsv$/, "", path); return path }
+        END {
+            printf "%d passed, %d failed\n", passed, failed
+            exit failed > 0 || passed == 0
+        }' "$@"
+}
+
+tests() { suite count_tests "$@"; }
+run() { suite count_run "$@"; }
+
+case ${1:-} in
+tests | run | skip | summary) "$@" ;;
+*)
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Every suite on several PostgreSQL versions: `make test PG=NN` for each. Called by `make test-matrix`.
+#
+#   scripts/test-matrix.sh NN...
+#
+# The version of the host runs first, while the chroots that are missing are made; the others then
+# run side by side, each line of theirs marked with its version. Ends with the time of each phase
+# and "N passed, N failed" over all of it.
+#
+# Environment: PGTLS_TEST_PKI  directory of the test certificates (made anew unless given)
+set -euo pipefail
+# Each background job is a process group, which can be ended as a whole.
+set -m
+
+cd "$(dirname "$(readlink -f "$0")")/.."
+here=() elsewhere=() phases=()
+declare -A jobs=()
+
+stop_jobs() {
+    local job
+    for job in "${!jobs[@]}"; do
+        kill -TERM -- "-${jobs[$job]}" 2>/dev/null || true
+    done
+}
+trap stop_jobs EXIT
+
+# Waits for a job; what it returned is in the results.
+finish() {
+    local status=0
+    wait "${jobs[$1]}" || status=$?
+    unset "jobs[$1]"
+    return "$status"
+}
+
+phase() { phases+=("$(printf '%6d s  %s' $((SECONDS - $1)) "$2")"); }
+
+create_chroots() {
+    local version
+    for version in "${elsewhere[@]}"; do
+        nice scripts/chroot.sh create "$version" || return
+    done
+}
+
+test_version() { make --no-print-directory test PG="$1" </dev/null; }
+test_marked() { test_version "$1" 2>&1 | sed -u "s/^/[$1] /"; }
+
+mkdir -p target/results
+for version in "$@"; do
+    rm -f "target/results/pg$version".*
+    case $(scripts/chroot.sh where "$version") in
+    host) here+=("$version") ;;
+    chroot) elsewhere+=("$version") ;;
+    *) exit 2 ;;
+    esac
+done
+
+# One PKI for all versions: making it takes seconds.
+if [ -z "${PGTLS_TEST_PKI:-}" ]; then
+    export PGTLS_TEST_PKI=$PWD/target/test-pki
+    rm -rf "$PGTLS_TEST_PKI"
+fi
+
+if [ ${#elsewhere[@]} -gt 0 ]; then
+    scripts/setup-debian.sh chroot
+    create_chroots </dev/null &
+    jobs[chroots]=$!
+fi
+
+for version in "${here[@]}"; do
+    started=$SECONDS
+    test_version "$version" || true
+    phase "$started" "PostgreSQL $version"
+done
+
+if [ ${#elsewhere[@]} -gt 0 ]; then
+    started=$SECONDS
+    finish chroots || true
+    phase "$started" "waiting for chroots"
+    started=$SECONDS
+    for version in "${elsewhere[@]}"; do
+        test_marked "$version" &
+        jobs[$version]=$!
+    done
+    for version in "${elsewhere[@]}"; do
+        finish "$version" || true
+        phase "$started" "PostgreSQL $version (beside the others)"
+    done
+fi
+
+printf '\nTime by phase:\n'
+printf '%s\n' "${phases[@]}"
+# A version that did not even start has no results, which counts as a failure.
+results=("${@/#/target/results/pg}")
+scripts/suites.sh summary "${results[@]/%/.tsv}"

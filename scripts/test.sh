@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Builds the extension for one PostgreSQL version and runs every test suite against it. Called by
+# `make test`, on the host or in a chroot.
+#
+#   scripts/test.sh NN [FILTER]
+#
+# FILTER picks end-to-end tests. A suite that fails does not keep the others from running. Ends with
+# "N passed, N failed" over all suites; the exit status is 0 only if none failed. Every cargo command
+# names the whole workspace, as the build does (see Makefile), and so finds everything built.
+#
+# Environment: PG_CONFIG         the server to test
+#              PGTLS_STAGE       where the extension is staged
+#              CARGO_TARGET_DIR  where cargo builds
+set -euo pipefail
+
+cd "$(dirname "$(readlink -f "$0")")/.."
+version=$1 filter=${2:-}
+results=target/results/pg$version.tsv
+
+tests() { scripts/suites.sh tests "$results" "$@"; }
+step() { scripts/suites.sh run "$results" "$@"; }
+skip() { scripts/suites.sh skip "$results" "$@"; }
+
+mkdir -p target/results
+rm -f "${results%.tsv}".*
+
+workspace=(--workspace --no-fail-fast --no-default-features --features "pgtls_ext/pg$version")
+core=(--lib)
+for file in crates/*/tests/*.rs; do
+    [ ! -e "$file" ] || core+=(--test "$(basename "$file" .rs)")
+done
+
+if step build make --no-print-directory stage PG_CONFIG="$PG_CONFIG"; then built=1; else built=0; fi
+tests core cargo test "${workspace[@]}" "${core[@]}" || true
+if grep -rqE '^ *//[/!] ```' crates/*/src; then
+    # Not --doc, which leaves out what only tests depend on and so would compile half the tree again.
+    # Only the names of documentation tests have this in them.
+    tests documentation cargo test "${workspace[@]}" -- '.rs - ' || true
+fi
+if [ "$built" = 1 ]; then
+    tests e2e cargo test "${workspace[@]}" --test e2e -- ${filter:+"$filter"} || true
+else
+    skip e2e "the build failed" || true
+fi
+
+scripts/suites.sh summary "$results"
