@@ -351,12 +351,12 @@ COMMENT ON FUNCTION pgtls_explain_mapping(text, name, text) IS
 'the lines of a map of pg_ident.conf, with what each makes of an identity that wants to be a role';
 
 CREATE FUNCTION pgtls_mapped_roles(identity text, map text DEFAULT NULL)
-RETURNS TABLE (rolname text)
+RETURNS TABLE (rolname text, file text, line integer)
 AS 'MODULE_PATHNAME', 'pgtls_mapped_roles_wrapper'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_mapped_roles(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_mapped_roles(text, text) IS
-'the login roles that a map of pg_ident.conf lets an identity be';
+'the login roles that a map of pg_ident.conf lets an identity be, each with the line that says so';
 
 CREATE FUNCTION pgtls_explain_login(
     certificate text, role name, database name, client_addr inet,

@@ -45,7 +45,8 @@ impl Row {
         let cache = c_int::try_from(cache).ok()?;
         // SAFETY: a cache with one key, of the key's type; pgrx guards the call.
         let tuple = unsafe { pg_sys::SearchSysCache1(cache, key) };
-        (!tuple.is_null()).then_some(Self { tuple, cache })
+        // Not made for a null pointer even to be dropped at once: dropping releases it.
+        (!tuple.is_null()).then(|| Self { tuple, cache })
     }
 
     /// A column that can be NULL.

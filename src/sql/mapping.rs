@@ -129,16 +129,23 @@ fn pgtls_mapped_roles(
     }
     let candidates =
         map.as_deref().map(|map| ident::candidates(&lines, map, &identity, &around));
-    let is_mapped = |role: &[u8]| match &candidates {
-        None => identity.as_ref() == role,
-        Some(candidates) => {
-            matches!(ident::decide(candidates, role, &around), Decision::Admitted(_))
-        }
+    // The line that lets the identity be a role; without a map there is none to name.
+    let admitted = |role: &[u8]| match &candidates {
+        None => (identity.as_ref() == role).then_some(None),
+        Some(candidates) => match ident::decide(candidates, role, &around) {
+            Decision::Admitted(line) => Some(Some(line)),
+            _ => None,
+        },
     };
-    let name = |role: Vec<u8>| -> Row {
-        vec![("rolname".into(), Value::Text(lossless(&to_utf8(&role)).into_owned()))]
+    let row = |role: Vec<u8>| -> Option<Row> {
+        let line = admitted(&role)?;
+        Some(vec![
+            ("rolname".into(), Value::Text(lossless(&to_utf8(&role)).into_owned())),
+            ("file".into(), line.map(|line| line.file.clone()).into()),
+            ("line".into(), line.and_then(|line| line.number).map(i64::from).into()),
+        ])
     };
-    Ok(catalog::login_roles()?.into_iter().filter(|role| is_mapped(role)).map(name).collect())
+    Ok(catalog::login_roles()?.into_iter().filter_map(row).collect())
 }
 
 /// The rule that this session falls under and, by it, the name of its certificate that counts.

@@ -5,6 +5,7 @@ mod docs;
 mod encodings;
 mod extension;
 mod harness;
+mod login_grid;
 mod mapping;
 mod memory;
 mod processes;
