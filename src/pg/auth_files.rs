@@ -46,9 +46,7 @@ pub(crate) fn rules(around: &Surroundings<'_>) -> Vec<hba::Line> {
     let file = hba_file();
     // SAFETY: a setting of the server, null or NUL-terminated. Lines come from the server's own tokenizer and live during
     // the call.
-    let lines = unsafe {
-        each_line(pg_sys::HbaFileName, |line| rule_line(line, &file, around))
-    };
+    let lines = unsafe { each_line(pg_sys::HbaFileName, |line| rule_line(line, &file, around)) };
     lines.unwrap_or_else(|problem| {
         vec![hba::Line { file, number: None, rule: None, problem: Some(problem) }]
     })
@@ -58,9 +56,8 @@ pub(crate) fn rules(around: &Surroundings<'_>) -> Vec<hba::Line> {
 pub(crate) fn mappings(around: &Surroundings<'_>) -> Vec<ident::Line> {
     let file = ident_file();
     // SAFETY: as above.
-    let lines = unsafe {
-        each_line(pg_sys::IdentFileName, |line| mapping_line(line, &file, around))
-    };
+    let lines =
+        unsafe { each_line(pg_sys::IdentFileName, |line| mapping_line(line, &file, around)) };
     lines.unwrap_or_else(|problem| {
         vec![ident::Line { file, number: None, mapping: None, problem: Some(problem) }]
     })

@@ -91,8 +91,7 @@ pub(crate) fn role(name: &CStr) -> Option<RoleFacts> {
 
 /// The names of all roles that may log in, in alphabetical order.
 pub(crate) fn login_roles() -> Result<Vec<Vec<u8>>> {
-    const QUERY: &str =
-        "SELECT oid FROM pg_catalog.pg_roles WHERE rolcanlogin ORDER BY rolname";
+    const QUERY: &str = "SELECT oid FROM pg_catalog.pg_roles WHERE rolcanlogin ORDER BY rolname";
     let oids = Spi::connect(|client| {
         let mut oids = Vec::new();
         for row in client.select(QUERY, None, &[])? {
@@ -197,4 +196,3 @@ fn has_free(count: c_int) -> bool {
         pg_sys::HaveNFreeProcs(count, &mut free)
     }
 }
-

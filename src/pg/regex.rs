@@ -102,7 +102,8 @@ impl Patterns for Engine {
             match u32::try_from(code) {
                 Ok(sys::REG_OKAY) => {
                     let [_, group] = matches;
-                    let range = usize::try_from(group.rm_so).ok().zip(usize::try_from(group.rm_eo).ok());
+                    let range =
+                        usize::try_from(group.rm_so).ok().zip(usize::try_from(group.rm_eo).ok());
                     Ok(Some(Found { group: range.map(|(start, end)| start..end) }))
                 }
                 Ok(sys::REG_NOMATCH) => Ok(None),

@@ -53,7 +53,10 @@ impl Settings {
         TlsFacts {
             enabled: self.enabled,
             ca_file: text(&self.ca_file),
-            crls: [&self.crl_file, &self.crl_directory].into_iter().filter_map(|crl| text(crl)).collect(),
+            crls: [&self.crl_file, &self.crl_directory]
+                .into_iter()
+                .filter_map(|crl| text(crl))
+                .collect(),
         }
     }
 

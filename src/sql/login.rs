@@ -42,9 +42,8 @@ impl<'a> Arguments<'a> {
             return Ok(None);
         };
         let certificates = certificate.map(parse_certificates).transpose();
-        let address = client_addr.map(|address| {
-            address.0.parse().map_err(|_| Error::NotOneAddress(address.0))
-        });
+        let address = client_addr
+            .map(|address| address.0.parse().map_err(|_| Error::NotOneAddress(address.0)));
         Ok(Some(Self {
             certificates: certificates.map_err(Error::argument(Form::Text))?.unwrap_or_default(),
             role,
@@ -60,7 +59,8 @@ impl<'a> Arguments<'a> {
         let around = server.around();
         let settings = Settings::current();
         let (rules, mappings) = (auth_files::rules(&around), auth_files::mappings(&around));
-        let read = rules.iter().map(|line| &line.file).chain(mappings.iter().map(|line| &line.file));
+        let read =
+            rules.iter().map(|line| &line.file).chain(mappings.iter().map(|line| &line.file));
         let facts = Facts {
             remarks: remarks(read.cloned().chain(settings.files())),
             tls: settings.facts(),
@@ -101,7 +101,8 @@ impl<'a> Arguments<'a> {
 
 /// The files that were changed since the server loaded its configuration.
 fn remarks(files: impl Iterator<Item = String>) -> Vec<Remark> {
-    let mut files: Vec<String> = files.chain([auth_files::hba_file(), auth_files::ident_file()]).collect();
+    let mut files: Vec<String> =
+        files.chain([auth_files::hba_file(), auth_files::ident_file()]).collect();
     files.sort();
     files.dedup();
     files

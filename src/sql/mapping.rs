@@ -93,11 +93,7 @@ fn pgtls_check_mapping(
 }
 
 #[pg_extern(sql = false)]
-fn pgtls_explain_mapping(
-    identity: Option<&[u8]>,
-    role: Option<&CStr>,
-    map: Option<&[u8]>,
-) -> Rows {
+fn pgtls_explain_mapping(identity: Option<&[u8]>, role: Option<&CStr>, map: Option<&[u8]>) -> Rows {
     let (Some(identity), Some(role)) = (identity.map(to_utf8), role) else { return Rows::none() };
     let server = Server::new();
     let around = server.around();
@@ -112,10 +108,7 @@ fn pgtls_explain_mapping(
 }
 
 #[pg_extern(sql = false)]
-fn pgtls_mapped_roles(
-    identity: Option<&[u8]>,
-    map: Option<&[u8]>,
-) -> Result<Rows, ErrorReport> {
+fn pgtls_mapped_roles(identity: Option<&[u8]>, map: Option<&[u8]>) -> Result<Rows, ErrorReport> {
     let Some(identity) = identity.map(to_utf8) else { return Ok(Rows::none()) };
     let server = Server::new();
     let around = server.around();
@@ -127,8 +120,7 @@ fn pgtls_mapped_roles(
     if let Some(problem) = ident::problem(&lines) {
         return Err(Error::AuthFile { setting: "ident_file", problem }.into());
     }
-    let candidates =
-        map.as_deref().map(|map| ident::candidates(&lines, map, &identity, &around));
+    let candidates = map.as_deref().map(|map| ident::candidates(&lines, map, &identity, &around));
     // The line that lets the identity be a role; without a map there is none to name.
     let admitted = |role: &[u8]| match &candidates {
         None => (identity.as_ref() == role).then_some(None),

@@ -112,12 +112,36 @@ const CERTIFICATES: &[Option<&str>] = &[
 ];
 
 const ROLES: &[&str] = &[
-    "alice", "alice", "alice", "bob", "bob", "direct", "first_cn", "Жук", "nologin", "limited", "pw", "pwexpired",
-    "pwless", "md5", "root", "nobody", "no_such_role",
+    "alice",
+    "alice",
+    "alice",
+    "bob",
+    "bob",
+    "direct",
+    "first_cn",
+    "Жук",
+    "nologin",
+    "limited",
+    "pw",
+    "pwexpired",
+    "pwless",
+    "md5",
+    "root",
+    "nobody",
+    "no_such_role",
 ];
 
 const DATABASES: &[&str] = &[
-    "postgres", "app", "app", "app", "alice", "staff", "closed", "private", "full", "no_such_database",
+    "postgres",
+    "app",
+    "app",
+    "app",
+    "alice",
+    "staff",
+    "closed",
+    "private",
+    "full",
+    "no_such_database",
 ];
 
 /// How a client reaches the server.
@@ -197,7 +221,12 @@ impl Draw {
     }
 
     /// A few of a pool, in a drawn order, without what this version lacks.
-    fn some(&mut self, pool: &[(u32, &'static str)], most: usize, version: u32) -> Vec<&'static str> {
+    fn some(
+        &mut self,
+        pool: &[(u32, &'static str)],
+        most: usize,
+        version: u32,
+    ) -> Vec<&'static str> {
         let count = self.number(most) + 1;
         (0..count)
             .map(|_| self.one(pool))

@@ -43,7 +43,9 @@ fn rules_are_shown_with_what_they_ask_of_certificates() {
     );
     let shown: Vec<String> = rows
         .iter()
-        .map(|row| row.iter().map(|cell| cell.as_deref().unwrap_or("-")).collect::<Vec<_>>().join(" "))
+        .map(|row| {
+            row.iter().map(|cell| cell.as_deref().unwrap_or("-")).collect::<Vec<_>>().join(" ")
+        })
         .collect();
     assert_eq!(
         shown,
@@ -64,8 +66,16 @@ fn rules_are_shown_with_what_they_ask_of_certificates() {
 fn the_views_agree_with_those_of_the_server() {
     let admin = cluster().admin();
     for (ours, theirs, columns) in [
-        ("pgtls_hba_rules", "pg_hba_file_rules", "line_number, type, address, netmask, auth_method, error"),
-        ("pgtls_ident_mappings", "pg_ident_file_mappings", "line_number, map_name, sys_name, error"),
+        (
+            "pgtls_hba_rules",
+            "pg_hba_file_rules",
+            "line_number, type, address, netmask, auth_method, error",
+        ),
+        (
+            "pgtls_ident_mappings",
+            "pg_ident_file_mappings",
+            "line_number, map_name, sys_name, error",
+        ),
     ] {
         let rows = |view| admin.rows(&format!("select {columns} from {view} order by line_number"));
         assert_eq!(rows(ours), rows(theirs), "{ours}");
@@ -95,14 +105,14 @@ fn mappings_are_checked_as_the_server_does() {
         ("alice", "carol", "'no such map'", Some(false)),
     ] {
         let _ = rich;
-        let sql = format!("select pgtls_check_mapping({}, {}, {map})", quote(identity), quote(role));
+        let sql =
+            format!("select pgtls_check_mapping({}, {}, {map})", quote(identity), quote(role));
         let answer = admin.maybe(&sql).map(|answer| answer == "t");
         assert_eq!(answer, expected, "{sql}");
     }
-    for sql in [
-        "select pgtls_check_mapping(null, 'alice')",
-        "select pgtls_check_mapping('alice', null)",
-    ] {
+    for sql in
+        ["select pgtls_check_mapping(null, 'alice')", "select pgtls_check_mapping('alice', null)"]
+    {
         assert_eq!(admin.maybe(sql), None, "{sql}");
     }
 }

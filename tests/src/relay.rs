@@ -26,7 +26,9 @@ impl Relay {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(upstream) = sys::connect_from(source, server) else { continue };
-                let (Ok(back), Ok(forth)) = (client.try_clone(), upstream.try_clone()) else { continue };
+                let (Ok(back), Ok(forth)) = (client.try_clone(), upstream.try_clone()) else {
+                    continue;
+                };
                 thread::spawn(move || pump(client, forth));
                 thread::spawn(move || pump(upstream, back));
             }

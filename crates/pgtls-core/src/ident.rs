@@ -143,7 +143,9 @@ pub fn explain<'l>(
         let role_of = mapping.role_of(identity, around);
         let not_reached = ended.map(str::to_owned);
         explained.push(match role_of {
-            None => Explained { line: Some(line), matched: false, maps_to: None, note: not_reached },
+            None => {
+                Explained { line: Some(line), matched: false, maps_to: None, note: not_reached }
+            }
             Some(Err(reason)) => {
                 let note = not_reached
                     .unwrap_or_else(|| format!("the server gives up at this line: {reason}"));

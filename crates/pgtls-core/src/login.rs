@@ -492,8 +492,7 @@ impl<'a> Login<'a> {
             log.push_str("\nDETAIL: ");
             log.push_str(&refusal.logged_detail());
         }
-        let words =
-            Words { client: format!("TLS alert \"{alert}\" ({number})"), log: Some(log) };
+        let words = Words { client: format!("TLS alert \"{alert}\" ({number})"), log: Some(log) };
         for judged in [Check::Chain, Check::Purpose, Check::Revocation, Check::Validity] {
             match judged == check {
                 true => self.fail(check, detail.clone(), source.clone(), words.clone()),
@@ -711,9 +710,15 @@ impl<'a> Login<'a> {
                 let detail = "the name in the certificate is the name of the role";
                 return self.step(Check::Mapping, Outcome::Ok, detail, place);
             }
-            let logged =
-                format!("provided user name ({role}) and authenticated user name ({name}) do not match");
-            return self.unmapped(rule, "the name in the certificate is not the role's", place, logged);
+            let logged = format!(
+                "provided user name ({role}) and authenticated user name ({name}) do not match"
+            );
+            return self.unmapped(
+                rule,
+                "the name in the certificate is not the role's",
+                place,
+                logged,
+            );
         };
         if let Some(problem) = ident::problem(self.facts.mappings) {
             let detail = format!(
@@ -801,7 +806,11 @@ impl<'a> Login<'a> {
         let source = Some("pg_database".to_owned());
         let superuser = self.facts.role.as_ref().is_some_and(|role| role.superuser);
         let (detail, message, more) = match &self.facts.database {
-            None => ("the database does not exist", format!("database \"{database}\" does not exist"), None),
+            None => (
+                "the database does not exist",
+                format!("database \"{database}\" does not exist"),
+                None,
+            ),
             Some(facts) if facts.invalid => (
                 "the database is left from an interrupted DROP DATABASE",
                 format!("cannot connect to invalid database \"{database}\""),
@@ -861,9 +870,7 @@ impl<'a> Login<'a> {
                 let detail = format!("refused at {}: {}", step.check, step.detail);
                 (Outcome::Refused, detail, step.source.clone(), step.words.clone())
             }
-            (None, Some(check)) => {
-                (Outcome::Unknown, format!("it depends on {check}"), None, None)
-            }
+            (None, Some(check)) => (Outcome::Unknown, format!("it depends on {check}"), None, None),
             (None, None) => {
                 let detail = match self.asks_password {
                     true => "admitted if the password is right",

@@ -100,7 +100,7 @@ pub fn verify(
 
 fn subjects(context: &X509StoreContextRef) -> Vec<String> {
     let chain = context.chain().into_iter().flatten();
-    chain.filter_map(|x509| read(x509)).map(|c| c.subject().oneline().to_owned()).collect()
+    chain.filter_map(read).map(|c| c.subject().oneline().to_owned()).collect()
 }
 
 fn read(x509: &openssl::x509::X509Ref) -> Option<Certificate> {
@@ -246,4 +246,3 @@ mod code {
     pub(super) const INVALID_CA: i32 = 79;
     pub(super) const EC_KEY_EXPLICIT_PARAMS: i32 = 94;
 }
-
