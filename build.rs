@@ -9,19 +9,41 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Types wanted from the headers; what they need comes along.
-const TYPES: &[&str] = &["Port", "HbaLine"];
+const TYPES: &[&str] = &[
+    "AuthToken",
+    "HbaLine",
+    "IdentLine",
+    "Port",
+    "TokenizedAuthLine",
+    "pg_regex_t",
+    "pg_regmatch_t",
+];
 /// Variables wanted from the headers. `MyClientConnectionInfo` exists since PostgreSQL 16.
 const VARIABLES: &[&str] = &[
     "ClientAuthentication_hook",
     "MyClientConnectionInfo",
     "MyProcPort",
+    "REG_ADVANCED",
+    "REG_NOMATCH",
+    "REG_OKAY",
     "openssl_tls_init_hook",
     "ssl_ca_file",
     "ssl_crl_dir",
     "ssl_crl_file",
 ];
-/// Functions wanted from the headers; none of them raises an error.
-const FUNCTIONS: &[&str] = &["hba_authname"];
+/// Functions wanted from the headers. Those of the server that can raise an error have to be called through a guard.
+const FUNCTIONS: &[&str] = &[
+    "free_auth_file",
+    "hba_authname",
+    "open_auth_file",
+    "parse_hba_line",
+    "parse_ident_line",
+    "pg_regcomp",
+    "pg_regerror",
+    "pg_regexec",
+    "pg_regfree",
+    "tokenize_auth_file",
+];
 /// Types that come from pgrx or openssl-sys instead of being generated again.
 const TAKEN_FROM_ELSEWHERE: &[&str] =
     &["List", "ListCell", "NodeTag", "ssl_ctx_st", "ssl_st", "x509_st"];

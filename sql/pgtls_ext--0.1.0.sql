@@ -503,3 +503,97 @@ COMMENT ON FUNCTION pgtls_crl_status(text) IS
 'revocation status of a certificate given as PEM, and of its issuers, by the configured files as they are now';
 REVOKE ALL ON FUNCTION pgtls_crl_status(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgtls_crl_status(text) TO pg_monitor;
+
+/*
+ * D. Who may log in. What reveals rules or other identities is for superusers, who may grant it on.
+ */
+-- The role of another session or certificate would be a secret; one's own certificate is not.
+
+CREATE FUNCTION ssl_check_mapping(role name)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ssl_check_mapping_role_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_check_mapping(name) IS
+'whether this session''s client certificate may be that role under the rule and map it logged in by; NULL if that rule does not compare the certificate with the role';
+
+CREATE FUNCTION ssl_check_mapping(role name, map text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ssl_check_mapping_map_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_check_mapping(name, text) IS
+'whether this session''s client certificate may be that role under a named map of pg_ident.conf';
+
+CREATE FUNCTION pgtls_hba_rules()
+RETURNS TABLE (
+    rule_number bigint, file_name text, line_number integer, type text, database text[], user_name text[],
+    address text, netmask text, auth_method text, clientcert text, clientname text, ident_map text, error text)
+AS 'MODULE_PATHNAME', 'pgtls_hba_rules_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION pgtls_hba_rules() FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_hba_rules() IS
+'the rules of pg_hba.conf as the file is now';
+
+CREATE VIEW pgtls_hba_rules AS SELECT * FROM pgtls_hba_rules();
+REVOKE ALL ON pgtls_hba_rules FROM PUBLIC;
+COMMENT ON VIEW pgtls_hba_rules IS
+'the rules of pg_hba.conf as the file is now, with what they ask of client certificates; quoted names are in double quotes';
+
+CREATE FUNCTION pgtls_ident_mappings()
+RETURNS TABLE (
+    map_number bigint, file_name text, line_number integer, map_name text, sys_name text, pg_username text, error text)
+AS 'MODULE_PATHNAME', 'pgtls_ident_mappings_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION pgtls_ident_mappings() FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_ident_mappings() IS
+'the mappings of pg_ident.conf as the file is now';
+
+CREATE VIEW pgtls_ident_mappings AS SELECT * FROM pgtls_ident_mappings();
+REVOKE ALL ON pgtls_ident_mappings FROM PUBLIC;
+COMMENT ON VIEW pgtls_ident_mappings IS
+'the mappings of pg_ident.conf as the file is now; quoted names are in double quotes';
+
+CREATE FUNCTION pgtls_check_mapping(identity text, role name, map text DEFAULT NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgtls_check_mapping_wrapper'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION pgtls_check_mapping(text, name, text) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_check_mapping(text, name, text) IS
+'whether a map of pg_ident.conf lets an identity be a role; without a map they have to be the same';
+
+CREATE FUNCTION pgtls_explain_mapping(identity text, role name, map text DEFAULT NULL)
+RETURNS TABLE (
+    file text, line integer, map_name text, pattern text, target text, matched boolean, maps_to text, note text)
+AS 'MODULE_PATHNAME', 'pgtls_explain_mapping_wrapper'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION pgtls_explain_mapping(text, name, text) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_explain_mapping(text, name, text) IS
+'the lines of a map of pg_ident.conf, with what each makes of an identity that wants to be a role';
+
+CREATE FUNCTION pgtls_mapped_roles(identity text, map text DEFAULT NULL)
+RETURNS TABLE (rolname text, file text, line integer)
+AS 'MODULE_PATHNAME', 'pgtls_mapped_roles_wrapper'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION pgtls_mapped_roles(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_mapped_roles(text, text) IS
+'the login roles that a map of pg_ident.conf lets an identity be, each with the line that says so';
+
+CREATE FUNCTION pgtls_explain_login(
+    certificate text, role name, database name, client_addr inet,
+    at timestamptz DEFAULT now(), ssl boolean DEFAULT true)
+RETURNS TABLE (
+    step integer, check_name text, outcome text, detail text, source text, client_sees text, server_logs text)
+AS 'MODULE_PATHNAME', 'pgtls_explain_login_wrapper'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean) IS
+'the steps of a login with this certificate (PEM, with what the client sends along; NULL for none) from this address (NULL for the Unix socket), and the verdict';
+
+CREATE FUNCTION pgtls_check_login(
+    certificate text, role name, database name, client_addr inet,
+    at timestamptz DEFAULT now(), ssl boolean DEFAULT true)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgtls_check_login_wrapper'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean) IS
+'whether a login with this certificate would succeed; NULL if only another system can tell';

@@ -25,6 +25,17 @@ pub(crate) enum Error {
     SessionCrl(CoreError),
     /// A name that is no attribute type of a distinguished name.
     UnknownFieldName(String),
+    /// An address that is no single host's.
+    NotOneAddress(String),
+    /// A moment that no certificate can name.
+    MomentOutOfRange,
+    /// A configuration file that the server does not load as it is.
+    AuthFile {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The server was built without OpenSSL.
     ServerWithoutOpenSsl,
     /// The server and this library use two different copies of libssl.
@@ -84,6 +95,9 @@ impl Error {
             Self::Argument { form: Form::Binary, .. } => ERRCODE_INVALID_BINARY_REPRESENTATION,
             Self::SessionCertificate(_) | Self::SessionCrl(_) => ERRCODE_DATA_CORRUPTED,
             Self::UnknownFieldName(_) => ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::NotOneAddress(_) => ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::MomentOutOfRange => ERRCODE_DATETIME_FIELD_OVERFLOW,
+            Self::AuthFile { .. } => ERRCODE_CONFIG_FILE_ERROR,
             Self::ServerWithoutOpenSsl => ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OtherLibssl { .. } => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::PlaintextRefused => ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
@@ -117,6 +131,10 @@ impl Error {
             Self::UnknownFieldName(_) => {
                 "Use a short name such as \"CN\", a long name such as \"commonName\", or a dotted OID such as \"2.5.4.3\"."
             }
+            Self::NotOneAddress(_) => "Pass an address without a netmask.",
+            Self::AuthFile { .. } => {
+                "See the column \"error\" of pgtls_hba_rules and pgtls_ident_mappings. Until the file is repaired and reloaded, the server keeps what it had."
+            }
             Self::ServerWithoutOpenSsl => {
                 "pgtls_ext needs a PostgreSQL built with OpenSSL (configure --with-ssl=openssl)."
             }
@@ -145,6 +163,11 @@ impl fmt::Display for Error {
                 write!(f, "could not read a revocation list of this session: {source}")
             }
             Self::UnknownFieldName(name) => write!(f, "invalid X.509 field name: \"{name}\""),
+            Self::NotOneAddress(address) => write!(f, "\"{address}\" is a network, not an address"),
+            Self::MomentOutOfRange => f.write_str("the time is outside the years 0 to 9999"),
+            Self::AuthFile { setting, problem } => {
+                write!(f, "the server does not load the file of \"{setting}\" as it is: {problem}")
+            }
             Self::ServerWithoutOpenSsl => {
                 f.write_str("this PostgreSQL server was built without OpenSSL")
             }

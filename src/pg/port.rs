@@ -7,6 +7,7 @@ use std::ffi::CStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr::NonNull;
 
+use super::network::ip_of;
 use super::sys;
 use super::tls::Tls;
 
@@ -69,6 +70,23 @@ impl Session {
     pub(super) fn tls_in_handshake(&self) -> Option<Tls<'_>> {
         // SAFETY: null, or a live OpenSSL object that the server frees when the process ends.
         unsafe { Tls::from_ptr(self.port().ssl) }
+    }
+
+    /// The role that the client asked for when it logged in.
+    pub(crate) fn role(&self) -> &[u8] {
+        self.bytes_at(self.port().user_name).unwrap_or_default()
+    }
+
+    /// The database that the client asked for when it logged in.
+    pub(crate) fn database(&self) -> &[u8] {
+        self.bytes_at(self.port().database_name).unwrap_or_default()
+    }
+
+    /// The client's address; `None` over the Unix socket.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        let address = &raw const self.port().raddr.addr;
+        // SAFETY: the server keeps a socket address there, in the room of any family.
+        unsafe { ip_of(address.cast()) }
     }
 
     /// The common name that `cert` authentication compares (`Port.peer_cn`), as the bytes of the certificate: the first

@@ -11,6 +11,8 @@ mod configured;
 pub(crate) mod credentials;
 mod failures;
 mod inventory;
+mod login;
+mod mapping;
 mod revocation;
 mod session;
 mod sessions;

@@ -8,6 +8,8 @@ mod extension;
 mod failures;
 mod harness;
 mod inventory;
+mod login_grid;
+mod mapping;
 mod memory;
 mod processes;
 mod recorder;

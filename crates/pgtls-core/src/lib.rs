@@ -6,6 +6,7 @@
 #![deny(clippy::as_conversions)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+pub mod access;
 mod certificate;
 mod chain;
 pub mod column;
@@ -15,8 +16,11 @@ mod der;
 mod error;
 mod extension;
 pub mod failure;
+pub mod hba;
+pub mod ident;
 pub mod json;
 pub mod limits;
+pub mod login;
 pub mod lru;
 mod name;
 mod oid;
@@ -26,6 +30,7 @@ mod serial;
 pub mod state;
 mod text;
 mod time;
+pub mod trust;
 
 pub use certificate::{Certificate, Problem, each_certificate, parse_certificates};
 pub use chain::{Chain, ChainEntry, Source};
