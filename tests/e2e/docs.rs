@@ -105,7 +105,8 @@ fn assert_examples_hold(name: &str) {
         .sql("grant create on database postgres to alice; grant create on schema public to alice");
     cluster.sql("create extension pgtls_ext");
     cluster.sql(
-        "grant pg_monitor to alice; grant execute on function pgtls_terminate_invalid, pgtls_reset to alice",
+        "grant pg_monitor to alice; grant execute on all functions in schema public to alice; \
+         grant select on all tables in schema public to alice",
     );
     let alice = cluster.psql("alice").with(pki.alice());
     let examples = examples(&document(name));

@@ -43,8 +43,8 @@ fn every_reason_is_counted_under_its_name() {
         .hba("hostssl all all all cert")
         .ident("people nobody mapped")
         .crl_file(&[
-            &pki.root_crl(),
-            &pki.intermediate_crl(),
+            pki.root_crl(),
+            pki.intermediate_crl(),
             &pki.crl(&stale).stale().build(),
             &pki.crl(&old_ca).build(),
         ])

@@ -1,5 +1,7 @@
 //! End-to-end tests of pgtls_ext. One binary, a module for each topic.
 
+#![allow(clippy::unwrap_used)]
+
 mod certificates;
 mod demo;
 mod docs;

@@ -163,7 +163,7 @@ fn the_standing_of_a_certificate_follows_the_files() {
     let soon = pki.issue("/CN=alice").by(pki.intermediate()).valid_days(30).build();
     let cluster = Cluster::builder()
         .roles(&["alice"])
-        .crl_file(&[&pki.root_crl(), &pki.crl(pki.intermediate()).build()])
+        .crl_file(&[pki.root_crl(), &pki.crl(pki.intermediate()).build()])
         .preloaded()
         .start();
     let admin = cluster.admin();
@@ -179,15 +179,15 @@ fn the_standing_of_a_certificate_follows_the_files() {
     assert_eq!(standing(&other), "valid");
     // None of these needs a reload.
     cluster.replace_crl(&[
-        &pki.root_crl(),
+        pki.root_crl(),
         &pki.crl(pki.intermediate()).revoke(&pki.alice().cert).build(),
     ]);
     assert_eq!((standing(&alice), standing(&other)), ("revoked".into(), "valid".into()));
-    cluster.replace_crl(&[&pki.root_crl(), &pki.crl(pki.intermediate()).stale().build()]);
+    cluster.replace_crl(&[pki.root_crl(), &pki.crl(pki.intermediate()).stale().build()]);
     assert_eq!(standing(&alice), "crl_unavailable");
-    cluster.replace_crl(&[&pki.root_crl()]);
+    cluster.replace_crl(&[pki.root_crl()]);
     assert_eq!(standing(&alice), "crl_unavailable");
-    cluster.replace_crl(&[&pki.root_crl(), &pki.crl(pki.intermediate()).build()]);
+    cluster.replace_crl(&[pki.root_crl(), &pki.crl(pki.intermediate()).build()]);
     assert_eq!(standing(&alice), "valid");
     cluster.replace_ca(&[&pki.other_root().cert]);
     assert_eq!(standing(&alice), "untrusted");

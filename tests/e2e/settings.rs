@@ -133,7 +133,7 @@ fn sessions_of_invalid_certificates_are_ended_and_no_others() {
     let pki = Pki::standard();
     let cluster = Cluster::builder()
         .roles(&["alice", "bob"])
-        .crl_file(&[&pki.root_crl(), &pki.crl(pki.intermediate()).build()])
+        .crl_file(&[pki.root_crl(), &pki.crl(pki.intermediate()).build()])
         .preloaded()
         .start();
     let admin = cluster.admin();
@@ -146,7 +146,7 @@ fn sessions_of_invalid_certificates_are_ended_and_no_others() {
     };
     assert!(end("").is_empty());
     let crl = pki.crl(pki.intermediate()).revoke(&pki.alice().cert).build();
-    cluster.replace_crl(&[&pki.root_crl(), &crl]);
+    cluster.replace_crl(&[pki.root_crl(), &crl]);
     let pid = alice.pid();
     let row = |terminated: &str| {
         vec![
@@ -167,7 +167,7 @@ fn the_worker_says_and_ends_what_is_invalid() {
     let pki = Pki::standard();
     let cluster = Cluster::builder()
         .roles(&["alice", "bob"])
-        .crl_file(&[&pki.root_crl(), &pki.crl(pki.intermediate()).build()])
+        .crl_file(&[pki.root_crl(), &pki.crl(pki.intermediate()).build()])
         .set("pgtls_ext.credential_check_interval", "1s")
         .preloaded()
         .start();
@@ -176,7 +176,7 @@ fn the_worker_says_and_ends_what_is_invalid() {
     let bob = cluster.client("bob").with(pki.bob()).login();
     let mark = cluster.mark();
     let crl = pki.crl(pki.intermediate()).revoke(&pki.alice().cert).build();
-    cluster.replace_crl(&[&pki.root_crl(), &crl]);
+    cluster.replace_crl(&[pki.root_crl(), &crl]);
     let said = format!(
         "client certificate \"/CN=alice\" of process {} is revoked: certificate revoked at depth 0",
         alice.pid()
