@@ -8,17 +8,27 @@ SHELL := /bin/bash
 # PG=NN is a PostgreSQL of this Debian release or, if it has another one, of a chroot.
 # PG_CONFIG=... is one in any other place.
 ifdef PG_CONFIG
+ifeq ($(shell '$(PG_CONFIG)' --version),)
+$(error PG_CONFIG=$(PG_CONFIG): not a pg_config)
+endif
 override PG := $(shell '$(PG_CONFIG)' --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
+# By its own name: a change of the name alone would make cargo build everything anew.
+override PG_CONFIG := $(shell '$(PG_CONFIG)' --bindir)/pg_config
 WHERE := host
 else
 PG ?= 15
 PG_CONFIG := /usr/lib/postgresql/$(PG)/bin/pg_config
-WHERE := $(shell scripts/chroot.sh where $(PG))
+WHERE := $(shell scripts/chroot.sh where '$(PG)')
+ifeq ($(WHERE),)
+$(error PG=$(PG): not installed here; to use one in another place pass PG_CONFIG=/path/to/pg_config)
+endif
 endif
 # Scripts that get PG find pg_config in the same way; those that need it get it by name.
 unexport PG_CONFIG
 export PG
 
+# Archives carry the time of the last commit, not that of the build.
+export PGTLS_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # A target directory per version, so that they do not rebuild each other's bindings. PostgreSQL 15 on
@@ -76,6 +86,7 @@ $(IN_CHROOT): deps
 	@scripts/setup-debian.sh chroot
 	@cargo fetch --quiet
 	@scripts/chroot.sh create $(PG)
+	@if [ $@ = test ]; then scripts/setup-debian.sh source; scripts/fetch-pg-source.sh $(PG) >/dev/null || true; fi
 	@scripts/chroot.sh run $(PG) make --no-print-directory $@ \
 		PROFILE='$(PROFILE)' FILTER='$(FILTER)' KEEP='$(KEEP)'
 
@@ -87,7 +98,10 @@ else
 
 .PHONY: build
 build: ## build the extension (PROFILE=dev: without optimisation)
-	@if command -v cargo >/dev/null; then \
+	@if [ ! -x "$$(command -v '$(PG_CONFIG)')" ]; then \
+		echo "$(PG_CONFIG) is missing: 'make deps' installs PostgreSQL $(PG), or pass PG_CONFIG=..." >&2; \
+		exit 1; \
+	elif command -v cargo >/dev/null; then \
 		cargo build $(PACKAGES) --profile $(PROFILE) $(FEATURES); \
 	elif [ -e $(LIBRARY) ]; then \
 		echo "no cargo here (sudo?): taking $(LIBRARY) as it is"; \
@@ -117,6 +131,7 @@ stage: deps
 
 .PHONY: test
 test: deps ## every test suite (FILTER=name: only such end-to-end tests)
+	@scripts/setup-debian.sh source
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' scripts/test.sh $(PG) $(FILTER)
 
 .PHONY: demo

@@ -19,15 +19,7 @@ const TYPES: &[&str] = &[
     "pg_regmatch_t",
 ];
 /// Variables wanted from the headers.
-const VARIABLES: &[&str] = &[
-    "MyProcPort",
-    "REG_ADVANCED",
-    "REG_NOMATCH",
-    "REG_OKAY",
-    "ssl_ca_file",
-    "ssl_crl_dir",
-    "ssl_crl_file",
-];
+const VARIABLES: &[&str] = &["MyProcPort", "REG_ADVANCED", "REG_NOMATCH", "REG_OKAY"];
 /// Functions wanted from the headers. Those of the server that can raise an error have to be called through a guard.
 const FUNCTIONS: &[&str] = &[
     "free_auth_file",

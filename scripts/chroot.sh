@@ -25,11 +25,10 @@ die() { say "$*"; exit 1; }
 # The one table of versions: a PostgreSQL major version and the Debian release that ships it.
 suite_of() {
     case $1 in
-    13) echo bullseye ;;
     15) echo bookworm ;;
     17) echo trixie ;;
     18) echo forky ;;
-    *) die "no Debian release ships PostgreSQL $1: 13, 15, 17 and 18 can be tested" ;;
+    *) die "no Debian release ships PostgreSQL $1: 15, 17 and 18 can be tested" ;;
     esac
 }
 
@@ -195,11 +194,18 @@ run() {
     [ "$toolchain" != /usr ] || die "the chroots need a Rust tool-chain from rustup, not the system's"
     cargo_home=${CARGO_HOME:-$HOME/.cargo}
     mkdir -p "$cargo_home"
-    # Shared, against `remove`. The namespaces end with their first process, and everything in them.
+    # Shared, against `remove`.
     exec 8>"$root.lock"
     flock --shared 8
+    # The namespaces end with their first process, and everything in them. That one heeds no signal
+    # that it does not handle, and unshare heeds none while it waits: so end it for good.
+    local namespaces
     unshare --mount --propagation private --pid --fork --kill-child -- \
-        "$self" __enter "$version" "$root" "$toolchain" "$cargo_home" "$@"
+        "$self" __enter "$version" "$root" "$toolchain" "$cargo_home" "$@" <&0 &
+    namespaces=$!
+    # shellcheck disable=SC2064  # the number of now
+    trap "kill -KILL $namespaces; exit 130" INT TERM HUP
+    wait "$namespaces"
 }
 
 # Inside the namespaces: lay out the file system, then become the command.
@@ -221,9 +227,18 @@ enter() {
     mount --bind "$cargo_home" "$new/opt/cargo"
     mount --bind "$toolchain" "$new/opt/rust"
     mount -o remount,bind,ro "$new/opt/rust"
+    # PostgreSQL's own tests, if scripts/fetch-pg-source.sh got them: there is no fetching in here.
+    local -a environment=()
+    local pg_source=${PGTLS_PG_SOURCE:-$(cache_dir)/source-pg$version}
+    if [ -d "$pg_source" ]; then
+        mkdir -p "$new/opt/postgresql"
+        mount --bind "$pg_source" "$new/opt/postgresql"
+        mount -o remount,bind,ro "$new/opt/postgresql"
+        environment+=(PGTLS_PG_SOURCE=/opt/postgresql)
+    fi
 
     local pg_config=/usr/lib/postgresql/$version/bin/pg_config name value
-    local -a environment=(
+    environment+=(
         HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}"
         PATH=/opt/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/cargo/bin
         # Crates are fetched on the host, whose network settings the chroot need not know.
@@ -233,7 +248,7 @@ enter() {
     )
     for name in $(compgen -e); do
         case $name in
-        PGTLS_IN_CHROOT | PGTLS_CACHE | PGTLS_STAGE) ;;
+        PGTLS_IN_CHROOT | PGTLS_CACHE | PGTLS_STAGE | PGTLS_PG_SOURCE) ;;
         PGTLS_* | RUST_* | CARGO_TERM_* | CI)
             # A path in the source tree is one below /src inside.
             value=${!name}
@@ -243,20 +258,20 @@ enter() {
     done
     cd "$new"
     # shellcheck disable=SC2016  # expanded inside
-    exec chroot "$new" /usr/bin/env -i "${environment[@]}" /bin/sh -c 'cd /src && exec "$@"' sh "$@"
+    # The shell had this ignore the signals of the keyboard, since it runs in the background.
+    exec chroot "$new" /usr/bin/env --default-signal=INT,QUIT -i "${environment[@]}" /bin/sh -c 'cd /src && exec "$@"' sh "$@"
 }
 
 # --------------------------------------------------------------------------------------------------
 
 where() {
-    local codename
-    suite_of "$1" >/dev/null
-    codename=$(host_codename)
-    if [ -x "/usr/lib/postgresql/$1/bin/pg_config" ] || [ "$codename" = "$(suite_of "$1")" ]; then
+    local suite
+    if [ -x "/usr/lib/postgresql/$1/bin/pg_config" ]; then
         echo host
-    else
-        echo chroot
+        return
     fi
+    suite=$(suite_of "$1")
+    if [ "$(host_codename)" = "$suite" ]; then echo host; else echo chroot; fi
 }
 
 usage() {

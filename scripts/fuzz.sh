@@ -24,6 +24,7 @@ fi
 # Sanitizers are not stable in Rust, but the stable compiler has them: no second tool-chain is needed.
 export RUSTC_BOOTSTRAP=1
 
+trap 'exit 130' INT TERM HUP
 mkdir -p target/results
 rm -f "${results%.tsv}".*
 for target in $(cargo fuzz list); do

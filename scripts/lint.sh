@@ -10,6 +10,8 @@ version=$1
 results=target/results/lint.tsv
 workspace=(--workspace --no-default-features --features "pgtls_ext/pg$version")
 
+trap 'exit 130' INT TERM HUP
+
 step() { scripts/suites.sh run "$results" "$@" || true; }
 tests() { scripts/suites.sh tests "$results" "$@" || true; }
 

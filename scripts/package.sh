@@ -22,7 +22,8 @@ libraries_of() {
         path=$(ldd "$1" | awk -v library="$library" '$1 == library || $1 ~ "/" library "$" {
             print $2 == "=>" ? $3 : $1 }')
         # Debian's /lib is a link into /usr, and packages say either.
-        dpkg-query --search "$(readlink -f "$path")" "$path" 2>/dev/null | cut -d: -f1
+        dpkg-query --search "$(readlink -f "$path")" "$path" 2>/dev/null |
+            sed -n '/^diversion by/d; s/:.*//p'
     done | sort -u
 }
 
@@ -48,11 +49,11 @@ for document in README.md CHANGELOG.md; do
 done
 
 mkdir -p dist
-# Same sources, same archive: no owners, no times of this machine.
-epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
-export SOURCE_DATE_EPOCH=$epoch
+# Same sources, same archive: no owners, no times of this machine. Only set here, since crates that
+# have C code are compiled anew whenever it changes.
+export SOURCE_DATE_EPOCH=${PGTLS_EPOCH:-$(date +%s)}
 archive=dist/pgtls_ext-$version-pg$postgresql.tar.gz
-tar -c -C "$tree" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$epoch" usr |
+tar -c -C "$tree" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" usr |
     gzip -n9 >"$archive"
 echo "made $archive"
 

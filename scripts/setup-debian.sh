@@ -29,7 +29,7 @@ packages_of() {
         fi
         ;;
     check) echo shellcheck ;;
-    chroot) echo mmdebstrap debian-archive-keyring util-linux ;;
+    chroot) echo mmdebstrap debian-archive-keyring util-linux mount ;;
     source) echo dpkg-dev libipc-run-perl perl ;;
     *) die "no such group: $1" ;;
     esac

@@ -2,6 +2,7 @@
 # Runs test suites one after the other, whatever becomes of each, and adds them up.
 #
 #   scripts/suites.sh tests RESULTS NAME COMMAND...  run cargo tests and append their counts to RESULTS
+#   scripts/suites.sh tap RESULTS NAME COMMAND...    the same for tests that print TAP, as `prove -v` does
 #   scripts/suites.sh run RESULTS NAME COMMAND...    the same for a command that counts as one test
 #   scripts/suites.sh skip RESULTS NAME REASON       a suite that could not run: counts as failed
 #   scripts/suites.sh summary RESULTS...             table of suites, then "N passed, N failed"
@@ -10,6 +11,8 @@
 # compile, they crashed) or that ran no test count as one failure. The exit status is non-zero on
 # failure; that of `summary` also when nothing ran at all.
 set -euo pipefail
+
+trap 'exit 130' INT TERM HUP
 
 # Prints "passed failed" for cargo tests that printed file $1 and exited with $2.
 count_tests() {
@@ -21,6 +24,16 @@ count_tests() {
                 if ($i ~ /^failed/) failed += $(i - 1)
             }
         }
+        END {
+            if (failed == 0 && (status != 0 || passed == 0)) failed = 1
+            print passed + 0, failed + 0
+        }' "$1"
+}
+
+count_tap() {
+    awk -v status="$2" '
+        /^ok [0-9]/ { passed++ }
+        /^not ok [0-9]/ { failed++ }
         END {
             if (failed == 0 && (status != 0 || passed == 0)) failed = 1
             print passed + 0, failed + 0
@@ -69,10 +82,11 @@ summary() {
 }
 
 tests() { suite count_tests "$@"; }
+tap() { suite count_tap "$@"; }
 run() { suite count_run "$@"; }
 
 case ${1:-} in
-tests | run | skip | summary) "$@" ;;
+tests | tap | run | skip | summary) "$@" ;;
 *)
     sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
     exit 2

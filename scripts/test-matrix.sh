@@ -9,12 +9,20 @@
 #
 # Environment: PGTLS_TEST_PKI  directory of the test certificates (made anew unless given)
 set -euo pipefail
-# Each background job is a process group, which can be ended as a whole.
-set -m
 
 cd "$(dirname "$(readlink -f "$0")")/.."
 here=() elsewhere=() phases=()
 declare -A jobs=()
+
+# start NAME COMMAND...: in the background, as a process group, which can be ended as a whole.
+start() {
+    local name=$1
+    shift
+    set -m
+    "$@" </dev/null &
+    jobs[$name]=$!
+    set +m
+}
 
 stop_jobs() {
     local job
@@ -23,6 +31,7 @@ stop_jobs() {
     done
 }
 trap stop_jobs EXIT
+trap 'exit 130' INT TERM HUP
 
 # Waits for a job; what it returned is in the results.
 finish() {
@@ -62,8 +71,7 @@ fi
 
 if [ ${#elsewhere[@]} -gt 0 ]; then
     scripts/setup-debian.sh chroot
-    create_chroots </dev/null &
-    jobs[chroots]=$!
+    start chroots create_chroots
 fi
 
 for version in "${here[@]}"; do
@@ -78,8 +86,7 @@ if [ ${#elsewhere[@]} -gt 0 ]; then
     phase "$started" "waiting for chroots"
     started=$SECONDS
     for version in "${elsewhere[@]}"; do
-        test_marked "$version" &
-        jobs[$version]=$!
+        start "$version" test_marked "$version"
     done
     for version in "${elsewhere[@]}"; do
         finish "$version" || true

@@ -17,7 +17,10 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 version=$1 filter=${2:-}
 results=target/results/pg$version.tsv
 
+trap 'exit 130' INT TERM HUP
+
 tests() { scripts/suites.sh tests "$results" "$@"; }
+tap() { scripts/suites.sh tap "$results" "$@"; }
 step() { scripts/suites.sh run "$results" "$@"; }
 skip() { scripts/suites.sh skip "$results" "$@"; }
 
@@ -39,8 +42,10 @@ if grep -rqE '^ *//[/!] ```' crates/*/src; then
 fi
 if [ "$built" = 1 ]; then
     tests e2e cargo test "${workspace[@]}" --test e2e -- ${filter:+"$filter"} || true
+    tap sslinfo-tap scripts/sslinfo-tap.sh "$version" || true
 else
     skip e2e "the build failed" || true
+    skip sslinfo-tap "the build failed" || true
 fi
 
 scripts/suites.sh summary "$results"

@@ -224,8 +224,17 @@ ROWS 1;
 COMMENT ON FUNCTION ssl_session() IS
 'everything about this connection in one row';
 
+CREATE FUNCTION ssl_client_crl_status()
+RETURNS TABLE (
+    evaluated text, depth integer, subject text, serial numeric, status text, revoked_at timestamptz, reason text,
+    issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, crl_source text)
+AS 'MODULE_PATHNAME', 'ssl_client_crl_status_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_crl_status() IS
+'revocation status of each certificate of the client''s chain: by the CRLs that were in force at login, and by the configured files as they are now';
+
 /*
- * B. Given certificates. Functions of their argument alone.
+ * B. Given certificates and CRLs. Functions of their argument alone.
  */
 
 CREATE FUNCTION pgtls_parse_certificates(pem text)
@@ -259,6 +268,40 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtls_certificate_json(text) IS
 'the first certificate in a PEM text as one document';
 
+CREATE FUNCTION pgtls_parse_crls(pem text)
+RETURNS TABLE (
+    issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, signature_algorithm text,
+    revoked_count bigint, is_delta boolean, distribution_point text[], authority_key_id text)
+AS 'MODULE_PATHNAME', 'pgtls_parse_crls_text_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_parse_crls(text) IS
+'the CRLs in a PEM text';
+
+CREATE FUNCTION pgtls_parse_crls(der bytea)
+RETURNS TABLE (
+    issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, signature_algorithm text,
+    revoked_count bigint, is_delta boolean, distribution_point text[], authority_key_id text)
+AS 'MODULE_PATHNAME', 'pgtls_parse_crls_bytea_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_parse_crls(bytea) IS
+'the CRLs in DER';
+
+CREATE FUNCTION pgtls_parse_crl_entries(pem text)
+RETURNS TABLE (
+    "position" bigint, serial numeric, revoked_at timestamptz, reason text, invalidity_date timestamptz)
+AS 'MODULE_PATHNAME', 'pgtls_parse_crl_entries_text_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_parse_crl_entries(text) IS
+'the revoked certificates of the CRLs in a PEM text';
+
+CREATE FUNCTION pgtls_parse_crl_entries(der bytea)
+RETURNS TABLE (
+    "position" bigint, serial numeric, revoked_at timestamptz, reason text, invalidity_date timestamptz)
+AS 'MODULE_PATHNAME', 'pgtls_parse_crl_entries_bytea_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_parse_crl_entries(bytea) IS
+'the revoked certificates of the CRLs in DER';
+
 /*
  * C. The instance.
  */
@@ -285,10 +328,60 @@ COMMENT ON VIEW pgtls_sessions IS
 'TLS state of every client backend; source says where the facts of a row come from';
 GRANT SELECT ON pgtls_sessions TO PUBLIC;
 
+-- The configured files tell what the instance trusts and revokes, hence pg_monitor. Whoever reads a view runs its functions,
+-- so these are granted with it. Files are read at each call: VOLATILE, and not in parallel workers, which have no client.
+
+CREATE FUNCTION pgtls_crls()
+RETURNS TABLE (
+    file text, "position" bigint, issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz,
+    revoked_count bigint, signature_valid boolean, status text, in_force boolean, problem text)
+AS 'MODULE_PATHNAME', 'pgtls_crls_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 10;
+COMMENT ON FUNCTION pgtls_crls() IS
+'function behind the view pgtls_crls';
+REVOKE ALL ON FUNCTION pgtls_crls() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_crls() TO pg_monitor;
+
+CREATE VIEW pgtls_crls AS SELECT * FROM pgtls_crls();
+COMMENT ON VIEW pgtls_crls IS
+'every CRL of ssl_crl_file and ssl_crl_dir as the files are now, and whether it is in force';
+REVOKE ALL ON pgtls_crls FROM PUBLIC;
+GRANT SELECT ON pgtls_crls TO pg_monitor;
+
+CREATE FUNCTION pgtls_crl_coverage()
+RETURNS TABLE (subject text, fingerprint text, not_after timestamptz, crl_status text, effect text)
+AS 'MODULE_PATHNAME', 'pgtls_crl_coverage_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 10;
+COMMENT ON FUNCTION pgtls_crl_coverage() IS
+'function behind the view pgtls_crl_coverage';
+REVOKE ALL ON FUNCTION pgtls_crl_coverage() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_crl_coverage() TO pg_monitor;
+
+CREATE VIEW pgtls_crl_coverage AS SELECT * FROM pgtls_crl_coverage();
+COMMENT ON VIEW pgtls_crl_coverage IS
+'every CA of ssl_ca_file: whether its clients can be checked for revocation, and what the CRLs do to their logins';
+REVOKE ALL ON pgtls_crl_coverage FROM PUBLIC;
+GRANT SELECT ON pgtls_crl_coverage TO pg_monitor;
+
+CREATE FUNCTION pgtls_crl_status(certificate text)
+RETURNS TABLE (
+    evaluated text, depth integer, subject text, serial numeric, status text, revoked_at timestamptz, reason text,
+    issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, crl_source text)
+AS 'MODULE_PATHNAME', 'pgtls_crl_status_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 3;
+COMMENT ON FUNCTION pgtls_crl_status(text) IS
+'revocation status of a certificate given as PEM, and of its issuers, by the configured files as they are now';
+REVOKE ALL ON FUNCTION pgtls_crl_status(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_crl_status(text) TO pg_monitor;
+
 /*
- * D. Who may log in. What reveals rules or other identities is for superusers, who may grant it on.
+ * D. Who may log in. Files are read at each call, as above. What reveals rules or other identities is for
+ * superusers, who may grant it on.
  */
--- The role of another session or certificate would be a secret; one's own certificate is not.
+-- One's own certificate is no secret, so everybody may ask about it.
 
 CREATE FUNCTION ssl_check_mapping(role name)
 RETURNS boolean
@@ -309,7 +402,7 @@ RETURNS TABLE (
     rule_number bigint, file_name text, line_number integer, type text, database text[], user_name text[],
     address text, netmask text, auth_method text, clientcert text, clientname text, ident_map text, error text)
 AS 'MODULE_PATHNAME', 'pgtls_hba_rules_wrapper'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_hba_rules() FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_hba_rules() IS
 'the rules of pg_hba.conf as the file is now';
@@ -323,7 +416,7 @@ CREATE FUNCTION pgtls_ident_mappings()
 RETURNS TABLE (
     map_number bigint, file_name text, line_number integer, map_name text, sys_name text, pg_username text, error text)
 AS 'MODULE_PATHNAME', 'pgtls_ident_mappings_wrapper'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_ident_mappings() FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_ident_mappings() IS
 'the mappings of pg_ident.conf as the file is now';
@@ -336,7 +429,7 @@ COMMENT ON VIEW pgtls_ident_mappings IS
 CREATE FUNCTION pgtls_check_mapping(identity text, role name, map text DEFAULT NULL)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'pgtls_check_mapping_wrapper'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_check_mapping(text, name, text) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_check_mapping(text, name, text) IS
 'whether a map of pg_ident.conf lets an identity be a role; without a map they have to be the same';
@@ -345,7 +438,7 @@ CREATE FUNCTION pgtls_explain_mapping(identity text, role name, map text DEFAULT
 RETURNS TABLE (
     file text, line integer, map_name text, pattern text, target text, matched boolean, maps_to text, note text)
 AS 'MODULE_PATHNAME', 'pgtls_explain_mapping_wrapper'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_explain_mapping(text, name, text) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_explain_mapping(text, name, text) IS
 'the lines of a map of pg_ident.conf, with what each makes of an identity that wants to be a role';
@@ -353,7 +446,7 @@ COMMENT ON FUNCTION pgtls_explain_mapping(text, name, text) IS
 CREATE FUNCTION pgtls_mapped_roles(identity text, map text DEFAULT NULL)
 RETURNS TABLE (rolname text, file text, line integer)
 AS 'MODULE_PATHNAME', 'pgtls_mapped_roles_wrapper'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_mapped_roles(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_mapped_roles(text, text) IS
 'the login roles that a map of pg_ident.conf lets an identity be, each with the line that says so';
@@ -364,7 +457,7 @@ CREATE FUNCTION pgtls_explain_login(
 RETURNS TABLE (
     step integer, check_name text, outcome text, detail text, source text, client_sees text, server_logs text)
 AS 'MODULE_PATHNAME', 'pgtls_explain_login_wrapper'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean) IS
 'the steps of a login with this certificate (PEM, with what the client sends along; NULL for none) from this address (NULL for the Unix socket), and the verdict';
@@ -374,7 +467,7 @@ CREATE FUNCTION pgtls_check_login(
     at timestamptz DEFAULT now(), ssl boolean DEFAULT true)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'pgtls_check_login_wrapper'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean) IS
 'whether a login with this certificate would succeed; NULL if only another system can tell';

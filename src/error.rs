@@ -7,7 +7,7 @@ use std::fmt;
 
 use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
-use pgtls_core::Error as CoreError;
+use pgtls_core::{Error as CoreError, pem};
 
 /// Whatever can go wrong in a function of this extension.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub(crate) enum Error {
     },
     /// The certificate of this session cannot be read.
     SessionCertificate(CoreError),
+    /// A revocation list that OpenSSL holds for this session cannot be read.
+    SessionCrl(CoreError),
     /// A name that is no attribute type of a distinguished name.
     UnknownFieldName(String),
     /// An address that is no single host's.
@@ -79,7 +81,7 @@ impl Error {
             }
             Self::Argument { form: Form::Text, .. } => ERRCODE_INVALID_TEXT_REPRESENTATION,
             Self::Argument { form: Form::Binary, .. } => ERRCODE_INVALID_BINARY_REPRESENTATION,
-            Self::SessionCertificate(_) => ERRCODE_DATA_CORRUPTED,
+            Self::SessionCertificate(_) | Self::SessionCrl(_) => ERRCODE_DATA_CORRUPTED,
             Self::UnknownFieldName(_) => ERRCODE_INVALID_PARAMETER_VALUE,
             Self::NotOneAddress(_) => ERRCODE_INVALID_PARAMETER_VALUE,
             Self::MomentOutOfRange => ERRCODE_DATETIME_FIELD_OVERFLOW,
@@ -100,28 +102,33 @@ impl Error {
     }
 
     fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Argument { form: Form::Text, source: CoreError::NoPemBlock { .. } } => Some(
-                "Pass PEM text, which starts with a line such as \"-----BEGIN CERTIFICATE-----\"; for DER use the function's bytea form.",
-            ),
-            Self::Argument { form: Form::Binary, .. } => {
-                Some("Pass DER; for PEM use the function's text form.")
+        Some(match self {
+            Self::Argument { form: Form::Text, source: CoreError::NoPemBlock { expected } }
+                if *expected == pem::CRL.expected =>
+            {
+                "Pass PEM text, which starts with a line such as \"-----BEGIN X509 CRL-----\"; for DER use the function's bytea form."
             }
-            Self::UnknownFieldName(_) => Some(
-                "Use a short name such as \"CN\", a long name such as \"commonName\", or a dotted OID such as \"2.5.4.3\".",
-            ),
-            Self::NotOneAddress(_) => Some("Pass an address without a netmask."),
-            Self::AuthFile { .. } => Some(
-                "See the column \"error\" of pgtls_hba_rules and pgtls_ident_mappings. Until the file is repaired and reloaded, the server keeps what it had.",
-            ),
-            Self::ServerWithoutOpenSsl => Some(
-                "pgtls_ext needs a PostgreSQL built with OpenSSL (configure --with-ssl=openssl).",
-            ),
-            Self::OtherLibssl { .. } => Some(
-                "Build pgtls_ext on the system it runs on, against the OpenSSL that this PostgreSQL was built with.",
-            ),
-            _ => None,
-        }
+            Self::Argument { form: Form::Text, source: CoreError::NoPemBlock { .. } } => {
+                "Pass PEM text, which starts with a line such as \"-----BEGIN CERTIFICATE-----\"; for DER use the function's bytea form."
+            }
+            Self::Argument { form: Form::Binary, .. } => {
+                "Pass DER; for PEM use the function's text form."
+            }
+            Self::UnknownFieldName(_) => {
+                "Use a short name such as \"CN\", a long name such as \"commonName\", or a dotted OID such as \"2.5.4.3\"."
+            }
+            Self::NotOneAddress(_) => "Pass an address without a netmask.",
+            Self::AuthFile { .. } => {
+                "See the column \"error\" of pgtls_hba_rules and pgtls_ident_mappings. Until the file is repaired and reloaded, the server keeps what it had."
+            }
+            Self::ServerWithoutOpenSsl => {
+                "pgtls_ext needs a PostgreSQL built with OpenSSL (configure --with-ssl=openssl)."
+            }
+            Self::OtherLibssl { .. } => {
+                "Build pgtls_ext on the system it runs on, against the OpenSSL that this PostgreSQL was built with."
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -131,6 +138,9 @@ impl fmt::Display for Error {
             Self::Argument { source, .. } => source.fmt(f),
             Self::SessionCertificate(source) => {
                 write!(f, "could not read a certificate of this session: {source}")
+            }
+            Self::SessionCrl(source) => {
+                write!(f, "could not read a revocation list of this session: {source}")
             }
             Self::UnknownFieldName(name) => write!(f, "invalid X.509 field name: \"{name}\""),
             Self::NotOneAddress(address) => write!(f, "\"{address}\" is a network, not an address"),

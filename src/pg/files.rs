@@ -1,12 +1,100 @@
-//! Files of the server's configuration, and whether they are still as it read them.
+//! Files that the server's settings name, read within bounds.
+//!
+//! The names never come from an SQL argument. Somebody may have put anything in the place of a file, so only regular files
+//! are read, opening never waits (as it would for a FIFO without a writer), and nothing larger than a limit is taken in.
 
-use std::fs;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use super::time;
 
-/// Whether the file was changed after the server loaded its configuration. The directory of relative names is the data
-/// directory, as for the server. A file that cannot be looked at counts as unchanged: whoever reads it finds out.
-pub(crate) fn changed_since_load(path: &str) -> bool {
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+/// Largest file that is read, in bytes: room for a CRL of some six million entries in PEM, and a quarter of the largest
+/// value that the server itself can hold.
+pub(crate) const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Most names of a directory that are looked at.
+pub(crate) const MAX_DIRECTORY_NAMES: usize = 10_000;
+
+/// Which content a file has: the same identity means the same content, as far as the file system tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// An open regular file.
+pub(crate) struct Readable {
+    file: File,
+    /// What it holds, as of its opening.
+    pub(crate) identity: Identity,
+}
+
+/// Opens a regular file that is not too large. The error is a problem in words, without the file's name.
+pub(crate) fn open(path: &Path) -> Result<Readable, String> {
+    let options = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(options).open(path).map_err(problem)?;
+    let metadata = file.metadata().map_err(problem)?;
+    if !metadata.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(format!("larger than {MAX_FILE_BYTES} bytes"));
+    }
+    Ok(Readable { identity: Identity::of(&metadata), file })
+}
+
+impl Readable {
+    /// The whole content. A file that grows meanwhile is cut at the limit, and then refused for its content.
+    pub(crate) fn read(self) -> Result<Vec<u8>, String> {
+        let expected = usize::try_from(self.identity.size).unwrap_or_default();
+        let mut content = Vec::with_capacity(expected.saturating_add(1));
+        self.file.take(MAX_FILE_BYTES).read_to_end(&mut content).map_err(problem)?;
+        Ok(content)
+    }
+}
+
+/// The paths in a directory, sorted by name, and whether there are more than were looked at.
+pub(crate) fn list(directory: &Path) -> Result<(Vec<PathBuf>, bool), String> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(problem)? {
+        if paths.len() == MAX_DIRECTORY_NAMES {
+            paths.sort();
+            return Ok((paths, true));
+        }
+        paths.push(entry.map_err(problem)?.path());
+    }
+    paths.sort();
+    Ok((paths, false))
+}
+
+/// Whether a file was changed after the server loaded its configuration. One that cannot be looked at counts as unchanged:
+/// whoever reads it finds out.
+pub(crate) fn changed_since_load(path: &Path) -> bool {
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
     modified.is_ok_and(|modified| time::file_time(modified) > time::configuration_loaded())
+}
+
+fn problem(error: io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
 }

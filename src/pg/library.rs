@@ -5,13 +5,12 @@
 
 use std::ffi::{CStr, c_void};
 
-use pgrx::pg_sys;
-
+use super::settings;
 use crate::error::{Error, Result};
 
 /// Fails unless the server uses OpenSSL, and the same libssl as this library.
 pub(crate) fn check() -> Result<()> {
-    if server_ssl_library() != "OpenSSL" {
+    if settings::text(c"ssl_library").as_deref() != Some("OpenSSL") {
         return Err(Error::ServerWithoutOpenSsl);
     }
     // The server is first in the global search order, so this finds the function that the server calls.
@@ -22,19 +21,6 @@ pub(crate) fn check() -> Result<()> {
         return Ok(());
     }
     Err(Error::OtherLibssl { server: file_of(server), ours: file_of(ours) })
-}
-
-/// The server's `ssl_library` setting: `OpenSSL`, or empty for a server built without.
-fn server_ssl_library() -> String {
-    // SAFETY: a read of a setting that every supported version has; with `missing_ok` it cannot raise. The result points
-    // into the server's own memory and is copied at once.
-    unsafe {
-        let value = pg_sys::GetConfigOption(c"ssl_library".as_ptr(), true, false);
-        if value.is_null() {
-            return String::new();
-        }
-        CStr::from_ptr(value).to_string_lossy().into_owned()
-    }
 }
 
 /// The file that a function was loaded from.

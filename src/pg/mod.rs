@@ -12,6 +12,7 @@ pub(crate) mod network;
 pub(crate) mod port;
 pub(crate) mod regex;
 pub(crate) mod rows;
+pub(crate) mod settings;
 mod sys;
 pub(crate) mod text;
 pub(crate) mod time;

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use pgrx::pg_sys;
 use pgrx::prelude::TimestampWithTimeZone;
 use pgtls_core::UnixTime;
 
@@ -45,4 +46,20 @@ pub(super) fn file_time(time: SystemTime) -> i64 {
 /// A `timestamptz`; `None` for a time outside PostgreSQL's range.
 pub(crate) fn timestamp(time: UnixTime) -> Option<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(microseconds(time)).ok()
+}
+
+fn unix(microseconds: pg_sys::TimestampTz) -> UnixTime {
+    UnixTime(microseconds.div_euclid(1_000_000) + POSTGRES_EPOCH)
+}
+
+/// When the running statement started: the same for everything in it.
+pub(crate) fn now() -> UnixTime {
+    // SAFETY: reads a variable of this process.
+    unix(unsafe { pg_sys::GetCurrentStatementStartTimestamp() })
+}
+
+/// When this process was started, which is when its client connected.
+pub(crate) fn session_start() -> UnixTime {
+    // SAFETY: reads a variable of this process.
+    unix(unsafe { pg_sys::MyStartTimestamp })
 }

@@ -7,6 +7,7 @@ use std::ffi::{CStr, c_char, c_int, c_long};
 use std::ptr;
 
 use foreign_types::ForeignTypeRef;
+use openssl::asn1::Asn1BitStringRef;
 use openssl::nid::Nid;
 use openssl::ssl::{NameType, SslRef};
 use openssl::stack::StackRef;
@@ -32,7 +33,25 @@ pub(crate) struct PrintedExtension {
 /// `SSL_CTRL_GET_NEGOTIATED_GROUP` of `openssl/ssl.h`, which openssl-sys lacks.
 const GET_NEGOTIATED_GROUP: c_int = 134;
 
+/// `X509_LU_CRL` of `openssl/x509_vfy.h`.
+const LOOKUP_CRL: c_int = 2;
+
 unsafe extern "C" {
+    /// The parameters of a store (`openssl/x509_vfy.h`); openssl-sys lacks it and the two below.
+    fn X509_STORE_get0_param(
+        store: *const openssl_sys::X509_STORE,
+    ) -> *mut openssl_sys::X509_VERIFY_PARAM;
+    fn X509_OBJECT_get_type(object: *const openssl_sys::X509_OBJECT) -> c_int;
+    fn X509_OBJECT_get0_X509_CRL(
+        object: *const openssl_sys::X509_OBJECT,
+    ) -> *mut openssl_sys::X509_CRL;
+    /// The signature of a list (`openssl/x509.h`); openssl-sys lacks it.
+    fn X509_CRL_get0_signature(
+        crl: *const openssl_sys::X509_CRL,
+        signature: *mut *const openssl_sys::ASN1_BIT_STRING,
+        algorithm: *mut *const openssl_sys::X509_ALGOR,
+    );
+
     /// The TLS name of a group (`openssl/ssl.h`, since 3.0); openssl-sys lacks it.
     fn SSL_group_to_name(ssl: *mut openssl_sys::SSL, id: c_int) -> *const c_char;
 }
@@ -117,6 +136,70 @@ impl<'a> Tls<'a> {
             .peer_certificate()
             .map(|certificate| printed_extensions(&certificate))
             .unwrap_or_default()
+    }
+}
+
+impl Tls<'_> {
+    /// DER of the revocation lists that this session's context holds: those of the CRL file as of the last load, and
+    /// those of the CRL directory that the verification of this session's client needed. `None` if the context does not
+    /// check revocation.
+    pub(crate) fn crls_in_force(&self) -> Option<Vec<Vec<u8>>> {
+        let mut lists = Vec::new();
+        self.each_crl_in_force(|crl| {
+            // SAFETY: a live list; with a null pointer the function only measures.
+            let length = unsafe { openssl_sys::i2d_X509_CRL(crl, ptr::null_mut()) };
+            let Ok(length) = usize::try_from(length) else { return };
+            let mut der = vec![0; length];
+            let mut end = der.as_mut_ptr();
+            // SAFETY: `der` has room for the length just measured; the list does not change in between.
+            unsafe { openssl_sys::i2d_X509_CRL(crl, &mut end) };
+            lists.push(der);
+        })
+        .then_some(lists)
+    }
+
+    /// The signatures of the same lists, which tell one list from another. `None` as there.
+    pub(crate) fn crl_signatures_in_force(&self) -> Option<Vec<Vec<u8>>> {
+        let mut signatures = Vec::new();
+        self.each_crl_in_force(|crl| {
+            let mut signature: *const openssl_sys::ASN1_BIT_STRING = ptr::null();
+            // SAFETY: a live list; the signature belongs to it.
+            unsafe { X509_CRL_get0_signature(crl, &mut signature, ptr::null_mut()) };
+            if !signature.is_null() {
+                // SAFETY: not null, and part of the live list; copied at once.
+                let signature = unsafe { Asn1BitStringRef::from_ptr(signature.cast_mut()) };
+                signatures.push(signature.as_slice().to_vec());
+            }
+        })
+        .then_some(signatures)
+    }
+
+    /// Calls `visit` with every list of the context's store; `false`, and no call, if it does not check revocation.
+    fn each_crl_in_force(&self, mut visit: impl FnMut(*mut openssl_sys::X509_CRL)) -> bool {
+        // SAFETY: the connection is live, so its context, the context's store, and the store's parameters and objects
+        // are. The server changes a store only while it makes a context or verifies a client, and neither happens while
+        // a function runs in this single-threaded process.
+        unsafe {
+            let context = openssl_sys::SSL_get_SSL_CTX(self.ssl.as_ptr());
+            let store = openssl_sys::SSL_CTX_get_cert_store(context);
+            if store.is_null() {
+                return false;
+            }
+            let flags = openssl_sys::X509_VERIFY_PARAM_get_flags(X509_STORE_get0_param(store));
+            if flags & openssl_sys::X509_V_FLAG_CRL_CHECK == 0 {
+                return false;
+            }
+            let objects = openssl_sys::X509_STORE_get0_objects(store);
+            let count = openssl_sys::OPENSSL_sk_num(objects.cast());
+            for index in 0..count {
+                let object: *const openssl_sys::X509_OBJECT =
+                    openssl_sys::OPENSSL_sk_value(objects.cast(), index).cast();
+                if X509_OBJECT_get_type(object) == LOOKUP_CRL {
+                    visit(X509_OBJECT_get0_X509_CRL(object));
+                }
+            }
+        }
+        true
     }
 }
 

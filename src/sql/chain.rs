@@ -12,7 +12,7 @@ use crate::pg::port::Session;
 use crate::pg::rows::{Row, Rows, row};
 
 /// The chain of this session's client; `None` without a verified certificate.
-fn client_chain() -> Result<Option<Chain>> {
+pub(super) fn client_chain() -> Result<Option<Chain>> {
     let Some(session) = Session::current() else { return Ok(None) };
     if !session.client_certificate_verified() {
         return Ok(None);

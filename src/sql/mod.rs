@@ -7,6 +7,8 @@
 
 mod certificates;
 mod chain;
+mod configured;
 mod login;
 mod mapping;
+mod revocation;
 mod session;

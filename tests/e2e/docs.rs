@@ -102,6 +102,7 @@ fn assert_examples_hold(name: &str) {
     cluster
         .sql("grant create on database postgres to alice; grant create on schema public to alice");
     cluster.sql("create extension pgtls_ext");
+    cluster.sql("grant pg_monitor to alice");
     let alice = cluster.psql("alice").with(pki.alice());
     let examples = examples(&document(name));
     assert!(!examples.is_empty(), "{name} has examples");

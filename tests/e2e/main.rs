@@ -1,6 +1,7 @@
 //! End-to-end tests of pgtls_ext. One binary, a module for each topic.
 
 mod certificates;
+mod demo;
 mod docs;
 mod encodings;
 mod extension;
@@ -9,5 +10,6 @@ mod login_grid;
 mod mapping;
 mod memory;
 mod processes;
+mod revocation;
 mod session;
 mod sessions;

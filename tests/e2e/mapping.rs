@@ -161,7 +161,7 @@ fn ten_thousand_lines_take_no_longer_than_the_servers_own_view_takes_twice() {
     let ours = "select pgtls_check_mapping('CN=user9999,OU=x,O=Acme', 'role_9999_x', 'big')";
     let theirs = "select count(*) from pg_ident_file_mappings";
     assert_eq!(admin.value(ours), "t");
-    let best = |sql| (0..3).map(|_| timed(&admin, sql)).min().unwrap();
+    let best = |sql| (0..3).map(|_| timed(&admin, sql)).min().expect("three");
     let (ours, theirs) = (best(ours), best(theirs));
     println!("10,000 mappings: {ours:?}, pg_ident_file_mappings {theirs:?}");
     assert!(ours < theirs * 2, "{ours:?} against {theirs:?}");

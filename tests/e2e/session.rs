@@ -92,6 +92,25 @@ fn the_key_exchange_group_is_the_one_agreed_on() {
     }
 }
 
+#[test]
+fn a_post_quantum_group_has_its_name() {
+    const GROUP: &str = "X25519MLKEM768";
+    let builder = Cluster::builder().roles(&["alice"]).extension();
+    if postgres_18_or_later() {
+        // Debian's PostgreSQL 18 comes with an OpenSSL that has it.
+        let cluster = builder.set("ssl_groups", format!("{GROUP}:X25519")).start();
+        let login = cluster.client("alice").with(Pki::standard().alice());
+        let session = login.clone().groups(GROUP).login();
+        assert_eq!(session.value("select ssl_key_exchange_group()"), GROUP);
+        let session = login.groups("X25519").login();
+        assert_eq!(session.value("select ssl_key_exchange_group()"), "x25519");
+    } else {
+        // Before, the server takes one curve, and this is none.
+        let log = builder.set("ssl_ecdh_curve", GROUP).try_start().err().unwrap_or_default();
+        assert!(log.contains("unrecognized curve name"), "{log}");
+    }
+}
+
 fn postgres_18_or_later() -> bool {
     cluster().version() >= 18
 }

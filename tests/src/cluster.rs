@@ -406,6 +406,28 @@ impl Cluster {
         }
     }
 
+    /// Restarts as a daemon that outlives this process, and so does the directory of the run.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn keep(self) -> Kept {
+        self.shut_down(Shutdown::Fast);
+        let mut pg_ctl = Installation::get().program("pg_ctl");
+        pg_ctl
+            .args(["start", "--silent", "--pgdata"])
+            .arg(self.data_dir())
+            .arg("--log")
+            .arg(self.log.path())
+            .current_dir(&self.dir)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        sys::run_as_server(pg_ctl);
+        let dir = sys::keep_run_dir().to_owned();
+        let stop = dir.join("stop");
+        let script = stop_script(&self.data_dir(), &dir);
+        fs::write(&stop, script).expect("a script can be written");
+        Kept { dir, stop }
+    }
+
     /// A streaming standby of this server, in step with it as of now; `adapt` may change its settings.
     pub fn standby(&self) -> Self {
         let dir = new_cluster_dir();
@@ -663,8 +685,17 @@ impl Drop for Cluster {
             eprintln!("{tail}");
         }
         self.server.stop();
-        let _ = fs::remove_dir_all(&self.dir);
+        sys::remove_dir(&self.dir);
     }
+}
+
+/// What [`Cluster::keep`] left behind.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The directory of the run, with the server and everything its clients need.
+    pub dir: PathBuf,
+    /// A shell script that stops the server and removes the directory.
+    pub stop: PathBuf,
 }
 
 /// The server process, shared with the one that stops it at exit.
@@ -808,6 +839,23 @@ fn template() -> &'static Path {
         sys::run_as_server(initdb);
         dir
     })
+}
+
+/// A script for the user who ran us, who may be root: `pg_ctl` would refuse.
+fn stop_script(data: &Path, run: &Path) -> String {
+    let (data, run) = (data.display(), run.display());
+    format!(
+        "#!/bin/sh
+# Stops the server and removes its directory.
+pid=$(head -n 1 '{data}/postmaster.pid' 2>/dev/null)
+# The number may be another process's by now: a server works in its data directory.
+while [ -n \"$pid\" ] && [ \"$(readlink \"/proc/$pid/cwd\")\" = '{data}' ]; do
+    kill -INT \"$pid\" 2>/dev/null
+    sleep 0.2
+done
+rm -rf '{run}'
+"
+    )
 }
 
 /// The kind of shared memory that initdb found to work here.

@@ -31,7 +31,9 @@ pub use sys::process_exists;
 /// What most tests need.
 pub mod prelude {
     pub use crate::client::{Alert, Login, LoginError, Rows, Session, SqlError};
-    pub use crate::cluster::{Cluster, SUPERUSER, Shutdown, eventually, quote, quote_name};
+    pub use crate::cluster::{
+        Builder, Cluster, Kept, SUPERUSER, Shutdown, eventually, quote, quote_name,
+    };
     pub use crate::der::now;
     pub use crate::handshake::{Answer, Handshake};
     pub use crate::install::{EXTENSION, Installation, Stage};

@@ -59,6 +59,13 @@ impl Psql {
         self
     }
 
+    /// Prints as a person sees it, in lines of at most so many characters: aligned, with a header.
+    pub fn aligned(self, columns: usize) -> Self {
+        self.option("--pset=tuples_only=off")
+            .option("--pset=format=wrapped")
+            .option(&format!("--pset=columns={columns}"))
+    }
+
     /// Presents this certificate, with the chain exactly as it is.
     pub fn with(self, identity: &Identity) -> Self {
         let files = identity.write(&sys::fresh_dir("psql-"), "client");
@@ -130,6 +137,13 @@ impl Psql {
         Background(sys::spawn(command).unwrap_or_else(|e| panic!("{program}: {e}")))
     }
 
+    /// The connection as an entry of a service file: with `PGSERVICEFILE` naming that, `psql service=NAME` connects.
+    pub fn service(&self, name: &str) -> String {
+        self.parameters.iter().fold(format!("[{name}]\n"), |entry, (parameter, value)| {
+            entry + &format!("{parameter}={value}\n")
+        })
+    }
+
     fn psql(&self) -> Command {
         let mut command = self.command("psql");
         command
@@ -142,12 +156,8 @@ impl Psql {
     /// The program, told of the connection by a service file: all of them read that, and it has all parameters.
     fn command(&self, program: &str) -> Command {
         let dir = sys::fresh_dir("psql-");
-        let lines =
-            self.parameters.iter().fold(format!("[{SERVICE}]\n"), |lines, (name, value)| {
-                lines + &format!("{name}={value}\n")
-            });
         let service = dir.join("service.conf");
-        write_private(&service, &lines);
+        write_private(&service, &self.service(SERVICE));
         let mut command = Installation::get().program(program);
         command
             .env("PGSERVICEFILE", service)

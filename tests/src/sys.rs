@@ -9,6 +9,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
@@ -199,6 +200,24 @@ pub(crate) fn run_dir() -> &'static Path {
     path
 }
 
+/// Set by [`keep_run_dir`].
+static KEPT: AtomicBool = AtomicBool::new(false);
+
+/// Leaves the directory of this run when the process exits, and for good: what has no lock is nobody's leftover.
+pub(crate) fn keep_run_dir() -> &'static Path {
+    let dir = run_dir();
+    KEPT.store(true, Ordering::Relaxed);
+    fs::remove_file(dir.join("lock")).expect("the lock file can be removed");
+    dir
+}
+
+/// Removes a directory, unless [`keep_run_dir`] was called.
+pub(crate) fn remove_dir(path: &Path) {
+    if !KEPT.load(Ordering::Relaxed) {
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
 /// A new directory below the run's.
 pub(crate) fn fresh_dir(kind: &str) -> PathBuf {
     tempfile::Builder::new()
@@ -239,7 +258,7 @@ extern "C" fn clean_up() {
     let _ = std::panic::catch_unwind(|| {
         let running = std::mem::take(&mut *RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
         running.iter().filter_map(Weak::upgrade).for_each(|server| server.stop());
-        let _ = fs::remove_dir_all(run_dir());
+        remove_dir(run_dir());
     });
 }
 

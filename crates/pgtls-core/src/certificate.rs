@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use openssl::ec::EcGroup;
 use openssl::nid::Nid;
-use openssl::pkey::PKey;
+use openssl::pkey::{PKey, Public};
 use openssl::sha::sha256;
 
 use crate::column::Value;
@@ -48,7 +48,7 @@ struct Parts {
     public_key: PublicKey,
     extensions: Vec<ExtensionAt>,
     signature_algorithm: Range<usize>,
-    /// The signature algorithm as the signed part names it, with its parameters.
+    /// The same with its parameters, in the signed part and outside it.
     signed_algorithm: Range<usize>,
     outer_algorithm: Range<usize>,
 }
@@ -317,7 +317,7 @@ impl Certificate {
     }
 
     /// The signature algorithm as `openssl x509 -text` names it: OpenSSL's long name, such as
-    /// `sha256WithRSAEncryption` or `ecdsa-with-SHA256`; dotted if unknown.
+    /// `sha256WithRSAEncryption` or `ecdsa-with-SHA256`; dotted if unknown. It is the one in the signed part.
     pub fn signature_algorithm(&self) -> String {
         self.oid(&self.parts.signature_algorithm).long().into_owned()
     }
@@ -475,17 +475,18 @@ impl Certificate {
     }
 
     fn openssl_key_bits(&self) -> Option<i64> {
-        let key = PKey::public_key_from_der(self.public_key_der()).ok()?;
-        Some(i64::from(key.bits())).filter(|bits| *bits > 0)
+        Some(i64::from(self.openssl_key()?.bits())).filter(|bits| *bits > 0)
+    }
+
+    fn openssl_key(&self) -> Option<PKey<Public>> {
+        PKey::public_key_from_der(self.public_key_der()).ok()
     }
 
     /// OpenSSL's `X509_check_akid` with the certificate as its own issuer.
     fn is_own_authority(&self) -> bool {
-        let authority = match self.known(&oid::ids::AUTHORITY_KEY_ID, extension::authority_key_id) {
-            Ok(None) => return true,
-            Ok(Some(authority)) => authority,
-            Err(_) => return false,
-        };
+        // One that cannot be read says nothing against it.
+        let authority = self.answer(&oid::ids::AUTHORITY_KEY_ID, extension::authority_key_id);
+        let Some(authority) = authority else { return true };
         let own_key_id = self.answer(&oid::ids::SUBJECT_KEY_ID, extension::subject_key_id);
         if let (Some(key_id), Some(own)) = (authority.key_id, own_key_id)
             && key_id != own
@@ -507,7 +508,10 @@ impl Certificate {
         let signature = self.oid(&self.parts.signature_algorithm).nid();
         let Some(algorithms) = signature.signature_algorithms() else { return false };
         let key = self.key_nid();
-        algorithms.pkey == key || (algorithms.pkey, key) == (Nid::RSASSAPSS, Nid::RSAENCRYPTION)
+        let fits = algorithms.pkey == key
+            || (algorithms.pkey, key) == (Nid::RSASSAPSS, Nid::RSAENCRYPTION);
+        // Some keys go by other names as well.
+        fits || self.openssl_key().is_some_and(|key| key.id().as_raw() == algorithms.pkey.as_raw())
     }
 }
 
@@ -617,11 +621,11 @@ impl Parts {
         };
         let serial = Serial::from_element(&reader.expect(der::INTEGER, "a serial number")?)?;
         let signed_algorithm = reader.expect(der::SEQUENCE, "the signature algorithm")?;
-        read_algorithm(&signed_algorithm)?;
-        let issuer = Name::from_element(&reader.expect(der::SEQUENCE, "the issuer")?)?;
+        let (signature_algorithm, _) = read_algorithm(&signed_algorithm)?;
+        let issuer = Name::from_element(&reader.expect_list(der::SEQUENCE, "the issuer")?)?;
         let (not_before, not_after) =
             read_validity(&reader.expect(der::SEQUENCE, "the validity")?)?;
-        let subject = Name::from_element(&reader.expect(der::SEQUENCE, "the subject")?)?;
+        let subject = Name::from_element(&reader.expect_list(der::SEQUENCE, "the subject")?)?;
         let public_key = PublicKey::read(&reader.expect(der::SEQUENCE, "the public key")?)?;
         // The unique identifiers of version 2, which nobody uses.
         reader.optional(0x81)?;
@@ -632,7 +636,7 @@ impl Parts {
         };
         reader.end()?;
 
-        let (signature_algorithm, _) = read_algorithm(&outer_algorithm)?;
+        read_algorithm(&outer_algorithm)?;
         let parts = Self {
             version,
             serial,
@@ -689,7 +693,7 @@ fn read_validity<'a>(validity: &Element<'a>) -> Result<(Element<'a>, Element<'a>
 
 fn read_extensions(explicit: &Element<'_>) -> Result<Vec<ExtensionAt>, Fault> {
     let mut outer = explicit.inside();
-    let mut reader = outer.expect(der::SEQUENCE, "the extensions")?.inside();
+    let mut reader = outer.expect_list(der::SEQUENCE, "the extensions")?.inside();
     outer.end()?;
     let mut extensions = Vec::new();
     while !reader.is_empty() {

@@ -2,8 +2,8 @@
 //!
 //! Owns the walk over tag, length and content and the position of what breaks; knows nothing of certificates. Lengths
 //! may be longer than needed, because OpenSSL takes them too. What is BER rather than DER (indefinite lengths, strings
-//! in pieces) is refused here with [`Fault::is_ber`] true; [`to_definite`] rewrites it. Why not x509-parser: it is stricter
-//! than OpenSSL, and a certificate that the server has accepted must not be refused here.
+//! in pieces, tags in long form) is refused here with [`Fault::is_ber`] true; [`to_definite`] rewrites it. Why not
+//! x509-parser: it is stricter than OpenSSL, and a certificate that the server has accepted must not be refused here.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -24,6 +24,8 @@ pub(crate) const SET: u8 = 0x31;
 
 const CONSTRUCTED: u8 = 0x20;
 const CLASS_MASK: u8 = 0xc0;
+/// The number of a tag that goes on in the bytes that follow.
+const LONG_TAG: u8 = 0x1f;
 
 /// What is wrong with a piece of DER, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,22 +217,49 @@ impl<'a> Reader<'a> {
         if found == tag {
             return self.any();
         }
-        // A string in pieces has the tag of the string with the constructed bit.
-        if tag & CONSTRUCTED == 0 && found == tag | CONSTRUCTED {
-            return Err(Fault::ber(self.offset, "string in pieces"));
-        }
+        self.refuse_ber(found, tag)?;
         Err(self.fault(format!("expected {what}, found tag 0x{found:02x}")))
+    }
+
+    /// As [`Reader::expect`] for a SEQUENCE OF or SET OF, where OpenSSL does not mind a missing constructed bit.
+    pub(crate) fn expect_list(
+        &mut self,
+        tag: u8,
+        what: &'static str,
+    ) -> Result<Element<'a>, Fault> {
+        match self.rest.first() {
+            Some(found) if *found == tag & !CONSTRUCTED => self.any(),
+            _ => self.expect(tag, what),
+        }
     }
 
     /// The next element if it has this identifier octet.
     pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, Fault> {
         match self.rest.first() {
             Some(found) if *found == tag => self.any().map(Some),
-            Some(found) if tag & CONSTRUCTED == 0 && *found == tag | CONSTRUCTED => {
-                Err(Fault::ber(self.offset, "string in pieces"))
-            }
-            _ => Ok(None),
+            Some(found) => self.refuse_ber(*found, tag).map(|()| None),
+            None => Ok(None),
         }
+    }
+
+    /// As [`Reader::optional`] for a SEQUENCE OF or SET OF, where OpenSSL does not mind a missing constructed bit.
+    pub(crate) fn optional_list(&mut self, tag: u8) -> Result<Option<Element<'a>>, Fault> {
+        match self.rest.first() {
+            Some(found) if *found == tag & !CONSTRUCTED => self.any().map(Some),
+            _ => self.optional(tag),
+        }
+    }
+
+    /// Fails if an element with the identifier octet `found` may be `wanted` in BER.
+    fn refuse_ber(&self, found: u8, wanted: u8) -> Result<(), Fault> {
+        if found & LONG_TAG == LONG_TAG {
+            return Err(Fault::ber(self.offset, "tag in long form"));
+        }
+        // A string in pieces has the tag of the string with the constructed bit.
+        if wanted & CONSTRUCTED == 0 && found == wanted | CONSTRUCTED {
+            return Err(Fault::ber(self.offset, "string in pieces"));
+        }
+        Ok(())
     }
 
     /// Fails unless everything has been read.
@@ -257,9 +286,17 @@ struct Header {
 impl Header {
     fn parse(data: &[u8]) -> Result<Self, &'static str> {
         let (tag, mut rest) = data.split_first().ok_or("data ends where an element should be")?;
-        if tag & 0x1f == 0x1f {
-            let number = rest.iter().position(|octet| octet & 0x80 == 0);
-            rest = &rest[number.ok_or("data ends within a tag")? + 1..];
+        let mut tag = *tag;
+        if tag & LONG_TAG == LONG_TAG {
+            let last = rest.iter().position(|octet| octet & 0x80 == 0);
+            let (number, after) = rest.split_at(last.ok_or("data ends within a tag")? + 1);
+            rest = after;
+            // A number that has a short form.
+            if let [zeroes @ .., short @ 0..LONG_TAG] = number
+                && zeroes.iter().all(|octet| *octet == 0x80)
+            {
+                tag = (tag & !LONG_TAG) | short;
+            }
         }
         let (first, mut rest) = rest.split_first().ok_or("data ends before the length")?;
         let length = match *first {
@@ -277,7 +314,7 @@ impl Header {
                 Some(length.ok_or("length is too large")?)
             }
         };
-        Ok(Self { tag: *tag, size: data.len() - rest.len(), length })
+        Ok(Self { tag, size: data.len() - rest.len(), length })
     }
 }
 
@@ -310,60 +347,105 @@ pub(crate) fn to_definite(data: &[u8]) -> Result<(Vec<u8>, usize), Fault> {
     Ok((out, used))
 }
 
+/// Appends the element at `at`, and gives the bytes it took.
 fn rewrite(data: &[u8], at: usize, depth: usize, out: &mut Vec<u8>) -> Result<usize, Fault> {
-    let rest = data.get(at..).unwrap_or_default();
-    let header = Header::parse(rest).map_err(|problem| Fault::new(at, problem))?;
+    let span = Span::at(data, at)?;
     let depth = depth.checked_sub(1).ok_or_else(|| Fault::new(at, "elements nest too deeply"))?;
-    let start = at + header.size;
-    let end = match header.length {
-        Some(length) => {
-            let end = start.checked_add(length).filter(|end| *end <= data.len());
-            Some(end.ok_or_else(|| Fault::new(at, "data ends before the element does"))?)
-        }
-        None => None,
-    };
-    if header.tag & CONSTRUCTED == 0 || header.tag & 0x1f == 0x1f {
-        let end = end.ok_or_else(|| Fault::new(at, "indefinite length of a long tag"))?;
-        if header.tag & 0x1f == 0x1f {
-            out.extend_from_slice(&data[at..end]);
-        } else {
-            push_header(out, header.tag, end - start);
-            out.extend_from_slice(&data[start..end]);
-        }
-        return Ok(end - at);
-    }
-    // Content of a definite element cannot reach past it.
-    let scope = &data[..end.unwrap_or(data.len())];
-    let in_pieces = is_string_in_pieces(header.tag);
     let mut content = Vec::new();
-    let mut position = start;
-    loop {
-        match (end, scope.get(position..).unwrap_or_default()) {
-            (Some(end), _) if position == end => break,
-            (None, [0, 0, ..]) => {
-                position += 2;
-                break;
+    let is_string = is_string_in_pieces(span.tag);
+    let end = match span.end {
+        Some(end) if span.tag & CONSTRUCTED == 0 => {
+            content.extend_from_slice(&data[span.start..end]);
+            end
+        }
+        _ if is_string => collect(data, &span, depth, &mut content)?,
+        _ => {
+            let end = each_child(data, &span, |scope, at| rewrite(scope, at, depth, &mut content));
+            match (end, span.end) {
+                (Ok(end), _) => end,
+                // What nobody looks into, such as the parameters of an algorithm, may hold anything.
+                (Err(_), Some(end)) => {
+                    content.clear();
+                    content.extend_from_slice(&data[span.start..end]);
+                    end
+                }
+                (Err(fault), None) => return Err(fault),
             }
-            _ => {}
         }
-        let mark = content.len();
-        position += rewrite(scope, position, depth, &mut content)?;
-        if in_pieces {
-            // Keep the content of the piece alone; the rewritten piece has a well-formed header.
-            let piece = content.split_off(mark);
-            let size = Header::parse(&piece).map_err(|problem| Fault::new(position, problem))?.size;
-            content.extend_from_slice(&piece[size..]);
-        }
+    };
+    if span.tag & LONG_TAG == LONG_TAG {
+        out.extend_from_slice(&data[at..end]);
+    } else {
+        let tag = if is_string { span.tag & !CONSTRUCTED } else { span.tag };
+        push_header(out, tag, content.len());
+        out.extend_from_slice(&content);
     }
-    let tag = if in_pieces { header.tag & !CONSTRUCTED } else { header.tag };
-    push_header(out, tag, content.len());
-    out.extend_from_slice(&content);
-    Ok(position - at)
+    Ok(end - at)
 }
 
-/// Whether a constructed element with this tag is a string split into pieces (X.690, section 8.7 and 8.21).
-fn is_string_in_pieces(tag: u8) -> bool {
-    tag & CLASS_MASK == 0 && matches!(tag & 0x1f, 3 | 4 | 12 | 18..=30)
+/// Appends the contents of the pieces of a string, and gives where the string ends.
+fn collect(data: &[u8], string: &Span, depth: usize, out: &mut Vec<u8>) -> Result<usize, Fault> {
+    each_child(data, string, |scope, at| {
+        let piece = Span::at(scope, at)?;
+        let depth =
+            depth.checked_sub(1).ok_or_else(|| Fault::new(at, "strings nest too deeply"))?;
+        match piece.end {
+            Some(end) if piece.tag & CONSTRUCTED == 0 => {
+                out.extend_from_slice(&scope[piece.start..end]);
+                Ok(end - at)
+            }
+            _ => Ok(collect(scope, &piece, depth, out)? - at),
+        }
+    })
+}
+
+/// Calls `visit` with the position of each child and with what it may reach into; `visit` gives its size. Gives where the
+/// parent ends.
+fn each_child(
+    data: &[u8],
+    parent: &Span,
+    mut visit: impl FnMut(&[u8], usize) -> Result<usize, Fault>,
+) -> Result<usize, Fault> {
+    let scope = &data[..parent.end.unwrap_or(data.len())];
+    let mut at = parent.start;
+    loop {
+        match (parent.end, scope.get(at..)) {
+            (Some(end), _) if at >= end => return Ok(end),
+            (None, Some([0, 0, ..])) => return Ok(at + 2),
+            _ => at += visit(scope, at)?,
+        }
+    }
+}
+
+/// Where an element lies.
+struct Span {
+    tag: u8,
+    /// Of its content.
+    start: usize,
+    /// `None` when indefinite.
+    end: Option<usize>,
+}
+
+impl Span {
+    fn at(data: &[u8], at: usize) -> Result<Self, Fault> {
+        let rest = data.get(at..).unwrap_or_default();
+        let header = Header::parse(rest).map_err(|problem| Fault::new(at, problem))?;
+        let start = at + header.size;
+        let end = match header.length {
+            Some(length) => {
+                let end = start.checked_add(length).filter(|end| *end <= data.len());
+                Some(end.ok_or_else(|| Fault::new(at, "data ends before the element does"))?)
+            }
+            None => None,
+        };
+        Ok(Self { tag: header.tag, start, end })
+    }
+}
+
+/// Whether an element with this tag is a string split into pieces (X.690, sections 8.7 and 8.23). OpenSSL takes every
+/// universal type for one that is no SEQUENCE and no SET.
+pub(crate) fn is_string_in_pieces(tag: u8) -> bool {
+    tag & CLASS_MASK == 0 && tag & CONSTRUCTED != 0 && !matches!(tag, SEQUENCE | SET)
 }
 
 /// `YYMMDDhhmm[ss]` or `YYYYMMDDhhmm[ss[.f]]`, then `Z` or an offset. Two-digit years are 1950 to 2049.

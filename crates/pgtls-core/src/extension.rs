@@ -197,7 +197,9 @@ fn sequence_of<T>(
     offset: usize,
     mut read: impl FnMut(&mut Reader<'_>) -> Result<T, Fault>,
 ) -> Result<Vec<T>, Fault> {
-    let mut reader = whole(value, offset, der::SEQUENCE, "a SEQUENCE")?.inside();
+    let mut list = Reader::new(value, offset);
+    let mut reader = list.expect_list(der::SEQUENCE, "a SEQUENCE")?.inside();
+    list.end()?;
     let mut out = Vec::new();
     while !reader.is_empty() {
         out.push(read(&mut reader)?);

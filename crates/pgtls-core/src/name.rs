@@ -58,7 +58,7 @@ impl Name {
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let read = || {
             let mut reader = Reader::new(der, 0);
-            let element = reader.expect(der::SEQUENCE, "a name")?;
+            let element = reader.expect_list(der::SEQUENCE, "a name")?;
             reader.end()?;
             Self::from_element(&element)
         };
@@ -150,7 +150,7 @@ impl Name {
     }
 
     /// Whether OpenSSL takes the two names to be the same (`X509_NAME_cmp`): case, surrounding and repeated spaces and
-    /// the string type do not count.
+    /// the string type do not count, except in a NumericString.
     pub fn matches(&self, other: &Self) -> bool {
         self.der == other.der || self.canonical() == other.canonical()
     }
@@ -169,6 +169,12 @@ impl Name {
         }
         flush_rdn(&mut out, &mut rdn);
         out
+    }
+
+    /// The hash that OpenSSL names files of a directory with, in eight hex digits (`X509_NAME_hash_ex`).
+    pub fn hash(&self) -> String {
+        let digest = openssl::sha::sha1(&self.canonical());
+        digest.iter().take(4).rev().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn first(&self, oid: &Oid<'_>) -> Option<Attribute<'_>> {
@@ -361,7 +367,17 @@ fn flush_rdn(out: &mut Vec<u8>, rdn: &mut Vec<Vec<u8>>) {
 
 /// The attribute with its value as OpenSSL's `asn1_string_canon` simplifies it.
 fn canonical_attribute(attribute: &Attribute<'_>) -> Vec<u8> {
-    let (tag, value) = match attribute.text() {
+    let is_simplified = matches!(
+        attribute.tag,
+        UTF8_STRING
+            | PRINTABLE_STRING
+            | T61_STRING
+            | IA5_STRING
+            | VISIBLE_STRING
+            | UNIVERSAL_STRING
+            | BMP_STRING
+    );
+    let (tag, value) = match attribute.text().filter(|_| is_simplified) {
         Some(text) => (UTF8_STRING, simplify(&text)),
         None => (attribute.tag, attribute.value()),
     };
@@ -413,7 +429,7 @@ impl<'a> Attributes<'a> {
             if self.rdns.is_empty() {
                 return Ok(None);
             }
-            let set = self.rdns.expect(der::SET, "a relative distinguished name")?;
+            let set = self.rdns.expect_list(der::SET, "a relative distinguished name")?;
             self.rdn = Some((next, set.inside()));
         }
     }
@@ -424,7 +440,7 @@ fn read_attribute<'a>(rdn: usize, set: &mut Reader<'a>) -> Result<Attribute<'a>,
     let oid = Oid::from_element(&pair.expect(der::OBJECT, "an attribute type")?)?;
     let value = pair.any()?;
     pair.end()?;
-    if matches!(value.tag, 0x23 | 0x24 | 0x2c | 0x32..=0x3e) {
+    if der::is_string_in_pieces(value.tag) {
         return Err(Fault::ber(value.offset, "string in pieces"));
     }
     Ok(Attribute { rdn, oid, tag: value.tag, content: value.content, raw: value.raw })

@@ -2,7 +2,8 @@
 //!
 //! Owns the armour and the base64; what the blocks hold is for others. Text around the blocks, as `openssl x509 -text`
 //! writes it, CRLF line ends, trailing blanks and blocks of other kinds are passed over. A block of the wanted kind that
-//! is broken is an error with the offset into the text; it is never skipped.
+//! is broken is an error with the offset into the text; it is never skipped. Header lines within a block, which only keys
+//! have, are such an error too.
 
 use openssl::base64;
 
@@ -29,6 +30,9 @@ pub(crate) const TRUSTED_CERTIFICATE: &str = "TRUSTED CERTIFICATE";
 /// Certificate revocation lists.
 pub const CRL: Kind = Kind { expected: "certificate revocation list", labels: &["X509 CRL"] };
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// One decoded block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
@@ -42,7 +46,7 @@ pub struct Block {
 
 /// The blocks of a kind in `text`, in order, each decoded when it is its turn. After an error there is nothing more.
 pub fn blocks(text: &[u8], kind: Kind) -> Blocks<'_> {
-    Blocks { lines: Lines { text, offset: 0 }, kind, pending: None }
+    Blocks { lines: Lines { text, offset: 0 }, kind, is_fresh: true, pending: None }
 }
 
 /// `der` as a PEM block with lines of 64 characters, as OpenSSL writes it.
@@ -62,6 +66,8 @@ pub fn encode(label: &str, der: &[u8]) -> String {
 pub struct Blocks<'a> {
     lines: Lines<'a>,
     kind: Kind,
+    /// Nothing has been passed over since the start or since the block before.
+    is_fresh: bool,
     /// A BEGIN line that ended the block before it, which was of no interest.
     pending: Option<Line<'a>>,
 }
@@ -75,7 +81,12 @@ impl Iterator for Blocks<'_> {
                 Some(line) => line,
                 None => self.lines.next()?,
             };
-            let Some(found) = boundary(line.text, b"-----BEGIN ") else { continue };
+            // OpenSSL passes over a byte order mark where it starts to look for a block.
+            let is_fresh = std::mem::take(&mut self.is_fresh);
+            let text = line.text.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_fresh);
+            let found = boundary(text.unwrap_or(line.text), b"-----BEGIN ");
+            let Some(found) = found else { continue };
+            self.is_fresh = true;
             match self.kind.labels.iter().find(|label| label.as_bytes() == found) {
                 Some(label) => {
                     let block = self.read_block(line.offset, label);
@@ -93,8 +104,7 @@ impl Iterator for Blocks<'_> {
 impl<'a> Blocks<'a> {
     fn read_block(&mut self, offset: usize, label: &'static str) -> Result<Block, Error> {
         let mut decoder = Decoder::default();
-        let mut first = true;
-        while let Some(line) = self.lines.next() {
+        for line in self.lines.by_ref() {
             let error = |problem| Err(Error::Pem { offset: line.offset, problem });
             if let Some(found) = boundary(line.text, b"-----END ") {
                 if found != label.as_bytes() {
@@ -106,31 +116,9 @@ impl<'a> Blocks<'a> {
             if line.text.starts_with(b"-----") {
                 return error("block has no END line");
             }
-            if std::mem::take(&mut first) && line.text.contains(&b':') {
-                self.skip_headers(&line)?;
-                continue;
-            }
             decoder.line(&line)?;
         }
         Err(Error::Pem { offset, problem: "block has no END line" })
-    }
-
-    /// Passes over the header lines of RFC 1421, up to the blank line that ends them.
-    fn skip_headers(&mut self, first: &Line<'a>) -> Result<(), Error> {
-        let mut line = *first;
-        loop {
-            if line.text.windows(9).any(|window| window == b"ENCRYPTED") {
-                return Err(Error::Pem { offset: line.offset, problem: "block is encrypted" });
-            }
-            match self.lines.next() {
-                Some(next) if next.text.is_empty() => return Ok(()),
-                Some(next) if !next.text.starts_with(b"-----") => line = next,
-                _ => {
-                    let problem = "header lines do not end";
-                    return Err(Error::Pem { offset: first.offset, problem });
-                }
-            }
-        }
     }
 
     /// Passes over a block of another kind. One that has no end does not hide the next.
@@ -154,7 +142,7 @@ fn boundary<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
 
 #[derive(Debug, Clone, Copy)]
 struct Line<'a> {
-    /// The line without its end and without trailing white space.
+    /// The line without its end and without anything unprintable there, which OpenSSL strips.
     text: &'a [u8],
     offset: usize,
 }
@@ -177,7 +165,8 @@ impl<'a> Iterator for Lines<'a> {
             None => self.text.len(),
         };
         let (line, rest) = self.text.split_at(length);
-        let line = Line { text: line.trim_ascii_end(), offset: self.offset };
+        let end = line.iter().rposition(u8::is_ascii_graphic).map_or(0, |last| last + 1);
+        let line = Line { text: &line[..end], offset: self.offset };
         self.text = rest;
         self.offset += length;
         Some(line)
@@ -194,23 +183,51 @@ struct Decoder {
     padding: u8,
 }
 
+/// What each byte stands for in base64, [`NO_DIGIT`] where it stands for nothing.
+const DIGITS: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    // An iterator cannot be used in a constant, nor can `usize::from`.
+    while value < 64 {
+        #[expect(clippy::as_conversions, reason = "both are less than 256")]
+        {
+            digits[alphabet[value] as usize] = value as u8;
+        }
+        value += 1;
+    }
+    digits
+};
+
+const NO_DIGIT: u8 = 0xff;
+
 impl Decoder {
     fn line(&mut self, line: &Line<'_>) -> Result<(), Error> {
-        for (index, byte) in line.text.iter().enumerate() {
+        // Nearly all lines are whole groups of four digits.
+        let mut done = 0;
+        if self.characters == 0 && self.padding == 0 {
+            let (groups, _) = line.text.as_chunks();
+            self.out.reserve(groups.len() * 3);
+            for group in groups {
+                let [a, b, c, d] = group.map(|byte| DIGITS[usize::from(byte)]);
+                if a.max(b).max(c).max(d) == NO_DIGIT {
+                    break;
+                }
+                self.out.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+                done += 4;
+            }
+        }
+        for (index, byte) in line.text.iter().enumerate().skip(done) {
             let wrong = |problem| Err(Error::Pem { offset: line.offset + index, problem });
-            let value = match byte {
-                b'A'..=b'Z' => byte - b'A',
-                b'a'..=b'z' => byte - b'a' + 26,
-                b'0'..=b'9' => byte - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                b' ' | b'\t' | b'\r' => continue,
-                b'=' if self.characters + self.padding >= 2 && self.padding < 2 => {
+            let value = match (DIGITS[usize::from(*byte)], byte) {
+                (NO_DIGIT, b' ' | b'\t' | b'\r') => continue,
+                (NO_DIGIT, b'=') if self.characters + self.padding >= 2 && self.padding < 2 => {
                     self.padding += 1;
                     continue;
                 }
-                b'=' => return wrong("misplaced base64 padding"),
-                _ => return wrong("not a base64 character"),
+                (NO_DIGIT, b'=') => return wrong("misplaced base64 padding"),
+                (NO_DIGIT, _) => return wrong("not a base64 character"),
+                (digit, _) => digit,
             };
             if self.padding > 0 {
                 return wrong("base64 goes on after its padding");

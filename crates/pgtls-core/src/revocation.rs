@@ -6,8 +6,8 @@
 //! the best for a certificate, whether it may be used, and whether the certificate is in it. RFC 5280, section 6.3, says
 //! what the decisions are about, but where it and OpenSSL differ, OpenSSL is right: its verdict lets clients in.
 //!
-//! Refuses to guess: what OpenSSL versions decide differently (delta lists, see [`DeltaRule`]) is
-//! [`WhyUnknown::DeltaCrl`], never good.
+//! Refuses to guess: what OpenSSL versions decide differently (delta lists and empty scopes, see [`Rules`]) is
+//! [`WhyUnknown::DependsOnVersion`], never good.
 //!
 //! The chain is taken as verified otherwise. OpenSSL checks revocation after it has built the chain and checked its
 //! extensions, and before dates and signatures of the certificates; the first certificate from the leaf up that is not
@@ -15,6 +15,7 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::crl::{
@@ -67,18 +68,34 @@ impl CrlSet {
     }
 }
 
-/// What the OpenSSL at hand does with a delta list in a file that the server reads. It never combines it with its base,
-/// because the server does not ask for that.
+/// What the OpenSSL at hand does where versions differ. What is not known is tried both ways, and a certificate for which
+/// that makes a difference is [`WhyUnknown::DependsOnVersion`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DeltaRule {
-    /// Not known. A certificate about which the two others disagree is [`WhyUnknown::DeltaCrl`].
-    #[default]
-    Unsure,
+pub struct Rules {
+    /// About delta lists.
+    pub delta_lists: Option<DeltaLists>,
+    /// About lists with an issuing distribution point that says nothing.
+    pub empty_scopes: Option<EmptyScopes>,
+}
+
+/// What OpenSSL does with a delta list in a file that the server reads. It never combines it with its base, because the
+/// server does not ask for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeltaLists {
     /// As if the list were not there. OpenSSL 3.0.22 does this.
     Ignored,
-    /// As if it were a complete list, so that the newest delta hides the revocations in its base. OpenSSL 3.0.20 does
-    /// this.
+    /// As if it were a complete list, so that the newest delta hides the revocations in its base. OpenSSL 3.0.20 and
+    /// 3.5.7 do this.
     TakenForComplete,
+}
+
+/// What OpenSSL does with a list whose issuing distribution point is empty, which RFC 5280, section 5.2.5, forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmptyScopes {
+    /// As if the extension were not there. OpenSSL 3.0 does this.
+    Accepted,
+    /// As if the list were not there. OpenSSL 3.5.7 does this.
+    Ignored,
 }
 
 /// What the lists say about a certificate.
@@ -122,8 +139,8 @@ pub enum WhyUnknown {
     BadSignature,
     /// The list, or an entry, has a critical extension that OpenSSL does not process.
     UnhandledCritical,
-    /// OpenSSL versions disagree, because there is a delta list ([`DeltaRule`]).
-    DeltaCrl,
+    /// OpenSSL versions disagree about one of the lists ([`Rules`]).
+    DependsOnVersion,
 }
 
 impl Status {
@@ -165,10 +182,11 @@ impl WhyUnknown {
             Self::Expired => "crl_expired",
             Self::IssuerKeyUnreadable => "issuer_key_unreadable",
             Self::BadSignature => "bad_signature",
-            Self::UnhandledCritical | Self::DeltaCrl => "unsupported",
+            Self::UnhandledCritical | Self::DependsOnVersion => "unsupported",
         }
     }
 
+    /// The `X509_V_ERR_…` number, see [`Status::verify_error`].
     fn verify_error(self) -> Option<i32> {
         match self {
             Self::CrlMissing => Some(3),
@@ -181,8 +199,31 @@ impl WhyUnknown {
             Self::IssuerKeyUnreadable => Some(6),
             Self::BadSignature => Some(8),
             Self::UnhandledCritical => Some(36),
-            Self::DeltaCrl => None,
+            Self::DependsOnVersion => None,
         }
+    }
+}
+
+/// A clause about the certificate and its list, such as `the CRL of its issuer has expired`.
+impl fmt::Display for WhyUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CrlMissing => "there is no usable CRL of its issuer",
+            Self::NoCrlSign => "the key usage of its issuer does not include signing CRLs",
+            Self::OutOfScope => "the CRL of its issuer is about other certificates",
+            Self::MalformedThisUpdate => "the thisUpdate date of its issuer's CRL is malformed",
+            Self::NotYetValid => "the CRL of its issuer is not yet valid",
+            Self::MalformedNextUpdate => "the nextUpdate date of its issuer's CRL is malformed",
+            Self::Expired => "the CRL of its issuer has expired",
+            Self::IssuerKeyUnreadable => "the public key of its issuer cannot be read",
+            Self::BadSignature => "the CRL of its issuer has a bad signature",
+            Self::UnhandledCritical => {
+                "the CRL of its issuer has a critical extension that OpenSSL does not process"
+            }
+            Self::DependsOnVersion => {
+                "OpenSSL versions disagree about a delta CRL or a CRL with an empty scope"
+            }
+        })
     }
 }
 
@@ -212,6 +253,8 @@ pub struct PassedOver<'a> {
 pub enum WhyPassedOver {
     /// Its issuing distribution point contradicts itself.
     ContradictoryScope,
+    /// Its issuing distribution point says nothing.
+    EmptyScope,
     /// It is a delta list.
     Delta,
     /// It is indirect, which the server does not support.
@@ -225,16 +268,32 @@ pub enum WhyPassedOver {
 }
 
 impl WhyPassedOver {
-    /// The word for it: `contradictory_scope`, `delta`, `indirect`, `some_reasons`, `other_key` or `no_new_reasons`.
+    /// The word for it: `contradictory_scope`, `empty_scope`, `delta`, `indirect`, `some_reasons`, `other_key` or `no_new_reasons`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ContradictoryScope => "contradictory_scope",
+            Self::EmptyScope => "empty_scope",
             Self::Delta => "delta",
             Self::Indirect => "indirect",
             Self::SomeReasons => "some_reasons",
             Self::OtherKey => "other_key",
             Self::NoNewReasons => "no_new_reasons",
         }
+    }
+}
+
+/// A clause about the list, such as `it is a delta CRL`.
+impl fmt::Display for WhyPassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ContradictoryScope => "its issuing distribution point contradicts itself",
+            Self::EmptyScope => "its issuing distribution point is empty",
+            Self::Delta => "it is a delta CRL",
+            Self::Indirect => "it is an indirect CRL",
+            Self::SomeReasons => "it is about some revocation reasons only",
+            Self::OtherKey => "it is signed with a key that is not in the chain",
+            Self::NoNewReasons => "it is about no further revocation reasons",
+        })
     }
 }
 
@@ -245,7 +304,7 @@ pub fn statuses<'a, C: Borrow<Certificate>>(
     chain: &[C],
     crls: &'a CrlSet,
     now: UnixTime,
-    deltas: DeltaRule,
+    rules: Rules,
 ) -> Vec<CertificateStatus<'a>> {
     let authorities: Vec<_> = chain.iter().map(|c| Authority::of(c.borrow())).collect();
     let authorities: Vec<_> = authorities.iter().collect();
@@ -255,7 +314,7 @@ pub fn statuses<'a, C: Borrow<Certificate>>(
         .map(|(depth, certificate)| {
             let subject = Subject::of(certificate.borrow());
             let above = above(&authorities, depth);
-            Question { subject: &subject, authorities: above, crls, now }.answer(deltas)
+            Question { subject: &subject, authorities: above, crls, now }.answer(rules)
         })
         .collect()
 }
@@ -282,8 +341,8 @@ pub enum ListStatus {
     BadSignature,
     /// None of the authorities has its issuer's name, and the key identifier it asks for.
     UnknownIssuer,
-    /// A kind of list that the server does not use: delta, indirect, for some reasons only, with contradictions, or with
-    /// a critical extension that OpenSSL does not process.
+    /// A kind of list that the server does not use: delta, indirect, for some reasons only, with a scope that is empty
+    /// or contradicts itself, or with a critical extension that OpenSSL does not process.
     Unsupported,
 }
 
@@ -319,6 +378,7 @@ pub fn list_status<C: Borrow<Certificate>>(
     crl: &Crl,
     authorities: &[C],
     now: UnixTime,
+    rules: Rules,
 ) -> (ListStatus, Option<bool>) {
     let mut signature = None;
     for authority in authorities.iter().map(|c| Authority::of(c.borrow())) {
@@ -330,14 +390,17 @@ pub fn list_status<C: Borrow<Certificate>>(
     let status = match signature {
         None => ListStatus::UnknownIssuer,
         Some(false) => ListStatus::BadSignature,
-        Some(true) if is_unsupported(crl) => ListStatus::Unsupported,
+        Some(true) if is_unsupported(crl, rules) => ListStatus::Unsupported,
         Some(true) => ListStatus::of_time(check_time(crl, now)),
     };
     (status, signature)
 }
 
-fn is_unsupported(crl: &Crl) -> bool {
-    unsupported_kind(crl).is_some() || crl.is_delta() || crl.unhandled_critical().is_some()
+fn is_unsupported(crl: &Crl, rules: Rules) -> bool {
+    unsupported_kind(crl).is_some()
+        || crl.is_delta()
+        || crl.unhandled_critical().is_some()
+        || has_empty_scope(crl) && rules.empty_scopes != Some(EmptyScopes::Accepted)
 }
 
 /// Whether client certificates of an authority can be checked.
@@ -391,7 +454,7 @@ impl CoverageStatus {
             WhyUnknown::MalformedThisUpdate
             | WhyUnknown::MalformedNextUpdate
             | WhyUnknown::UnhandledCritical
-            | WhyUnknown::DeltaCrl => Self::Unsupported,
+            | WhyUnknown::DependsOnVersion => Self::Unsupported,
         }
     }
 }
@@ -430,7 +493,7 @@ pub fn coverage<'a, C: Borrow<Certificate>>(
     authorities: &[C],
     crls: Option<&'a CrlSet>,
     now: UnixTime,
-    deltas: DeltaRule,
+    rules: Rules,
 ) -> Vec<Coverage<'a>> {
     let known: Vec<_> = authorities.iter().map(|c| Authority::of(c.borrow())).collect();
     let mut by_subject: HashMap<&[u8], Vec<usize>> = HashMap::new();
@@ -445,7 +508,7 @@ pub fn coverage<'a, C: Borrow<Certificate>>(
         };
         let chain: Vec<_> = path.iter().filter_map(|position| known.get(*position)).collect();
         let ask = |subject: &Subject<'_>, above: &[&Authority<'_>]| {
-            Question { subject, authorities: above, crls, now }.answer(deltas)
+            Question { subject, authorities: above, crls, now }.answer(rules)
         };
         let clients = chain.first().map(|own| ask(&Subject::client_of(own.certificate), &chain));
         let refused_above = path.iter().zip(&chain).enumerate().find_map(|(depth, (at, own))| {
@@ -459,6 +522,26 @@ pub fn coverage<'a, C: Borrow<Certificate>>(
         Coverage { status, clients, refused_above, is_anchored }
     };
     (0..known.len()).map(cover).collect()
+}
+
+/// A chain for a certificate that nobody has verified: the certificate itself, then the issuers that OpenSSL would choose
+/// among `authorities`, as far up as there are any.
+pub fn chain_of<C: Borrow<Certificate>>(
+    certificate: &Certificate,
+    authorities: &[C],
+    now: UnixTime,
+) -> Vec<Certificate> {
+    let mut all = vec![certificate];
+    all.extend(
+        authorities.iter().map(Borrow::borrow).filter(|authority| *authority != certificate),
+    );
+    let known: Vec<_> = all.iter().map(|certificate| Authority::of(certificate)).collect();
+    let mut by_subject: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (position, authority) in known.iter().enumerate() {
+        by_subject.entry(&authority.subject_canonical).or_default().push(position);
+    }
+    let (path, _) = path(&known, &by_subject, 0, now);
+    path.iter().filter_map(|position| all.get(*position)).map(|found| (*found).clone()).collect()
 }
 
 /// The way from an authority up to its root, as positions, and whether it gets there.
@@ -606,11 +689,11 @@ fn single_extension<'a>(certificate: &'a Certificate, oid: &Oid<'_>) -> Option<&
     found.next().is_none().then_some(first.value)
 }
 
-/// Whether delta lists are taken for complete ones.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Deltas {
-    Ignored,
-    TakenForComplete,
+/// [`Rules`] without a doubt.
+#[derive(Clone, Copy)]
+struct Rule {
+    delta_lists: DeltaLists,
+    empty_scopes: EmptyScopes,
 }
 
 /// A list that may be the one for the certificate.
@@ -631,21 +714,34 @@ struct Question<'a, 's, 'c> {
 }
 
 impl<'a, 's, 'c> Question<'a, 's, 'c> {
-    fn answer(&self, rule: DeltaRule) -> CertificateStatus<'a> {
-        match rule {
-            DeltaRule::Ignored => self.judge(Deltas::Ignored),
-            DeltaRule::TakenForComplete => self.judge(Deltas::TakenForComplete),
-            DeltaRule::Unsure => {
-                let answer = self.judge(Deltas::Ignored);
-                let delta = self.lists().find(|list| list.crl.is_delta());
-                let Some(delta) = delta else { return answer };
-                if self.judge(Deltas::TakenForComplete).status == answer.status {
-                    return answer;
-                }
-                let status = Status::Unknown(WhyUnknown::DeltaCrl);
-                CertificateStatus { status, list: Some(delta), passed_over: Vec::new() }
-            }
-        }
+    fn answer(&self, rules: Rules) -> CertificateStatus<'a> {
+        use {DeltaLists as D, EmptyScopes as E};
+        let delta = self.lists().find(|list| list.crl.is_delta());
+        let empty = self.lists().find(|list| has_empty_scope(&list.crl));
+        // Where there is no such list, any rule will do.
+        let delta_lists = match (rules.delta_lists, delta) {
+            (None, Some(_)) => &[D::Ignored, D::TakenForComplete][..],
+            (None, None) | (Some(D::Ignored), _) => &[D::Ignored],
+            (Some(D::TakenForComplete), _) => &[D::TakenForComplete],
+        };
+        let empty_scopes = match (rules.empty_scopes, empty) {
+            (None, Some(_)) => &[E::Accepted, E::Ignored][..],
+            (None, None) | (Some(E::Accepted), _) => &[E::Accepted],
+            (Some(E::Ignored), _) => &[E::Ignored],
+        };
+        let mut answers = delta_lists.iter().flat_map(|delta_lists| {
+            empty_scopes.iter().map(|empty_scopes| {
+                let (delta_lists, empty_scopes) = (*delta_lists, *empty_scopes);
+                self.judge(Rule { delta_lists, empty_scopes })
+            })
+        });
+        let depends = CertificateStatus {
+            status: Status::Unknown(WhyUnknown::DependsOnVersion),
+            list: delta.or(empty),
+            passed_over: Vec::new(),
+        };
+        let Some(first) = answers.next() else { return depends };
+        if answers.all(|answer| answer.status == first.status) { first } else { depends }
     }
 
     fn lists(&self) -> impl Iterator<Item = &'a Listed> {
@@ -653,12 +749,12 @@ impl<'a, 's, 'c> Question<'a, 's, 'c> {
     }
 
     /// Uses lists until all reasons are answered for (OpenSSL: `check_cert`).
-    fn judge(&self, deltas: Deltas) -> CertificateStatus<'a> {
+    fn judge(&self, rule: Rule) -> CertificateStatus<'a> {
         let mut answered = 0;
         let mut used = None;
         loop {
-            let Some(best) = self.best(answered, deltas) else {
-                return self.missing(answered, deltas);
+            let Some(best) = self.best(answered, rule) else {
+                return self.missing(answered, rule);
             };
             let verdict = self.usable(&best).and_then(|()| self.look_up(best.list));
             let done = |status| CertificateStatus {
@@ -669,7 +765,7 @@ impl<'a, 's, 'c> Question<'a, 's, 'c> {
             match verdict {
                 Err(why) => return done(Status::Unknown(why)),
                 Ok(Some(revoked)) => return done(revoked),
-                Ok(None) if best.reasons == answered => return self.missing(answered, deltas),
+                Ok(None) if best.reasons == answered => return self.missing(answered, rule),
                 Ok(None) => answered = best.reasons,
             }
             let first = *used.get_or_insert(best.list);
@@ -683,9 +779,9 @@ impl<'a, 's, 'c> Question<'a, 's, 'c> {
         }
     }
 
-    fn missing(&self, answered: u16, deltas: Deltas) -> CertificateStatus<'a> {
+    fn missing(&self, answered: u16, rule: Rule) -> CertificateStatus<'a> {
         let passed_over = self.lists().filter_map(|list| {
-            let why = self.consider(list, answered, deltas).err()?;
+            let why = self.consider(list, answered, rule).err()?;
             Some(PassedOver { list, why })
         });
         CertificateStatus {
@@ -696,8 +792,8 @@ impl<'a, 's, 'c> Question<'a, 's, 'c> {
     }
 
     /// The best list (OpenSSL: `get_crl_sk`): the first with most points, unless one with as many is newer.
-    fn best(&self, answered: u16, deltas: Deltas) -> Option<Candidate<'a, 's, 'c>> {
-        let candidates = self.lists().filter_map(|list| self.consider(list, answered, deltas).ok());
+    fn best(&self, answered: u16, rule: Rule) -> Option<Candidate<'a, 's, 'c>> {
+        let candidates = self.lists().filter_map(|list| self.consider(list, answered, rule).ok());
         candidates.reduce(|best, next| {
             let newer = match (best.list.crl.this_update(), next.list.crl.this_update()) {
                 (Some(best), Some(next)) => next > best,
@@ -712,13 +808,16 @@ impl<'a, 's, 'c> Question<'a, 's, 'c> {
         &self,
         list: &'a Listed,
         answered: u16,
-        deltas: Deltas,
+        rule: Rule,
     ) -> Result<Candidate<'a, 's, 'c>, WhyPassedOver> {
         let crl = &list.crl;
         if let Some(why) = unsupported_kind(crl) {
             return Err(why);
         }
-        if crl.is_delta() && deltas == Deltas::Ignored {
+        if has_empty_scope(crl) && rule.empty_scopes == EmptyScopes::Ignored {
+            return Err(WhyPassedOver::EmptyScope);
+        }
+        if crl.is_delta() && rule.delta_lists == DeltaLists::Ignored {
             return Err(WhyPassedOver::Delta);
         }
         let (issuer, issuer_score) = self.issuer(crl).ok_or(WhyPassedOver::OtherKey)?;
@@ -837,6 +936,11 @@ fn unsupported_kind(crl: &Crl) -> Option<WhyPassedOver> {
     } else {
         None
     }
+}
+
+/// Whether a list has an issuing distribution point without anything in it.
+fn has_empty_scope(crl: &Crl) -> bool {
+    crl.issuing_distribution_point().is_some_and(|scope| *scope == Default::default())
 }
 
 /// Whether a list is of its time (OpenSSL: `check_crl_time`). Its last second is the one before nextUpdate.

@@ -184,7 +184,6 @@ impl Body<'_> {
     /// another block.
     fn decode(&mut self, read: &mut usize) -> Result<(), Error> {
         let first = *read;
-        let mut empty = None;
         let mut padded = false;
         let mut outcome = Ok(());
         while let Some(line) = Line::at(self.file, *read) {
@@ -205,13 +204,11 @@ impl Body<'_> {
                 continue;
             }
             if text.is_empty() {
+                // In front of the base64 it ends headers, of which there are none; OpenSSL takes what is above any
+                // other for headers.
                 if line.range.start != first {
-                    empty = empty.or(Some(line.range.start));
+                    outcome = Err(broken(line.range.start, "empty line within base64"));
                 }
-                continue;
-            }
-            if let Some(offset) = empty {
-                outcome = Err(broken(offset, "empty line within base64"));
                 continue;
             }
             outcome = self.line(line.range.start..line.range.start + text.len(), &mut padded);

@@ -148,7 +148,7 @@ impl<'a> RawEntry<'a> {
         if time.tag != der::UTC_TIME && time.tag != der::GENERALIZED_TIME {
             return Err(time.fault("revocation date is not a time"));
         }
-        let extensions = fields.optional(der::SEQUENCE)?.map(|extensions| extensions.inside());
+        let extensions = fields.optional_list(der::SEQUENCE)?.map(|extensions| extensions.inside());
         fields.end()?;
         Ok(Self { offset: entry.offset, serial, time, extensions })
     }
@@ -162,7 +162,7 @@ impl<'a> RawEntry<'a> {
             let extension = Extension::read(&mut extensions)?;
             if extension.oid == CERTIFICATE_ISSUER {
                 effect.issuer = match effect.issuer {
-                    Field::Absent if certificate_issuer(extension.reader()).is_ok() => {
+                    Field::Absent if extension.decode(certificate_issuer).is_ok() => {
                         Field::Is(extension)
                     }
                     _ => Field::Broken,
@@ -170,7 +170,7 @@ impl<'a> RawEntry<'a> {
                 continue;
             }
             if extension.oid == REASON_CODE {
-                effect.reason = match (effect.reason, reason(&extension)) {
+                effect.reason = match (effect.reason, extension.decode(reason)) {
                     (Field::Absent, Ok(reason)) => Field::Is(reason),
                     _ => Field::Broken,
                 };
@@ -195,7 +195,7 @@ impl<'a> RawEntry<'a> {
             while !extensions.is_empty() {
                 let extension = Extension::read(&mut extensions)?;
                 if extension.oid == REASON_CODE {
-                    reasons = match (reasons, reason(&extension)) {
+                    reasons = match (reasons, extension.decode(reason)) {
                         (Field::Absent, Ok(reason)) => Field::Is(reason),
                         _ => Field::Broken,
                     };
@@ -214,11 +214,11 @@ impl<'a> RawEntry<'a> {
 
 /// The names in a certificateIssuer extension (RFC 5280 section 5.3.3).
 pub(crate) fn certificate_issuer(mut value: Reader<'_>) -> Result<Vec<GeneralName>, Fault> {
-    general_names(&value.expect(der::SEQUENCE, "a certificate issuer")?)
+    general_names(&value.expect_list(der::SEQUENCE, "a certificate issuer")?)
 }
 
-fn reason(extension: &Extension<'_>) -> Result<Reason, Fault> {
-    let code = extension.reader().expect(ENUMERATED, "a reason code")?;
+fn reason(mut value: Reader<'_>) -> Result<Reason, Fault> {
+    let code = value.expect(ENUMERATED, "a reason code")?;
     let octets = code.integer()?;
     // Negative and huge numbers mean nothing; any number without a meaning does for them.
     let code = match octets {

@@ -6,6 +6,7 @@
 use crate::der::{self, Element, Fault, Reader};
 use crate::extension::{GeneralName, GeneralNameKind};
 use crate::name::Name;
+use crate::oid::Oid;
 
 /// Where a list, or the list for a certificate, is published (RFC 5280, sections 4.2.1.13 and 5.2.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,15 +92,38 @@ pub(crate) fn general_names(names: &Element<'_>) -> Result<Vec<GeneralName>, Fau
     let mut reader = names.inside();
     let mut read = Vec::new();
     while !reader.is_empty() {
+        let start = reader.offset();
         let name = GeneralName::read(&mut reader)?;
-        let is_wrong = name.kind() == GeneralNameKind::DirName
-            && !Name::from_der(name.as_bytes()).is_ok_and(|name| is_readable(&name));
-        if is_wrong {
-            return Err(names.fault("directory name that OpenSSL does not read"));
-        }
+        check_general_name(&name, start)?;
         read.push(name);
     }
     Ok(read)
+}
+
+/// Refuses a general name whose content OpenSSL does not read, which makes it drop the whole extension.
+fn check_general_name(name: &GeneralName, offset: usize) -> Result<(), Fault> {
+    let mut inside = Reader::new(name.as_bytes(), offset);
+    match name.kind() {
+        GeneralNameKind::DirName => {
+            return match Name::from_der(name.as_bytes()) {
+                Ok(name) if is_readable(&name) => Ok(()),
+                _ => Err(Fault::new(offset, "directory name that OpenSSL does not read")),
+            };
+        }
+        GeneralNameKind::OtherName => {
+            Oid::from_element(&inside.expect(der::OBJECT, "the type of a name")?)?;
+            let mut value = inside.expect(0xa0, "the value of a name")?.inside();
+            value.any()?;
+            value.end()?;
+        }
+        GeneralNameKind::EdiParty => {
+            // Each of the two is a choice of strings, tagged explicitly.
+            inside.optional(0xa0)?;
+            inside.expect(0xa1, "an EDI party")?;
+        }
+        _ => return Ok(()),
+    }
+    inside.end()
 }
 
 /// Whether OpenSSL reads a name: each value is of a type in `B_ASN1_PRINTABLE`, and text is in its encoding.
@@ -125,7 +149,7 @@ pub struct DistributionPoint {
 impl DistributionPoint {
     /// Reads the value of the extension.
     pub(crate) fn read_all(mut value: Reader<'_>) -> Result<Vec<Self>, Fault> {
-        let mut points = value.expect(der::SEQUENCE, "distribution points")?.inside();
+        let mut points = value.expect_list(der::SEQUENCE, "distribution points")?.inside();
         let mut read = Vec::new();
         while !points.is_empty() {
             let mut fields = points.expect(der::SEQUENCE, "a distribution point")?.inside();
@@ -231,6 +255,11 @@ impl AuthorityKeyId {
         fields.end()?;
         Ok(Self { key_id, issuer, serial })
     }
+
+    /// The key identifier in lower-case hexadecimal.
+    pub fn key_id_hex(&self) -> Option<String> {
+        self.key_id.as_deref().map(crate::text::hex)
+    }
 }
 
 /// One extension of a list or of an entry, with the position of its value.
@@ -247,6 +276,7 @@ impl<'a> Extension<'a> {
     pub(crate) fn read(extensions: &mut Reader<'a>) -> Result<Self, Fault> {
         let mut fields = extensions.expect(der::SEQUENCE, "an extension")?.inside();
         let oid = fields.expect(der::OBJECT, "the type of an extension")?;
+        Oid::from_element(&oid)?;
         let critical = match fields.optional(der::BOOLEAN)? {
             Some(critical) => critical.boolean()?,
             None => false,
@@ -261,8 +291,17 @@ impl<'a> Extension<'a> {
         self.value.inside()
     }
 
-    /// Where the value is.
-    pub(crate) fn value_offset(&self) -> usize {
-        self.value.content_offset()
+    /// Decodes the value, also if it is BER, as OpenSSL takes it.
+    pub(crate) fn decode<T>(
+        &self,
+        read: impl Fn(Reader<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        match read(self.reader()) {
+            Err(fault) if fault.is_ber() => {
+                let (definite, _) = der::to_definite(self.value.content)?;
+                read(Reader::new(&definite, 0))
+            }
+            result => result,
+        }
     }
 }

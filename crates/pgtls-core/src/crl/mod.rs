@@ -72,7 +72,7 @@ struct Inner {
     signature: Range<usize>,
     signature_algorithm: Range<usize>,
     tbs_signature_algorithm: Range<usize>,
-    version: u32,
+    version: Option<i64>,
     issuer: Name,
     issuer_canonical: Vec<u8>,
     this_update: ListTime,
@@ -119,19 +119,11 @@ struct Extensions {
 #[derive(Debug, Default)]
 struct Judgement {
     unhandled_critical: Option<UnhandledCritical>,
-    /// Entries that name another issuer, which then holds for those that follow.
-    issuers: Vec<IssuerMark>,
+    /// Where the entries are, among the others, that name another issuer, which then holds for those that follow. Not the
+    /// names: there may be as many as entries.
+    issuers: Vec<u32>,
     /// From this offset among the entries on OpenSSL looks at no extension of an entry, because one before it was broken.
     ignored_from: Option<usize>,
-}
-
-/// An entry with a certificateIssuer extension. A list may have as many as entries, so the names are not kept.
-#[derive(Debug, Clone, Copy)]
-struct IssuerMark {
-    /// Where the entry is among the entries.
-    entry: u32,
-    /// Where the extension's value is in the list.
-    value: u32,
 }
 
 /// A critical extension that OpenSSL does not process, so that it makes no use of the list.
@@ -183,8 +175,8 @@ impl Crl {
         self.as_der().get(range.clone()).unwrap_or_default()
     }
 
-    /// Version as people count: 1 or 2.
-    pub fn version(&self) -> u32 {
+    /// The version as people count it: 1 or 2. OpenSSL takes any; `None` is one out of all proportion.
+    pub fn version(&self) -> Option<i64> {
         self.0.version
     }
 
@@ -210,6 +202,12 @@ impl Crl {
     /// DER of the AlgorithmIdentifier of the signature.
     fn signature_algorithm_der(&self) -> &[u8] {
         self.part(&self.0.signature_algorithm)
+    }
+
+    /// The signature, which tells this list from any other.
+    pub fn signature(&self) -> &[u8] {
+        // The first octet of a bit string counts unused bits.
+        self.part(&self.0.signature).get(1..).unwrap_or_default()
     }
 
     /// When the list was made; `None` if the date is none.
@@ -301,10 +299,8 @@ impl Crl {
     /// `def_crl_lookup`, `crl_revoked_issuer_match`).
     pub(crate) fn lookup_of(&self, serial: &Serial, issuer: &[u8]) -> Option<Entry<'_>> {
         let entries = self.part(&self.0.entries);
-        let found = self.0.index.find(entries, serial.as_bytes()).iter().find_map(|offset| {
-            let offset = usize::try_from(*offset).ok()?;
-            (self.issuer_matches(offset, issuer)).then_some(offset)
-        })?;
+        let mut found = self.0.index.find(entries, serial.as_bytes()).map(position);
+        let found = found.find(|offset| self.issuer_matches(*offset, issuer))?;
         let (mut entry, _) = self.entry_at(Cursor(found))?;
         if self.0.judgement.ignored_from.is_some_and(|from| found >= from) {
             entry.reason = None;
@@ -314,15 +310,23 @@ impl Crl {
 
     fn issuer_matches(&self, offset: usize, issuer: &[u8]) -> bool {
         let Judgement { issuers, ignored_from, .. } = &self.0.judgement;
-        let before = issuers.partition_point(|mark| position(mark.entry) <= offset);
+        let before = issuers.partition_point(|start| position(*start) <= offset);
         match before.checked_sub(1).and_then(|last| issuers.get(last)) {
-            Some(mark) if ignored_from.is_none_or(|from| offset < from) => {
-                let start = position(mark.value);
-                let value = self.as_der().get(start..).unwrap_or_default();
-                entry::certificate_issuer(Reader::new(value, start))
-                    .is_ok_and(|names| names.iter().any(|name| is_named(name, issuer)))
+            Some(start) if ignored_from.is_none_or(|from| offset < from) => {
+                let names = self.issuer_named_at(position(*start)).unwrap_or_default();
+                names.iter().any(|name| is_named(name, issuer))
             }
             _ => issuer == self.issuer_canonical(),
+        }
+    }
+
+    /// The names in the certificateIssuer extension of an entry.
+    fn issuer_named_at(&self, offset: usize) -> Option<Vec<GeneralName>> {
+        let entry = self.part(&self.0.entries).get(offset..)?;
+        let entry = RawEntry::read(&mut Reader::new(entry, offset)).ok()?;
+        match entry.effect().ok()?.issuer {
+            Field::Is(extension) => extension.decode(entry::certificate_issuer).ok(),
+            _ => None,
         }
     }
 
@@ -352,11 +356,7 @@ impl Inner {
     fn from_ber(bytes: &[u8]) -> Result<Self, Fault> {
         let (definite, _) = der::to_definite(bytes)?;
         let mut inner = Self::walk(&definite)?;
-        let header = match bytes {
-            [_, length, ..] if *length > 0x80 => 2 + usize::from(length & 0x7f),
-            _ => 2,
-        };
-        let rest = bytes.get(header..).unwrap_or_default();
+        let rest = bytes.get(der::header_size(bytes)?..).unwrap_or_default();
         let (_, length) = der::to_definite(rest)?;
         inner.signed = Some(rest.get(..length).unwrap_or_default().into());
         inner.file = Arc::new(definite);
@@ -375,14 +375,14 @@ impl Inner {
 
         let mut fields = tbs.inside();
         let version = match fields.optional(der::INTEGER)? {
-            Some(version) => match version.integer()? {
-                [number @ 0..0x7f] => u32::from(*number) + 1,
-                _ => return Err(version.fault("unheard-of version")),
-            },
-            None => 1,
+            Some(version) => {
+                version.integer()?;
+                version.small_integer().ok().and_then(|number| number.checked_add(1))
+            }
+            None => Some(1),
         };
         let inner_algorithm = algorithm(&mut fields)?;
-        let issuer_element = fields.expect(der::SEQUENCE, "an issuer")?;
+        let issuer_element = fields.expect_list(der::SEQUENCE, "an issuer")?;
         let issuer = Name::from_element(&issuer_element)?;
         if !extensions::is_readable(&issuer) {
             return Err(issuer_element.fault("issuer that OpenSSL does not read"));
@@ -399,12 +399,12 @@ impl Inner {
             }
             _ => NextUpdate::Never,
         };
-        let entries = fields.optional(der::SEQUENCE)?;
+        let entries = fields.optional_list(der::SEQUENCE)?;
         let mut judgement = Judgement::default();
         let extensions = match fields.optional(0xa0)? {
             Some(tagged) => {
                 let mut tagged = tagged.inside();
-                let list = tagged.expect(der::SEQUENCE, "extensions")?;
+                let list = tagged.expect_list(der::SEQUENCE, "extensions")?;
                 tagged.end()?;
                 Extensions::read(list.inside(), &mut judgement)?
             }
@@ -478,26 +478,28 @@ impl Extensions {
         let mut freshest = Field::Absent;
         while !list.is_empty() {
             let extension = Extension::read(&mut list)?;
-            let value = extension.reader();
             let handled = match extension.oid {
                 oids::CRL_NUMBER => {
-                    fill(&mut number, integer(value));
+                    fill(&mut number, extension.decode(integer));
                     false
                 }
                 oids::DELTA_INDICATOR => {
-                    fill(&mut base_number, integer(value));
+                    fill(&mut base_number, extension.decode(integer));
                     true
                 }
                 oids::AUTHORITY_KEY_ID => {
-                    fill(&mut authority_key_id, AuthorityKeyId::read(value));
+                    fill(&mut authority_key_id, extension.decode(AuthorityKeyId::read));
                     true
                 }
                 oids::ISSUING_DISTRIBUTION_POINT => {
-                    fill(&mut issuing_distribution_point, IssuingDistributionPoint::read(value));
+                    fill(
+                        &mut issuing_distribution_point,
+                        extension.decode(IssuingDistributionPoint::read),
+                    );
                     true
                 }
                 oids::FRESHEST_CRL => {
-                    fill(&mut freshest, DistributionPoint::read_all(value));
+                    fill(&mut freshest, extension.decode(DistributionPoint::read_all));
                     false
                 }
                 _ => false,
@@ -584,12 +586,7 @@ impl Judgement {
                 self.ignored_from = Some(offset);
                 return Ok(());
             }
-            Field::Is(extension) => {
-                self.issuers.push(IssuerMark {
-                    entry: narrow(offset)?,
-                    value: narrow(extension.value_offset())?,
-                });
-            }
+            Field::Is(_) => self.issuers.push(narrow(offset)?),
             Field::Absent => {}
         }
         if let Field::Broken = effect.reason {

@@ -82,8 +82,8 @@ impl Crl {
 enum Algorithm {
     /// A digest, signed with a key of this type.
     Digest(MessageDigest, Id),
-    /// EdDSA: the key knows the rest.
-    EdDsa,
+    /// EdDSA with a key of this type.
+    EdDsa(Id),
     /// RSASSA-PSS (RFC 4055 section 3.1).
     Pss { digest: MessageDigest, mask: MessageDigest, salt: i32 },
 }
@@ -95,7 +95,7 @@ impl Algorithm {
         match nid {
             Nid::RSASSAPSS => pss(parts).ok()?,
             nid if EDDSA.contains(&Id::from_raw(nid.as_raw())) => {
-                parts.is_empty().then_some(Self::EdDsa)
+                Some(Self::EdDsa(Id::from_raw(nid.as_raw())))
             }
             nid => {
                 let pair = nid.signature_algorithms()?;
@@ -111,8 +111,7 @@ impl Algorithm {
 
     fn check(&self, key: &PKey<Public>, tbs: &[u8], signature: &[u8]) -> SignatureCheck {
         let fits = match self {
-            Self::Digest(_, kind) => *kind == key.id(),
-            Self::EdDsa => EDDSA.contains(&key.id()),
+            Self::Digest(_, kind) | Self::EdDsa(kind) => *kind == key.id(),
             Self::Pss { .. } => [Id::RSA, Id::RSA_PSS].contains(&key.id()),
         };
         if !fits {
@@ -132,7 +131,7 @@ impl Algorithm {
                 verifier.update(tbs)?;
                 verifier.verify(signature)
             }
-            Self::EdDsa => Verifier::new_without_digest(key)?.verify_oneshot(signature, tbs),
+            Self::EdDsa(_) => Verifier::new_without_digest(key)?.verify_oneshot(signature, tbs),
             Self::Pss { digest, mask, salt } => {
                 let mut verifier = Verifier::new(*digest, key)?;
                 verifier.set_rsa_padding(Padding::PKCS1_PSS)?;

@@ -7,6 +7,21 @@ pub(crate) mod openssl;
 
 use std::path::PathBuf;
 
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// So many random cases, the same ones in every run, so that a failure is the change's own. `PROPTEST_CASES` asks for
+/// another number, and for cases that nobody has tried yet.
+pub(crate) fn runner(cases: u32) -> TestRunner {
+    let config = |cases| Config { cases, failure_persistence: None, ..Config::default() };
+    match std::env::var("PROPTEST_CASES") {
+        Ok(cases) => TestRunner::new(config(cases.parse().unwrap())),
+        Err(_) => {
+            let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+            TestRunner::new_with_rng(config(cases), rng)
+        }
+    }
+}
+
 /// The directory of Debian's package ca-certificates.
 const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs";
 

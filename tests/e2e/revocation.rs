@@ -1,0 +1,403 @@
+//! Revocation: the status of one's own certificate, of any other, and what the configured CRLs do to whom.
+
+use std::os::unix::fs::symlink;
+
+use pgtls_e2e::prelude::*;
+
+/// The statuses of the chain, leaf first, as one side sees it.
+fn statuses(session: &Session, evaluated: &str) -> String {
+    session.value(&format!(
+        "select string_agg(status, ',' order by depth) from ssl_client_crl_status() where evaluated = '{evaluated}'"
+    ))
+}
+
+/// The statuses of a member of the PKI by the files of the cluster, leaf first.
+fn statuses_of(cluster: &Cluster, identity: &Identity) -> String {
+    cluster.admin().value(&format!(
+        "select string_agg(status, ',' order by depth) from pgtls_crl_status({})",
+        quote(&identity.bundle_pem())
+    ))
+}
+
+fn builder() -> Builder {
+    Cluster::builder().roles(&["alice"]).extension()
+}
+
+#[test]
+fn without_crls_nothing_is_checked() {
+    let cluster = builder().start();
+    let alice = cluster.client("alice").with(Pki::standard().alice()).login();
+    assert_eq!(statuses(&alice, "login"), "not_checked,not_checked,not_checked");
+    assert_eq!(statuses(&alice, "file"), "not_checked,not_checked,not_checked");
+    assert!(cluster.sql("select * from pgtls_crls").is_empty());
+    assert_eq!(
+        cluster.sql("select crl_status, effect from pgtls_crl_coverage"),
+        [["not_checked", "revocation is not checked: neither ssl_crl_file nor ssl_crl_dir is set"]
+            .map(|value| Some(value.to_owned()))],
+    );
+}
+
+#[test]
+fn a_client_revoked_after_its_login_sees_so_on_the_side_of_the_files() {
+    let pki = Pki::standard();
+    let (root_crl, intermediate_crl) = (pki.root_crl(), pki.intermediate_crl());
+    let cluster = builder().crl_file(&[root_crl, intermediate_crl]).start();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    assert_eq!(statuses(&alice, "login"), "good,good,good");
+    assert_eq!(statuses(&alice, "file"), "good,good,good");
+
+    let at = now() - 3600;
+    let revoking = pki
+        .crl(pki.intermediate())
+        .number(77)
+        .revoke_for(&pki.alice().cert, Reason::KeyCompromise, at)
+        .build();
+    cluster.replace_crl(&[root_crl, &revoking]);
+    assert_eq!(statuses(&alice, "login"), "good,good,good");
+    assert_eq!(statuses(&alice, "file"), "revoked,good,good");
+    assert_eq!(
+        alice.row(
+            "select reason, extract(epoch from revoked_at)::bigint::text, crl_number::text, crl_source \
+             from ssl_client_crl_status() where evaluated = 'file' and depth = 0"
+        ),
+        ["key_compromise", &at.to_string(), "77", &cluster.crl_file().display().to_string()]
+            .map(|value| Some(value.to_owned())),
+    );
+    // Not reloaded: the server still lets the certificate in, and the view says that the list is not in force.
+    let second = cluster.client("alice").with(pki.alice()).login();
+    cluster.sql("grant pg_monitor to alice");
+    let in_force = "select in_force from pgtls_crls where crl_number = 77";
+    assert_eq!(second.value(in_force), "f");
+    assert_eq!(second.value("select in_force from pgtls_crls where position = 1"), "t");
+    // A session without TLS has no context to look into.
+    assert_eq!(cluster.sql(in_force), [[None]]);
+
+    cluster.reload();
+    let refused = cluster.client("alice").with(pki.alice()).refused();
+    assert_eq!(refused.tls_alert, Some(Alert::CertificateRevoked));
+    // The open session goes on, and its own context has not changed.
+    assert_eq!(statuses(&alice, "login"), "good,good,good");
+    assert_eq!(second.value(in_force), "f");
+    let direct = cluster.client("direct");
+    cluster.role("direct");
+    cluster.sql("grant pg_monitor to direct");
+    assert_eq!(direct.with(pki.direct()).login().value(in_force), "t");
+}
+
+#[test]
+fn a_directory_needs_no_reload() {
+    let pki = Pki::standard();
+    let (root_crl, intermediate_crl) = (pki.root_crl(), pki.intermediate_crl());
+    let cluster = builder().crl_dir(&[root_crl, intermediate_crl]).start();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    assert_eq!(statuses(&alice, "login"), "good,good,good");
+    let revoking = pki.crl(pki.intermediate()).revoke(&pki.alice().cert).build();
+    cluster.replace_crl_dir(&[root_crl, &revoking]);
+    assert_eq!(statuses(&alice, "file"), "revoked,good,good");
+    assert_eq!(statuses(&alice, "login"), "good,good,good");
+    let refused = cluster.client("alice").with(pki.alice()).refused();
+    assert_eq!(refused.tls_alert, Some(Alert::CertificateRevoked));
+    assert_eq!(
+        cluster.sql("select count(*), bool_and(in_force)::text, bool_and(problem is null)::text from pgtls_crls"),
+        [["2", "true", "true"].map(|value| Some(value.to_owned()))],
+    );
+}
+
+#[test]
+fn the_status_agrees_with_the_server() {
+    let pki = Pki::standard();
+    let other_root = pki.other_root();
+    let root = || pki.crl(pki.root());
+    let intermediate = || pki.crl(pki.intermediate());
+    let good_root = root().build();
+    let good = intermediate().build();
+    // What is in the files, and the expected statuses of alice, the intermediate and the root.
+    let situations: Vec<(&str, Vec<Crl>, &str)> = vec![
+        ("good", vec![good_root.clone(), good.clone()], "good,good,good"),
+        (
+            "leaf revoked",
+            vec![good_root.clone(), intermediate().revoke(&pki.alice().cert).build()],
+            "revoked,good,good",
+        ),
+        (
+            "intermediate revoked",
+            vec![root().revoke(&pki.intermediate().cert).build(), good.clone()],
+            "good,revoked,good",
+        ),
+        ("stale", vec![good_root.clone(), intermediate().stale().build()], "crl_expired,good,good"),
+        ("stale root", vec![root().stale().build(), good.clone()], "good,crl_expired,crl_expired"),
+        (
+            "not yet valid",
+            vec![good_root.clone(), intermediate().not_yet_valid().build()],
+            "crl_not_yet_valid,good,good",
+        ),
+        ("missing", vec![good_root.clone()], "crl_missing,good,good"),
+        ("missing root", vec![good.clone()], "good,crl_missing,crl_missing"),
+        (
+            "wrong key",
+            vec![good_root.clone(), intermediate().signed_with(&other_root.key).build()],
+            "bad_signature,good,good",
+        ),
+        (
+            "bad signature",
+            vec![good_root.clone(), intermediate().bad_signature().build()],
+            "bad_signature,good,good",
+        ),
+        (
+            "another scope",
+            vec![good_root.clone(), intermediate().idp_url("http://crl.example.com/a.crl").build()],
+            "out_of_scope,good,good",
+        ),
+        (
+            "CAs only",
+            vec![good_root.clone(), intermediate().idp_only_ca().build()],
+            "out_of_scope,good,good",
+        ),
+        (
+            "users only",
+            vec![good_root.clone(), intermediate().idp_only_user().build()],
+            "good,good,good",
+        ),
+        (
+            "indirect",
+            vec![good_root.clone(), intermediate().idp_indirect().build()],
+            "crl_missing,good,good",
+        ),
+        (
+            "unknown critical extension",
+            vec![good_root.clone(), intermediate().unknown_critical().build()],
+            "unsupported,good,good",
+        ),
+        (
+            "old and new",
+            vec![
+                good_root.clone(),
+                intermediate().number(1).stale().build(),
+                intermediate().number(2).revoke(&pki.alice().cert).build(),
+            ],
+            "revoked,good,good",
+        ),
+        (
+            "no next update",
+            vec![good_root.clone(), intermediate().no_next_update().build()],
+            "good,good,good",
+        ),
+    ];
+    let in_file = builder().crl_file(&[&good_root, &good]).start();
+    let in_directory = builder().crl_dir(&[&good_root, &good]).start();
+    for (situation, crls, expected) in &situations {
+        let crls: Vec<_> = crls.iter().collect();
+        in_file.replace_crl(&crls);
+        in_file.reload();
+        in_directory.replace_crl_dir(&crls);
+        for cluster in [&in_file, &in_directory] {
+            assert_eq!(statuses_of(cluster, pki.alice()), *expected, "{situation}");
+            let is_let_in = cluster.client("alice").with(pki.alice()).connect().is_ok();
+            assert_eq!(is_let_in, *expected == "good,good,good", "{situation}");
+        }
+    }
+}
+
+#[test]
+fn the_effect_on_each_authority_is_said_in_words() {
+    let pki = Pki::standard();
+    let (root_crl, stale) = (pki.root_crl(), pki.crl(pki.intermediate()).stale().build());
+    let cluster =
+        builder().trust(&[pki.root(), pki.intermediate()]).crl_file(&[root_crl, &stale]).start();
+    let effects =
+        cluster.sql("select crl_status, effect from pgtls_crl_coverage order by crl_status");
+    assert_eq!(effects[0][0].as_deref(), Some("covered"));
+    assert_eq!(
+        effects[1].iter().flatten().map(String::as_str).collect::<Vec<_>>(),
+        [
+            "stale",
+            "every client certificate issued by this CA is refused at login: their status is unknown, because the CRL has expired"
+        ],
+    );
+    let revoking = pki.crl(pki.root()).revoke(&pki.intermediate().cert).build();
+    cluster.replace_crl(&[&revoking, pki.intermediate_crl()]);
+    let effects = cluster.sql("select effect from pgtls_crl_coverage where effect like '%revoked'");
+    assert_eq!(effects.len(), 1, "the intermediate's clients are refused above");
+}
+
+#[test]
+fn whatever_is_in_the_place_of_a_file_is_a_row_with_a_problem() {
+    let pki = Pki::standard();
+    let cluster = builder().crl_file(&[pki.root_crl(), pki.intermediate_crl()]).start();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    let path = cluster.crl_file();
+    let problem = |part: &str| {
+        let problems = cluster.sql("select problem from pgtls_crls where problem is not null");
+        let problems: Vec<_> = problems.into_iter().flatten().flatten().collect();
+        assert!(problems.iter().any(|problem| problem.contains(part)), "{part}: {problems:?}");
+        assert_eq!(statuses(&alice, "file"), "unreadable,unreadable,unreadable", "{part}");
+        assert_eq!(statuses(&alice, "login"), "good,good,good", "{part}");
+        assert_eq!(
+            cluster.sql("select distinct crl_status from pgtls_crl_coverage"),
+            [[Some("unreadable".to_owned())]],
+        );
+    };
+    let pem = pki.intermediate_crl().pem();
+    cluster.replace_crl_bytes(b"");
+    problem("no ");
+    cluster.replace_crl_bytes(&pem.as_bytes()[..pem.len() / 2]);
+    problem("PEM");
+    cluster.replace_crl_bytes(pki.intermediate_crl().der());
+    problem("DER");
+    cluster.replace_crl_bytes(&(0..=255).cycle().take(1_000_000).collect::<Vec<u8>>());
+    problem("no ");
+    std::fs::remove_file(&path).expect("the file is ours");
+    problem("does not exist");
+    symlink(&path, &path).expect("a link can be made");
+    problem("symbolic links");
+    std::fs::remove_file(&path).expect("the link is ours");
+    let fifo = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(fifo.expect("mkfifo runs").success());
+    problem("not a regular file");
+    std::fs::remove_file(&path).expect("the FIFO is ours");
+    std::fs::create_dir(&path).expect("a directory can be made");
+    problem("not a regular file");
+    std::fs::remove_dir(&path).expect("the directory is ours");
+    // Larger than is read, without taking the space.
+    std::fs::File::create(&path).and_then(|file| file.set_len(1 << 40)).expect("a sparse file");
+    problem("larger than");
+    // And back: a file that is whole again is read again.
+    cluster.replace_crl(&[pki.root_crl(), pki.intermediate_crl()]);
+    assert_eq!(statuses(&alice, "file"), "good,good,good");
+}
+
+#[test]
+fn a_file_that_nobody_may_read_is_a_problem() {
+    use std::os::unix::fs::PermissionsExt;
+    let cluster = builder().crl_file(&[Pki::standard().root_crl()]).start();
+    let unreadable = std::fs::Permissions::from_mode(0o000);
+    std::fs::set_permissions(cluster.crl_file(), unreadable).expect("the file is ours");
+    assert_eq!(
+        cluster.sql("select problem from pgtls_crls"),
+        [[Some("permission denied".to_owned())]],
+    );
+}
+
+#[test]
+fn junk_in_a_directory_is_told_apart_from_what_the_server_reads() {
+    let pki = Pki::standard();
+    let (root_crl, intermediate_crl) = (pki.root_crl(), pki.intermediate_crl());
+    let cluster = builder().crl_dir(&[root_crl, intermediate_crl]).start();
+    let dir = cluster.crl_dir();
+    let write = |name: &str, content: &str| {
+        std::fs::write(dir.join(name), content).expect("the directory is ours");
+    };
+    write("README", "junk");
+    write("crl.pem", &root_crl.pem());
+    write(&format!("{}.r7", root_crl.issuer_hash()), &root_crl.pem());
+    write("00000000.r0", &root_crl.pem());
+    let rows = cluster
+        .sql("select regexp_replace(file, '.*/', ''), in_force::text, problem from pgtls_crls");
+    let problem = |name: &str| {
+        let row =
+            rows.iter().find(|row| row[0].as_deref() == Some(name)).expect("every name is a row");
+        (row[1].clone().expect("known"), row[2].clone().unwrap_or_default())
+    };
+    assert_eq!(
+        problem("README"),
+        ("false".into(), "not named HASH.rN, so the server never reads it".into())
+    );
+    assert_eq!(problem("crl.pem").0, "false");
+    assert!(problem(&format!("{}.r7", root_crl.issuer_hash())).1.contains(".r1 is missing"));
+    assert_eq!(problem("00000000.r0").1, "named with the hash of another issuer");
+    assert_eq!(problem(&format!("{}.r0", root_crl.issuer_hash())), ("true".into(), String::new()));
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    assert_eq!(statuses(&alice, "file"), "good,good,good");
+}
+
+#[test]
+fn the_instance_is_for_monitors_and_ones_own_status_for_everybody() {
+    let pki = Pki::standard();
+    let cluster = builder().crl_file(&[pki.root_crl(), pki.intermediate_crl()]).start();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    let queries = [
+        "select count(*) from pgtls_crls",
+        "select count(*) from pgtls_crls()",
+        "select count(*) from pgtls_crl_coverage",
+        "select count(*) from pgtls_crl_coverage()",
+        "select count(*) from pgtls_crl_status(ssl_client_pem())",
+    ];
+    for query in queries {
+        assert_eq!(alice.error(query).sqlstate, "42501", "{query}");
+    }
+    assert_eq!(statuses(&alice, "file"), "good,good,good");
+    cluster.sql("grant pg_monitor to alice");
+    for query in queries {
+        assert_ne!(alice.value(query), "0", "{query}");
+    }
+}
+
+#[test]
+fn lists_given_as_an_argument_are_read_whole() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder().extension().start();
+    let session = cluster.admin();
+    let crl = pki
+        .crl(pki.intermediate())
+        .number(12)
+        .revoke_for(&pki.alice().cert, Reason::KeyCompromise, 1_700_000_000)
+        .revoke(&pki.bob().cert)
+        .build();
+    let hex: String = crl.der().iter().map(|byte| format!("{byte:02x}")).collect();
+    for argument in [quote(&crl.pem()), format!("'\\x{hex}'::bytea")] {
+        assert_eq!(
+            session.row(&format!(
+                "select crl_number::text, revoked_count::text, is_delta::text, issuer from pgtls_parse_crls({argument})"
+            )),
+            [
+                Some("12".to_owned()),
+                Some("2".to_owned()),
+                Some("false".to_owned()),
+                Some(session.value(&format!(
+                    "select subject from pgtls_parse_certificates({})",
+                    quote(&pki.intermediate().cert.pem())
+                ))),
+            ],
+        );
+        assert_eq!(
+            session.row(&format!(
+                "select serial::text, reason, extract(epoch from revoked_at)::bigint::text \
+                 from pgtls_parse_crl_entries({argument}) where reason is not null"
+            )),
+            [pki.alice().cert.serial().as_str(), "key_compromise", "1700000000"]
+                .map(|value| Some(value.to_owned())),
+        );
+    }
+    let both = quote(&format!("{}{}", pki.root_crl().pem(), crl.pem()));
+    assert_eq!(session.value(&format!("select count(*) from pgtls_parse_crls({both})")), "2");
+    let many = quote(&pki.crl(pki.intermediate()).many(50_000).build().pem());
+    assert_eq!(
+        session
+            .value(&format!("select count(distinct serial) from pgtls_parse_crl_entries({many})")),
+        "50000",
+    );
+    for (argument, sqlstate) in
+        [(quote("hello"), "22P02"), ("'\\x3082'::bytea".to_owned(), "22P03")]
+    {
+        for function in ["pgtls_parse_crls", "pgtls_parse_crl_entries"] {
+            let error = session.error(&format!("select * from {function}({argument})"));
+            assert_eq!(error.sqlstate, sqlstate, "{error:?}");
+        }
+    }
+}
+
+#[test]
+fn a_million_entries_are_answered_and_changes_noticed() {
+    let pki = Pki::standard();
+    let large = pki.crl(pki.intermediate()).many(1_000_000).build();
+    let cluster = builder().crl_file(&[pki.root_crl(), &large]).start();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    assert_eq!(statuses(&alice, "file"), "good,good,good");
+    assert_eq!(
+        cluster.sql("select max(revoked_count) from pgtls_crls"),
+        [[Some("1000000".to_owned())]]
+    );
+    let revoking = pki.crl(pki.intermediate()).many(1_000_000).revoke(&pki.alice().cert).build();
+    cluster.replace_crl(&[pki.root_crl(), &revoking]);
+    assert_eq!(statuses(&alice, "file"), "revoked,good,good");
+}
