@@ -6,6 +6,7 @@ mod docs;
 mod encodings;
 mod extension;
 mod harness;
+mod login;
 mod login_grid;
 mod mapping;
 mod memory;
