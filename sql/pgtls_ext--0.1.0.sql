@@ -528,7 +528,7 @@ RETURNS TABLE (
     rule_number bigint, file_name text, line_number integer, type text, database text[], user_name text[],
     address text, netmask text, auth_method text, clientcert text, clientname text, ident_map text, error text)
 AS 'MODULE_PATHNAME', 'pgtls_hba_rules_wrapper'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_hba_rules() FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_hba_rules() IS
 'the rules of pg_hba.conf as the file is now';
@@ -542,7 +542,7 @@ CREATE FUNCTION pgtls_ident_mappings()
 RETURNS TABLE (
     map_number bigint, file_name text, line_number integer, map_name text, sys_name text, pg_username text, error text)
 AS 'MODULE_PATHNAME', 'pgtls_ident_mappings_wrapper'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_ident_mappings() FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_ident_mappings() IS
 'the mappings of pg_ident.conf as the file is now';
@@ -555,7 +555,7 @@ COMMENT ON VIEW pgtls_ident_mappings IS
 CREATE FUNCTION pgtls_check_mapping(identity text, role name, map text DEFAULT NULL)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'pgtls_check_mapping_wrapper'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_check_mapping(text, name, text) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_check_mapping(text, name, text) IS
 'whether a map of pg_ident.conf lets an identity be a role; without a map they have to be the same';
@@ -564,7 +564,7 @@ CREATE FUNCTION pgtls_explain_mapping(identity text, role name, map text DEFAULT
 RETURNS TABLE (
     file text, line integer, map_name text, pattern text, target text, matched boolean, maps_to text, note text)
 AS 'MODULE_PATHNAME', 'pgtls_explain_mapping_wrapper'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_explain_mapping(text, name, text) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_explain_mapping(text, name, text) IS
 'the lines of a map of pg_ident.conf, with what each makes of an identity that wants to be a role';
@@ -572,7 +572,7 @@ COMMENT ON FUNCTION pgtls_explain_mapping(text, name, text) IS
 CREATE FUNCTION pgtls_mapped_roles(identity text, map text DEFAULT NULL)
 RETURNS TABLE (rolname text, file text, line integer)
 AS 'MODULE_PATHNAME', 'pgtls_mapped_roles_wrapper'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_mapped_roles(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_mapped_roles(text, text) IS
 'the login roles that a map of pg_ident.conf lets an identity be, each with the line that says so';
@@ -583,7 +583,7 @@ CREATE FUNCTION pgtls_explain_login(
 RETURNS TABLE (
     step integer, check_name text, outcome text, detail text, source text, client_sees text, server_logs text)
 AS 'MODULE_PATHNAME', 'pgtls_explain_login_wrapper'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean) IS
 'the steps of a login with this certificate (PEM, with what the client sends along; NULL for none) from this address (NULL for the Unix socket), and the verdict';
@@ -593,7 +593,7 @@ CREATE FUNCTION pgtls_check_login(
     at timestamptz DEFAULT now(), ssl boolean DEFAULT true)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'pgtls_check_login_wrapper'
-LANGUAGE C STABLE PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean) IS
 'whether a login with this certificate would succeed; NULL if only another system can tell';

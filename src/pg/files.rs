@@ -94,7 +94,7 @@ fn problem(error: io::Error) -> String {
 
 /// Whether the file was changed after the server loaded its configuration. The directory of relative names is the data
 /// directory, as for the server. A file that cannot be looked at counts as unchanged: whoever reads it finds out.
-pub(crate) fn changed_since_load(path: &str) -> bool {
+pub(crate) fn changed_since_load(path: &Path) -> bool {
     let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
     modified.is_ok_and(|modified| time::file_time(modified) > time::configuration_loaded())
 }

@@ -4,17 +4,17 @@
 //! the server calls. The files are those of the settings, never an argument's, and are read anew each time.
 
 use std::ffi::{CStr, CString, c_char, c_int};
+use std::path::Path;
 use std::ptr;
 
 use foreign_types::ForeignType;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContext, SslMethod};
 use openssl::x509::store::X509StoreBuilder;
-use pgrx::pg_sys;
 use pgtls_core::login::TlsFacts;
 
-use super::sys;
 use super::text::lossless;
+use super::{files, settings};
 
 unsafe extern "C" {
     /// Loads certificates and lists from a file and adds a directory to look in (`openssl/x509_vfy.h`); openssl-sys lacks
@@ -37,14 +37,11 @@ pub(crate) struct Settings {
 impl Settings {
     /// As this backend has them.
     pub(crate) fn current() -> Self {
-        // SAFETY: settings that the server always has; null or NUL-terminated, and copied at once.
-        unsafe {
-            Self {
-                enabled: pg_sys::EnableSSL,
-                ca_file: copy(sys::ssl_ca_file),
-                crl_file: copy(sys::ssl_crl_file),
-                crl_directory: copy(sys::ssl_crl_dir),
-            }
+        Self {
+            enabled: settings::text(c"ssl").is_some_and(|ssl| ssl == "on"),
+            ca_file: path(c"ssl_ca_file"),
+            crl_file: path(c"ssl_crl_file"),
+            crl_directory: path(c"ssl_crl_dir"),
         }
     }
 
@@ -96,11 +93,10 @@ impl Settings {
 
 /// The security level that OpenSSL has for the server's connections: its default, or what `ssl_ciphers` says.
 pub(crate) fn security_level() -> Result<i32, String> {
-    // SAFETY: a setting that every server with OpenSSL has; with `missing_ok` it does not raise. It is copied at once.
-    let ciphers = unsafe { copy(pg_sys::GetConfigOption(c"ssl_ciphers".as_ptr(), true, false)) };
+    let ciphers = settings::text(c"ssl_ciphers").unwrap_or_default();
     let level = || -> Result<u32, ErrorStack> {
         let mut context = SslContext::builder(SslMethod::tls())?;
-        context.set_cipher_list(&shown(&ciphers))?;
+        context.set_cipher_list(&ciphers)?;
         Ok(context.build().security_level())
     };
     let level = level().map_err(|error| format!("invalid ssl_ciphers: {}", reason(&error)))?;
@@ -108,6 +104,10 @@ pub(crate) fn security_level() -> Result<i32, String> {
 }
 
 fn load(store: &X509StoreBuilder, file: &CStr, directory: &CStr) -> Result<(), String> {
+    // OpenSSL would wait for a FIFO and read a device to its end.
+    if !file.is_empty() {
+        files::open(Path::new(&shown(file)))?;
+    }
     let or_null = |path: &CStr| if path.is_empty() { ptr::null() } else { path.as_ptr() };
     let store: *mut openssl_sys::X509_STORE = store.as_ptr();
     // SAFETY: a live store; each path is null or NUL-terminated. OpenSSL raises no PostgreSQL error.
@@ -123,14 +123,9 @@ fn reason(problem: &ErrorStack) -> String {
     first.and_then(|error| error.reason()).unwrap_or("no SSL error reported").to_owned()
 }
 
-/// # Safety
-/// `string` is null or NUL-terminated.
-unsafe fn copy(string: *const c_char) -> CString {
-    if string.is_null() {
-        return CString::default();
-    }
-    // SAFETY: not null, and the caller's contract.
-    unsafe { CStr::from_ptr(string) }.to_owned()
+/// A file or directory named by a setting; empty if there is none.
+fn path(setting: &CStr) -> CString {
+    settings::text(setting).and_then(|path| CString::new(path).ok()).unwrap_or_default()
 }
 
 fn shown(path: &CStr) -> String {

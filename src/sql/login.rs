@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::net::IpAddr;
+use std::path::Path;
 
 use pgrx::datum::Inet;
 use pgrx::pg_extern;
@@ -107,7 +108,7 @@ fn remarks(files: impl Iterator<Item = String>) -> Vec<Remark> {
     files.dedup();
     files
         .into_iter()
-        .filter(|file| files::changed_since_load(file))
+        .filter(|file| files::changed_since_load(Path::new(file)))
         .map(|source| Remark {
             detail: "changed since the server loaded its configuration: the answer is for the file as it is now"
                 .to_owned(),

@@ -446,10 +446,7 @@ fn compare(
         eventually("the log", || cluster.log_since(mark).contains(message));
     }
     match cell(3) {
-        fatal
-            if fatal.starts_with("FATAL: ")
-                && fatal.strip_prefix("FATAL: ") != Some(&error.message) =>
-        {
+        fatal if fatal.strip_prefix("FATAL: ").is_some_and(|message| message != error.message) => {
             return Err(format!("the client sees {error:?}, not {fatal}"));
         }
         alert if alert.starts_with("TLS alert") => {

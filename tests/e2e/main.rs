@@ -10,6 +10,7 @@ mod extension;
 mod failures;
 mod harness;
 mod inventory;
+mod login;
 mod login_grid;
 mod mapping;
 mod memory;
