@@ -4,6 +4,7 @@
 mod common;
 
 use common::der::{CertificateParts, bit_string, concat, element, extension, name, oid, sequence};
+use common::fuzz::assert_consistent;
 use openssl::x509::X509;
 use pgtls_core::column::Value;
 use pgtls_core::{Certificate, Error, GeneralNameKind, UnixTime, json, limits};
