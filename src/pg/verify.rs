@@ -101,10 +101,10 @@ fn store() -> Result<X509Store, String> {
     };
     let mut builder = X509StoreBuilder::new().map_err(|error| error.to_string())?;
     let store = builder.as_ptr();
-    let is_loaded = stamp(ca_file).1.is_some()
-        // SAFETY: the store is live, the name is NUL-terminated.
-        && unsafe { X509_STORE_load_locations(store, ca_file.as_ptr(), ptr::null()) } == 1;
-    if !is_loaded {
+    let readable = stamp(ca_file).1.is_some();
+    // SAFETY: the store is live, the name is NUL-terminated.
+    let load = || unsafe { X509_STORE_load_locations(store, ca_file.as_ptr(), ptr::null()) };
+    if !readable || load() != 1 {
         clear_errors();
         return Err("ssl_ca_file could not be loaded".to_owned());
     }

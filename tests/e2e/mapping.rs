@@ -142,13 +142,6 @@ fn every_line_of_a_map_is_explained() {
     assert_eq!(rows.len(), 3);
 }
 
-/// Time of one statement.
-fn timed(session: &Session, sql: &str) -> Duration {
-    let started = Instant::now();
-    session.rows(sql);
-    started.elapsed()
-}
-
 #[test]
 fn ten_thousand_lines_are_answered() {
     let lines: Vec<String> =
