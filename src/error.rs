@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 use pgtls_core::{Error as CoreError, pem};
 
 /// Whatever can go wrong in a function of this extension.
@@ -25,6 +25,17 @@ pub(crate) enum Error {
     SessionCrl(CoreError),
     /// A name that is no attribute type of a distinguished name.
     UnknownFieldName(String),
+    /// An address that is no single host's.
+    NotOneAddress(String),
+    /// A moment that no certificate can name.
+    MomentOutOfRange,
+    /// A configuration file that the server does not load as it is.
+    AuthFile {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The server was built without OpenSSL.
     ServerWithoutOpenSsl,
     /// The server and this library use two different copies of libssl.
@@ -34,9 +45,16 @@ pub(crate) enum Error {
         /// Where ours is.
         ours: String,
     },
+    /// A client came over TCP without TLS while that is not allowed.
+    PlaintextRefused,
+    /// Something only the recorder knows, and it is not there.
+    NotPreloaded,
     /// A defect of the extension.
     Internal(String),
 }
+
+/// The message of [`Error::PlaintextRefused`].
+pub(crate) const PLAINTEXT_REFUSED: &str = "connections over TCP without TLS are not allowed";
 
 /// The SQL type that an argument came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +80,11 @@ impl Error {
         unreachable!("an error report never returns")
     }
 
+    /// Raises the error as `FATAL`, which ends this process.
+    pub(crate) fn end_the_connection(self) {
+        ErrorReport::from(self).report(PgLogLevel::FATAL);
+    }
+
     fn sqlstate(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode::*;
         match self {
@@ -72,8 +95,13 @@ impl Error {
             Self::Argument { form: Form::Binary, .. } => ERRCODE_INVALID_BINARY_REPRESENTATION,
             Self::SessionCertificate(_) | Self::SessionCrl(_) => ERRCODE_DATA_CORRUPTED,
             Self::UnknownFieldName(_) => ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::NotOneAddress(_) => ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::MomentOutOfRange => ERRCODE_DATETIME_FIELD_OVERFLOW,
+            Self::AuthFile { .. } => ERRCODE_CONFIG_FILE_ERROR,
             Self::ServerWithoutOpenSsl => ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OtherLibssl { .. } => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::PlaintextRefused => ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+            Self::NotPreloaded => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Internal(_) => ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -103,11 +131,21 @@ impl Error {
             Self::UnknownFieldName(_) => {
                 "Use a short name such as \"CN\", a long name such as \"commonName\", or a dotted OID such as \"2.5.4.3\"."
             }
+            Self::NotOneAddress(_) => "Pass an address without a netmask.",
+            Self::AuthFile { .. } => {
+                "See the column \"error\" of pgtls_hba_rules and pgtls_ident_mappings. Until the file is repaired and reloaded, the server keeps what it had."
+            }
             Self::ServerWithoutOpenSsl => {
                 "pgtls_ext needs a PostgreSQL built with OpenSSL (configure --with-ssl=openssl)."
             }
             Self::OtherLibssl { .. } => {
                 "Build pgtls_ext on the system it runs on, against the OpenSSL that this PostgreSQL was built with."
+            }
+            Self::PlaintextRefused => {
+                "The server demands TLS (pgtls_ext.require_tls): connect with sslmode=require or stronger."
+            }
+            Self::NotPreloaded => {
+                "Add pgtls_ext to shared_preload_libraries and restart the server."
             }
             _ => return None,
         })
@@ -125,11 +163,20 @@ impl fmt::Display for Error {
                 write!(f, "could not read a revocation list of this session: {source}")
             }
             Self::UnknownFieldName(name) => write!(f, "invalid X.509 field name: \"{name}\""),
+            Self::NotOneAddress(address) => write!(f, "\"{address}\" is a network, not an address"),
+            Self::MomentOutOfRange => f.write_str("the time is outside the years 0 to 9999"),
+            Self::AuthFile { setting, problem } => {
+                write!(f, "the server does not load the file of \"{setting}\" as it is: {problem}")
+            }
             Self::ServerWithoutOpenSsl => {
                 f.write_str("this PostgreSQL server was built without OpenSSL")
             }
             Self::OtherLibssl { .. } => {
                 f.write_str("pgtls_ext is linked against another libssl than the server")
+            }
+            Self::PlaintextRefused => f.write_str(PLAINTEXT_REFUSED),
+            Self::NotPreloaded => {
+                f.write_str("pgtls_ext must be loaded via \"shared_preload_libraries\"")
             }
             Self::Internal(problem) => f.write_str(problem),
         }

@@ -8,6 +8,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::time;
+
 /// Largest file that is read, in bytes: room for a CRL of some six million entries in PEM, and a quarter of the largest
 /// value that the server itself can hold.
 pub(crate) const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
@@ -88,4 +90,11 @@ fn problem(error: io::Error) -> String {
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// Whether the file was changed after the server loaded its configuration. The directory of relative names is the data
+/// directory, as for the server. A file that cannot be looked at counts as unchanged: whoever reads it finds out.
+pub(crate) fn changed_since_load(path: &Path) -> bool {
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|modified| time::file_time(modified) > time::configuration_loaded())
 }

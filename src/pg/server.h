@@ -5,5 +5,9 @@
  */
 #include "postgres.h"
 
+#include "libpq/auth.h"
+#include "libpq/hba.h"
 #include "libpq/libpq-be.h"
+#include "libpq/libpq.h"
 #include "miscadmin.h"
+#include "regex/regex.h"

@@ -5,7 +5,7 @@
 //! section 2.4). Nothing is dropped or replaced by a question mark.
 
 use std::borrow::Cow;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use pgrx::{IntoDatum, pg_sys};
 
@@ -29,6 +29,25 @@ impl Text {
     /// Bytes that somebody else chose (see [`lossless`]).
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         Self::new(&lossless(bytes))
+    }
+}
+
+/// Text of an argument, in the database's encoding, as UTF-8: what files and certificates are written in. Text of
+/// SQL_ASCII is taken as it is.
+pub(crate) fn to_utf8(text: &[u8]) -> Cow<'_, [u8]> {
+    // SAFETY: reads a setting of this backend.
+    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
+    let as_is = [pg_sys::pg_enc::PG_UTF8, pg_sys::pg_enc::PG_SQL_ASCII]
+        .into_iter()
+        .any(|utf8| i32::try_from(utf8) == Ok(encoding));
+    let (false, false, Ok(length)) = (as_is, text.is_ascii(), i32::try_from(text.len())) else {
+        return Cow::Borrowed(text);
+    };
+    // SAFETY: `length` readable bytes of text in the database's encoding. The result is NUL-terminated, because it is a
+    // conversion and not the argument itself; pgrx guards the call.
+    unsafe {
+        let converted = pg_sys::pg_server_to_any(text.as_ptr().cast(), length, UTF8);
+        Cow::Owned(CStr::from_ptr(converted).to_bytes().to_vec())
     }
 }
 

@@ -100,3 +100,37 @@ fn errors_in_the_middle_take_no_memory() {
         assert_flat(&alice, &sql);
     }
 }
+
+#[test]
+fn reading_rules_and_judging_logins_takes_no_memory() {
+    let cluster = Cluster::builder()
+        .roles(&["alice"])
+        .hba("hostssl all all 127.0.0.1/32 cert map=m")
+        .ident(r"m /^(.*)$ \1")
+        .crl_file(&Pki::standard().crls())
+        .extension()
+        .start();
+    let admin = cluster.admin();
+    let pem = quote(&Pki::standard().alice().bundle_pem());
+    for call in [
+        format!("pgtls_check_login({pem}, 'alice', 'postgres', '127.0.0.1')"),
+        format!("pgtls_check_login({pem}, 'nobody', 'nowhere', '127.0.0.1')"),
+        "pgtls_check_mapping('alice', 'alice', 'm')".to_owned(),
+        "count(*) from pgtls_mapped_roles('alice', 'm')".to_owned(),
+        "count(*) from pgtls_hba_rules".to_owned(),
+    ] {
+        assert_flat(
+            &admin,
+            &format!("do $$ begin for i in 1..1000 loop perform {call}; end loop; end $$"),
+        );
+    }
+    cluster.write_ident("m /(unbalanced x\nm alice");
+    let failing = "count(*) from pgtls_mapped_roles('alice', 'm')";
+    assert_flat(
+        &admin,
+        &format!(
+            "do $$ begin for i in 1..1000 loop begin perform {failing}; \
+             exception when config_file_error then null; end; end loop; end $$"
+        ),
+    );
+}

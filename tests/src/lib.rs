@@ -22,6 +22,7 @@ pub mod install;
 pub mod log;
 pub mod pki;
 pub mod psql;
+pub mod relay;
 mod sys;
 mod tls;
 
@@ -42,4 +43,5 @@ pub mod prelude {
         Text,
     };
     pub use crate::psql::{Background, Psql, PsqlOutput};
+    pub use crate::relay::Relay;
 }

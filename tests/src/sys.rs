@@ -3,6 +3,8 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::os::fd::FromRawFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -258,4 +260,30 @@ extern "C" fn clean_up() {
         running.iter().filter_map(Weak::upgrade).for_each(|server| server.stop());
         remove_dir(run_dir());
     });
+}
+
+/// A TCP connection whose near end has this address.
+pub(crate) fn connect_from(source: Ipv4Addr, server: SocketAddrV4) -> io::Result<TcpStream> {
+    let address = |ip: Ipv4Addr, port: u16| libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(ip).to_be() },
+        sin_zero: [0; 8],
+    };
+    let (near, far) = (address(source, 0), address(*server.ip(), server.port()));
+    let size = libc::socklen_t::try_from(size_of::<libc::sockaddr_in>()).expect("small");
+    // SAFETY: a new socket that nobody else has; both addresses are live and of the size given.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        if socket < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let stream = TcpStream::from_raw_fd(socket);
+        if libc::bind(socket, (&raw const near).cast(), size) != 0
+            || libc::connect(socket, (&raw const far).cast(), size) != 0
+        {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(stream)
+    }
 }

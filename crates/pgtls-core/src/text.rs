@@ -3,6 +3,7 @@
 //! Invariant: nothing made here holds a NUL or another control character, and the escapes can be undone, so two
 //! different values never look alike.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Lower-case hexadecimal without separators.
@@ -61,6 +62,21 @@ pub(crate) fn dump(bytes: &[u8]) -> String {
     out.push('#');
     push_upper_hex(&mut out, bytes);
     out
+}
+
+/// UTF-8 as it is; of anything else, every byte outside ASCII as a backslash and two hexadecimal digits.
+pub(crate) fn lossless(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(bytes.len() * 3);
+    for byte in bytes {
+        match byte {
+            0x80.. => push_escaped(&mut out, *byte),
+            _ => out.push(char::from(*byte)),
+        }
+    }
+    Cow::Owned(out)
 }
 
 fn push_escaped(out: &mut String, byte: u8) {

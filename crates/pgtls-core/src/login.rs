@@ -1,0 +1,898 @@
+//! The what-if login: would this client get in, and if not, where is it stopped and what is it told?
+//!
+//! Owns the order in which the server decides and the words it uses. All facts are given: the rules and mappings, what
+//! OpenSSL says of the chain, what the catalogues say of role and database. What only another system knows stays
+//! unknown.
+//!
+//! Invariant: the steps are in the server's order, and the verdict is that of the first step that fails. Steps after it
+//! are still looked at, because whoever asks wants to repair everything at once.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::access::Surroundings;
+use crate::certificate::Certificate;
+use crate::column::Value;
+use crate::hba::{self, Client, ClientCertificate, ClientName, Method, Rule};
+use crate::ident::{self, Decision};
+use crate::text::lossless;
+use crate::time::UnixTime;
+use crate::trust::{self, Topic};
+
+/// Who wants in.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// What the client sends: its own certificate first. Empty if it has none.
+    pub certificates: &'a [Certificate],
+    /// The role it asks for.
+    pub role: &'a [u8],
+    /// The database it asks for.
+    pub database: &'a [u8],
+    /// Where it comes from; `None` over the Unix socket.
+    pub address: Option<IpAddr>,
+    /// Whether it uses TLS.
+    pub tls: bool,
+    /// When.
+    pub at: UnixTime,
+}
+
+/// What is known of the server.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// The content of `pg_hba.conf`.
+    pub rules: &'a [hba::Line],
+    /// The content of `pg_ident.conf`.
+    pub mappings: &'a [ident::Line],
+    /// How it does TLS.
+    pub tls: TlsFacts,
+    /// What OpenSSL says of the chain, or why it cannot be asked; `None` if there is no chain.
+    pub trust: Option<Result<trust::Verdict, String>>,
+    /// The role; `None` if it does not exist.
+    pub role: Option<RoleFacts>,
+    /// The database; `None` if it does not exist.
+    pub database: Option<DatabaseFacts>,
+    /// Whether there is room for one more connection.
+    pub slots: SlotFacts,
+    /// Files that may differ from what is in force.
+    pub remarks: Vec<Remark>,
+}
+
+/// How the server does TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// `ssl = on`.
+    pub enabled: bool,
+    /// `ssl_ca_file`; without one, no client is asked for a certificate.
+    pub ca_file: Option<String>,
+    /// `ssl_crl_file` and `ssl_crl_dir`, as far as they are set.
+    pub crls: Vec<String>,
+}
+
+/// A role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoleFacts {
+    /// `LOGIN`.
+    pub may_log_in: bool,
+    /// `SUPERUSER`.
+    pub superuser: bool,
+    /// How its password is kept.
+    pub password: Password,
+    /// `VALID UNTIL`, if that is a moment.
+    pub valid_until: Option<UnixTime>,
+    /// Whether the limit on its connections is used up.
+    pub limit_reached: bool,
+    /// Whether it may use the connections of `reserved_connections`.
+    pub may_use_reserved: bool,
+}
+
+/// How a role's password is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Password {
+    /// There is none.
+    #[default]
+    None,
+    /// As an MD5 hash.
+    Md5,
+    /// As a SCRAM secret.
+    Scram,
+}
+
+/// A database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DatabaseFacts {
+    /// Whether it was left behind by an interrupted `DROP DATABASE`.
+    pub invalid: bool,
+    /// `ALLOW_CONNECTIONS`.
+    pub allows_connections: bool,
+    /// Whether the role has the privilege `CONNECT`.
+    pub role_may_connect: bool,
+    /// Whether the limit on its connections is used up.
+    pub limit_reached: bool,
+}
+
+/// Free connections, apart from the ones kept for some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotFacts {
+    /// For superusers.
+    pub for_superusers: bool,
+    /// For roles with the privileges of `pg_use_reserved_connections`.
+    pub for_reserved: bool,
+    /// For everybody.
+    pub for_everybody: bool,
+}
+
+impl SlotFacts {
+    /// Room for everybody.
+    pub const PLENTY: Self = Self { for_superusers: true, for_reserved: true, for_everybody: true };
+}
+
+/// A file that may differ from what the server has loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// What is to be said about it.
+    pub detail: String,
+    /// The file.
+    pub source: String,
+}
+
+/// What is looked at in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Check {
+    /// Whether the files are what the server has loaded.
+    Configuration,
+    /// Whether the client gets the encryption it wants.
+    Tls,
+    /// Issuers, signatures and constraints of the chain.
+    Chain,
+    /// What the certificates may be used for.
+    Purpose,
+    /// Revocation.
+    Revocation,
+    /// Dates of the certificates.
+    Validity,
+    /// Whether the server can take the certificate's subject.
+    Subject,
+    /// The rule of `pg_hba.conf`.
+    HbaRule,
+    /// Whether the rule's demand for a certificate is met.
+    ClientCertificate,
+    /// The authentication method.
+    Authentication,
+    /// The name that is taken from the certificate.
+    Identity,
+    /// Whether that name may be the role.
+    Mapping,
+    /// The role.
+    Role,
+    /// Free connections.
+    ConnectionSlots,
+    /// The database.
+    Database,
+    /// Whether the server can show the certificate in `pg_stat_ssl`.
+    Reporting,
+    /// All in all.
+    Verdict,
+}
+
+/// The word in the column `check_name`.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Configuration => "configuration",
+            Self::Tls => "tls",
+            Self::Chain => "chain",
+            Self::Purpose => "purpose",
+            Self::Revocation => "revocation",
+            Self::Validity => "validity",
+            Self::Subject => "subject",
+            Self::HbaRule => "hba_rule",
+            Self::ClientCertificate => "client_certificate",
+            Self::Authentication => "authentication",
+            Self::Identity => "identity",
+            Self::Mapping => "mapping",
+            Self::Role => "role",
+            Self::ConnectionSlots => "connection_slots",
+            Self::Database => "database",
+            Self::Reporting => "reporting",
+            Self::Verdict => "verdict",
+        })
+    }
+}
+
+/// How a step ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Nothing against the login.
+    Ok,
+    /// The login fails here.
+    Failed,
+    /// It cannot be told from here.
+    Unknown,
+    /// There is nothing to look at.
+    Skipped,
+    /// Something the reader should know.
+    Warning,
+    /// The verdict: let in.
+    Admitted,
+    /// The verdict: kept out.
+    Refused,
+}
+
+/// The word in the column `outcome`.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Skipped => "skipped",
+            Self::Warning => "warning",
+            Self::Admitted => "admitted",
+            Self::Refused => "refused",
+        })
+    }
+}
+
+/// One step of the login, or the verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What is looked at.
+    pub check: Check,
+    /// How it ends.
+    pub outcome: Outcome,
+    /// What was found.
+    pub detail: String,
+    /// Where it was found: a file and line, a catalogue.
+    pub source: Option<String>,
+    /// What follows from a failure.
+    pub words: Option<Words>,
+}
+
+/// What client and log are told of a refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// What the client sees.
+    pub client: String,
+    /// What the server logs; `None` if nothing.
+    pub log: Option<String>,
+}
+
+impl Words {
+    /// A `FATAL` that both see, after what is only logged.
+    fn fatal(message: String, before: Option<String>, detail: Option<String>) -> Self {
+        let client = format!("FATAL: {message}");
+        let mut log = before.map_or_else(String::new, |line| format!("LOG: {line}\n"));
+        log.push_str(&client);
+        if let Some(detail) = detail {
+            log.push_str("\nDETAIL: ");
+            log.push_str(&detail);
+        }
+        Self { client, log: Some(log) }
+    }
+}
+
+/// The steps of a login; the verdict is the last of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    steps: Vec<Step>,
+}
+
+impl Explanation {
+    /// The steps, the verdict last.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Whether the client gets in; `None` if that cannot be told from here.
+    pub fn admitted(&self) -> Option<bool> {
+        match self.steps.last()?.outcome {
+            Outcome::Admitted => Some(true),
+            Outcome::Refused => Some(false),
+            _ => None,
+        }
+    }
+}
+
+impl Step {
+    /// The columns of `pgtls_explain_login` but for the number of the step.
+    pub fn columns(&self) -> Vec<(&'static str, Value)> {
+        let words = self.words.as_ref().filter(|_| self.check == Check::Verdict);
+        vec![
+            ("check_name", self.check.to_string().into()),
+            ("outcome", self.outcome.to_string().into()),
+            ("detail", self.detail.clone().into()),
+            ("source", self.source.clone().into()),
+            ("client_sees", words.map(|words| words.client.clone()).into()),
+            ("server_logs", words.and_then(|words| words.log.clone()).into()),
+        ]
+    }
+}
+
+/// Goes through a login as the server would.
+pub fn explain(
+    question: &Question<'_>,
+    facts: &Facts<'_>,
+    around: &Surroundings<'_>,
+) -> Explanation {
+    let mut login = Login { question, facts, around, steps: Vec::new(), asks_password: false };
+    login.configuration();
+    login.tls();
+    login.certificate();
+    login.authentication();
+    login.role();
+    if around.version.reports_tls_before_database() {
+        login.reporting();
+        login.connection_slots();
+        login.database();
+    } else {
+        login.connection_slots();
+        login.database();
+        login.reporting();
+    }
+    login.verdict();
+    Explanation { steps: login.steps }
+}
+
+/// A login on its way.
+struct Login<'a> {
+    question: &'a Question<'a>,
+    facts: &'a Facts<'a>,
+    around: &'a Surroundings<'a>,
+    steps: Vec<Step>,
+    /// Whether the rule asks for a password, which is taken to be right.
+    asks_password: bool,
+}
+
+impl<'a> Login<'a> {
+    // --- What is asked -----------------------------------------------------------------------------------------
+
+    fn role_name(&self) -> String {
+        lossless(self.question.role).into_owned()
+    }
+
+    fn database_name(&self) -> String {
+        lossless(self.question.database).into_owned()
+    }
+
+    /// Whether the connection is encrypted: never over the Unix socket.
+    fn uses_tls(&self) -> bool {
+        self.question.tls && self.question.address.is_some()
+    }
+
+    /// The client's own certificate, if the server gets to see it.
+    fn presented(&self) -> Option<&'a Certificate> {
+        let asked = self.uses_tls() && self.facts.tls.ca_file.is_some();
+        self.question.certificates.first().filter(|_| asked)
+    }
+
+    // --- Steps -------------------------------------------------------------------------------------------------
+
+    fn step(
+        &mut self,
+        check: Check,
+        outcome: Outcome,
+        detail: impl Into<String>,
+        source: Option<String>,
+    ) {
+        self.steps.push(Step { check, outcome, detail: detail.into(), source, words: None });
+    }
+
+    fn fail(
+        &mut self,
+        check: Check,
+        detail: impl Into<String>,
+        source: Option<String>,
+        words: Words,
+    ) {
+        self.steps.push(Step {
+            check,
+            outcome: Outcome::Failed,
+            detail: detail.into(),
+            source,
+            words: Some(words),
+        });
+    }
+
+    fn skip(&mut self, checks: &[Check], why: &str) {
+        for check in checks {
+            self.step(*check, Outcome::Skipped, why, None);
+        }
+    }
+
+    fn configuration(&mut self) {
+        for remark in &self.facts.remarks {
+            let source = Some(remark.source.clone());
+            self.step(Check::Configuration, Outcome::Warning, remark.detail.clone(), source);
+        }
+        if self.facts.remarks.is_empty() {
+            let detail = "the files have not changed since the server loaded its configuration";
+            self.step(Check::Configuration, Outcome::Ok, detail, None);
+        }
+    }
+
+    fn tls(&mut self) {
+        if self.question.address.is_none() {
+            let detail = "Unix socket: no TLS, rules of the kind local can match";
+            self.step(Check::Tls, Outcome::Ok, detail, None);
+        } else if !self.question.tls {
+            let detail = "no TLS: rules of the kinds host, hostnossl and hostnogssenc can match";
+            self.step(Check::Tls, Outcome::Ok, detail, None);
+        } else if self.facts.tls.enabled {
+            let detail = "TLS: rules of the kinds host, hostssl and hostnogssenc can match";
+            self.step(Check::Tls, Outcome::Ok, detail, Some("ssl".to_owned()));
+        } else {
+            let client = "server does not support SSL, but SSL was required".to_owned();
+            let words = Words { client, log: None };
+            self.fail(Check::Tls, "the server has ssl = off", Some("ssl".to_owned()), words);
+        }
+    }
+
+    /// What TLS has to say about the certificate: OpenSSL's verdict, then the server's own reading of the subject.
+    fn certificate(&mut self) {
+        const JUDGED: &[Check] =
+            &[Check::Chain, Check::Purpose, Check::Revocation, Check::Validity, Check::Subject];
+        let Some(leaf) = self.presented() else {
+            let why = if !self.uses_tls() {
+                "without TLS the client sends no certificate"
+            } else if self.question.certificates.is_empty() {
+                "the client has no certificate"
+            } else {
+                "ssl_ca_file is not set, so the server does not ask for a certificate"
+            };
+            return self.skip(JUDGED, why);
+        };
+        self.chain();
+        self.subject(leaf);
+    }
+
+    fn chain(&mut self) {
+        let ca_file = self.facts.tls.ca_file.clone();
+        let crls = self.facts.tls.crls.clone();
+        match &self.facts.trust {
+            None => self.step(Check::Chain, Outcome::Unknown, "the chain was not judged", ca_file),
+            Some(Err(problem)) => self.step(Check::Chain, Outcome::Unknown, problem, ca_file),
+            Some(Ok(trust::Verdict::Trusted(subjects))) => {
+                let path = subjects.join(" <- ");
+                self.step(Check::Chain, Outcome::Ok, path, ca_file);
+                self.step(Check::Purpose, Outcome::Ok, "good for TLS clients", None);
+                match crls.is_empty() {
+                    true => self.skip(
+                        &[Check::Revocation],
+                        "neither ssl_crl_file nor ssl_crl_dir is set: revocation is not checked",
+                    ),
+                    false => self.step(
+                        Check::Revocation,
+                        Outcome::Ok,
+                        "no certificate of the chain is revoked",
+                        Some(crls.join(", ")),
+                    ),
+                }
+                let at = format!("every certificate of the chain is valid at {}", self.question.at);
+                self.step(Check::Validity, Outcome::Ok, at, None);
+            }
+            Some(Ok(trust::Verdict::Refused(refusal))) => self.refused_chain(refusal, ca_file),
+        }
+    }
+
+    fn refused_chain(&mut self, refusal: &trust::Refusal, ca_file: Option<String>) {
+        let (check, source) = match refusal.topic() {
+            Topic::Chain => (Check::Chain, ca_file),
+            Topic::Purpose => (Check::Purpose, None),
+            Topic::Revocation => (Check::Revocation, Some(self.facts.tls.crls.join(", "))),
+            Topic::Validity => (Check::Validity, None),
+        };
+        let certificate = refusal.certificate.as_deref().unwrap_or("no certificate");
+        let detail = format!(
+            "{} (OpenSSL error {}) at depth {}: {certificate}",
+            refusal.text, refusal.code, refusal.depth
+        );
+        let (alert, number) = refusal.alert();
+        let mut log = format!("LOG: could not accept SSL connection: {}", refusal.logged);
+        if self.around.version.logs_certificate_errors() {
+            log.push_str("\nDETAIL: ");
+            log.push_str(&refusal.logged_detail());
+        }
+        let words = Words { client: format!("TLS alert \"{alert}\" ({number})"), log: Some(log) };
+        for judged in [Check::Chain, Check::Purpose, Check::Revocation, Check::Validity] {
+            match judged == check {
+                true => self.fail(check, detail.clone(), source.clone(), words.clone()),
+                false => self.skip(&[judged], "OpenSSL stops at the first error"),
+            }
+        }
+    }
+
+    fn subject(&mut self, leaf: &Certificate) {
+        let name = leaf.subject().common_name_bytes().unwrap_or_default();
+        if !name.contains(&0) {
+            let subject = leaf.subject().rfc2253().to_owned();
+            return self.step(Check::Subject, Outcome::Ok, subject, None);
+        }
+        let words = Words {
+            client: "the connection is closed without a message".to_owned(),
+            log: Some("LOG: SSL certificate's common name contains embedded null".to_owned()),
+        };
+        self.fail(Check::Subject, "the common name holds a null byte", None, words);
+    }
+
+    /// From the choice of the rule to the comparison of the certificate's name.
+    fn authentication(&mut self) {
+        const AFTER_RULE: &[Check] =
+            &[Check::ClientCertificate, Check::Authentication, Check::Identity, Check::Mapping];
+        if let Some(problem) = hba::problem(self.facts.rules) {
+            let detail = format!(
+                "the server does not load pg_hba.conf as it is ({problem}), and keeps the rules it had"
+            );
+            self.step(Check::HbaRule, Outcome::Unknown, detail, None);
+            return self.skip(AFTER_RULE, "the rule is not known");
+        }
+        let client = Client {
+            address: self.question.address,
+            tls: self.uses_tls(),
+            role: self.question.role,
+            database: self.question.database,
+        };
+        let Some((line, rule)) = hba::first_match(self.facts.rules, &client, self.around) else {
+            let message = format!("no pg_hba.conf entry for {}", self.connection());
+            let words = Words::fatal(message, None, None);
+            self.fail(Check::HbaRule, "no rule matches", None, words);
+            return self.skip(AFTER_RULE, "there is no rule");
+        };
+        let place = line.place();
+        // A rule that refuses can still ask for a certificate first.
+        if rule.method == Method::Reject && self.certificate_demand(rule).is_ok() {
+            let message = format!("pg_hba.conf rejects connection for {}", self.connection());
+            let words = Words::fatal(message, None, None);
+            self.fail(Check::HbaRule, "the rule says reject", Some(place), words);
+            return self.skip(AFTER_RULE, "the rule says reject");
+        }
+        let detail = format!("{} … {}", rule.connection, rule.method.name());
+        self.step(Check::HbaRule, Outcome::Ok, detail, Some(place.clone()));
+        self.client_certificate(rule, &place);
+        self.method(rule, &place);
+        self.name(rule, &place);
+    }
+
+    /// `host "…", user "…", database "…", SSL encryption`, as in the server's messages.
+    fn connection(&self) -> String {
+        let host = self.question.address.map_or("[local]".to_owned(), |a| a.to_string());
+        let encryption = if self.uses_tls() { "SSL encryption" } else { "no encryption" };
+        format!(
+            "host \"{host}\", user \"{}\", database \"{}\", {encryption}",
+            self.role_name(),
+            self.database_name(),
+        )
+    }
+
+    /// Whether the rule's demand for a certificate is met; else what is missing, and the server's words.
+    fn certificate_demand(&self, rule: &Rule) -> Result<(), (&'static str, &'static str)> {
+        if rule.client_certificate == ClientCertificate::Optional {
+            Ok(())
+        } else if self.facts.tls.ca_file.is_none() {
+            let message =
+                "client certificates can only be checked if a root certificate store is available";
+            Err(("ssl_ca_file is not set", message))
+        } else if self.presented().is_none() {
+            Err(("the client has no certificate", "connection requires a valid client certificate"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn client_certificate(&mut self, rule: &Rule, place: &str) {
+        let place = Some(place.to_owned());
+        match self.certificate_demand(rule) {
+            Err((missing, message)) => {
+                let words = Words::fatal(message.to_owned(), None, None);
+                self.fail(Check::ClientCertificate, missing, place, words);
+            }
+            Ok(()) if rule.client_certificate == ClientCertificate::Optional => {
+                self.skip(&[Check::ClientCertificate], "the rule asks for none");
+            }
+            Ok(()) => {
+                let detail = "the rule asks for a certificate, and the client sends one";
+                self.step(Check::ClientCertificate, Outcome::Ok, detail, place);
+            }
+        }
+    }
+
+    fn method(&mut self, rule: &Rule, place: &str) {
+        let place = Some(place.to_owned());
+        match rule.method {
+            Method::Reject => {
+                self.skip(&[Check::Authentication], "the rule says reject");
+            }
+            Method::Trust => {
+                let detail = "trust: nothing is asked of the client";
+                self.step(Check::Authentication, Outcome::Ok, detail, place);
+            }
+            Method::Cert => {
+                let detail = "cert: the name in the certificate decides";
+                self.step(Check::Authentication, Outcome::Ok, detail, place);
+            }
+            Method::External(name) => {
+                let detail = format!("{name}: only another system can tell");
+                self.step(Check::Authentication, Outcome::Unknown, detail, place);
+            }
+            Method::Password | Method::Md5 | Method::Scram => self.password(rule, place),
+        }
+    }
+
+    fn password(&mut self, rule: &Rule, place: Option<String>) {
+        self.asks_password = true;
+        let role = self.role_name();
+        let problem = match &self.facts.role {
+            None => Some(format!("Role \"{role}\" does not exist.")),
+            Some(facts) if facts.password == Password::None => {
+                Some(format!("User \"{role}\" has no password assigned."))
+            }
+            Some(facts) if facts.valid_until.is_some_and(|until| until < self.question.at) => {
+                Some(format!("User \"{role}\" has an expired password."))
+            }
+            Some(facts) if rule.method == Method::Scram && facts.password == Password::Md5 => {
+                Some(format!("User \"{role}\" does not have a valid SCRAM secret."))
+            }
+            Some(_) => None,
+        };
+        match problem {
+            None => {
+                let detail = format!("{}: admitted if the password is right", rule.method.name());
+                self.step(Check::Authentication, Outcome::Ok, detail, place);
+            }
+            Some(problem) => {
+                let words = self.auth_failed(rule, None, Some(problem.clone()));
+                self.fail(Check::Authentication, problem, place, words);
+            }
+        }
+    }
+
+    /// The words of the server's `auth_failed`.
+    fn auth_failed(&self, rule: &Rule, logged: Option<String>, detail: Option<String>) -> Words {
+        let what = match rule.method {
+            Method::Reject => "authentication failed for user",
+            Method::Trust => "\"trust\" authentication failed for user",
+            Method::Password | Method::Md5 | Method::Scram => {
+                "password authentication failed for user"
+            }
+            Method::Cert => "certificate authentication failed for user",
+            Method::External("ident") => "Ident authentication failed for user",
+            Method::External("peer") => "Peer authentication failed for user",
+            Method::External("gss") => "GSSAPI authentication failed for user",
+            Method::External("oauth") => "OAuth bearer authentication failed for user",
+            Method::External(name) => {
+                let name = name.to_uppercase();
+                let message =
+                    format!("{name} authentication failed for user \"{}\"", self.role_name());
+                return Words::fatal(message, logged, detail);
+            }
+        };
+        Words::fatal(format!("{what} \"{}\"", self.role_name()), logged, detail)
+    }
+
+    /// The name that is taken from the certificate, and whether it may be the role.
+    fn name(&mut self, rule: &Rule, place: &str) {
+        const NAMES: &[Check] = &[Check::Identity, Check::Mapping];
+        if !rule.compares_name() {
+            return self.skip(NAMES, "the rule does not compare the certificate with the role");
+        }
+        let Some(leaf) = self.presented() else {
+            return self.skip(NAMES, "there is no certificate");
+        };
+        let identity = identity(leaf, rule.client_name);
+        if identity.is_empty() {
+            let role = self.role_name();
+            let logged = format!(
+                "certificate authentication failed for user \"{role}\": client certificate contains no user name"
+            );
+            let words = self.auth_failed(rule, Some(logged), None);
+            let mut detail = format!("the certificate has no {}", rule.client_name);
+            if leaf.san().is_some_and(|names| !names.is_empty()) {
+                detail.push_str("; alternative names are not looked at");
+            }
+            self.fail(Check::Identity, detail, Some(place.to_owned()), words);
+            return self.skip(&[Check::Mapping], "there is no name to map");
+        }
+        let name = lossless(&identity).into_owned();
+        let detail = match common_names(leaf) {
+            count @ 2.. if rule.client_name == ClientName::CommonName => {
+                format!("CN: {name} (the first of {count} in the subject)")
+            }
+            _ => format!("{}: {name}", rule.client_name),
+        };
+        self.step(Check::Identity, Outcome::Ok, detail, Some(place.to_owned()));
+        self.mapping(rule, place, &identity);
+    }
+
+    fn mapping(&mut self, rule: &Rule, place: &str, identity: &[u8]) {
+        let (role, name) = (self.role_name(), lossless(identity).into_owned());
+        let place = Some(place.to_owned());
+        let Some(map) = rule.map.as_deref().filter(|map| !map.is_empty()) else {
+            if identity == self.question.role {
+                let detail = "the name in the certificate is the name of the role";
+                return self.step(Check::Mapping, Outcome::Ok, detail, place);
+            }
+            let logged = format!(
+                "provided user name ({role}) and authenticated user name ({name}) do not match"
+            );
+            return self.unmapped(
+                rule,
+                "the name in the certificate is not the role's",
+                place,
+                logged,
+            );
+        };
+        if let Some(problem) = ident::problem(self.facts.mappings) {
+            let detail = format!(
+                "the server does not load pg_ident.conf as it is ({problem}), and keeps the mappings it had"
+            );
+            return self.step(Check::Mapping, Outcome::Unknown, detail, place);
+        }
+        let map_name = lossless(map).into_owned();
+        let candidates = ident::candidates(self.facts.mappings, map, identity, self.around);
+        match ident::decide(&candidates, self.question.role, self.around) {
+            Decision::Admitted(line) => {
+                let detail = format!("map {map_name} lets {name} be {role}");
+                self.step(Check::Mapping, Outcome::Ok, detail, Some(line.place()));
+            }
+            Decision::Failed(line, reason) => {
+                self.unmapped(rule, &reason, Some(line.place()), reason.clone());
+            }
+            Decision::NoMatch => {
+                let detail = format!("no line of map {map_name} lets {name} be {role}");
+                let logged = format!(
+                    "no match in usermap \"{map_name}\" for user \"{role}\" authenticated as \"{name}\""
+                );
+                self.unmapped(rule, &detail, place, logged);
+            }
+        }
+    }
+
+    fn unmapped(&mut self, rule: &Rule, detail: &str, source: Option<String>, logged: String) {
+        let mut logged = logged;
+        if rule.method != Method::Cert {
+            logged.push_str(&format!(
+                "\nLOG: certificate validation (clientcert=verify-full) failed for user \"{}\": {} mismatch",
+                self.role_name(),
+                rule.client_name
+            ));
+        }
+        let words = self.auth_failed(rule, Some(logged), None);
+        self.fail(Check::Mapping, detail, source, words);
+    }
+
+    fn role(&mut self) {
+        let role = self.role_name();
+        let source = Some("pg_roles".to_owned());
+        let (detail, message) = match &self.facts.role {
+            None => ("the role does not exist", format!("role \"{role}\" does not exist")),
+            Some(facts) if !facts.may_log_in => {
+                ("the role has no LOGIN", format!("role \"{role}\" is not permitted to log in"))
+            }
+            Some(facts) if facts.limit_reached && !facts.superuser => (
+                "the limit on the role's connections is used up",
+                format!("too many connections for role \"{role}\""),
+            ),
+            Some(_) => {
+                return self.step(Check::Role, Outcome::Ok, "the role may log in", source);
+            }
+        };
+        self.fail(Check::Role, detail, source, Words::fatal(message, None, None));
+    }
+
+    fn connection_slots(&mut self) {
+        let source = Some("max_connections".to_owned());
+        let slots = self.facts.slots;
+        let superuser = self.facts.role.as_ref().is_some_and(|role| role.superuser);
+        let reserved = self.facts.role.as_ref().is_some_and(|role| role.may_use_reserved);
+        let message = if !slots.for_superusers {
+            "sorry, too many clients already".to_owned()
+        } else if superuser || slots.for_everybody {
+            let detail = "there is a free connection";
+            return self.step(Check::ConnectionSlots, Outcome::Ok, detail, source);
+        } else if slots.for_reserved {
+            if reserved {
+                let detail = "there is a free connection among the reserved ones";
+                return self.step(Check::ConnectionSlots, Outcome::Ok, detail, source);
+            }
+            "remaining connection slots are reserved for roles with privileges of the \"pg_use_reserved_connections\" role".to_owned()
+        } else {
+            self.around.version.reserved_for_superusers().to_owned()
+        };
+        let detail = "no connection is free for this role";
+        self.fail(Check::ConnectionSlots, detail, source, Words::fatal(message, None, None));
+    }
+
+    fn database(&mut self) {
+        let database = self.database_name();
+        let source = Some("pg_database".to_owned());
+        let superuser = self.facts.role.as_ref().is_some_and(|role| role.superuser);
+        let (detail, message, more) = match &self.facts.database {
+            None => (
+                "the database does not exist",
+                format!("database \"{database}\" does not exist"),
+                None,
+            ),
+            Some(facts) if facts.invalid => (
+                "the database is left from an interrupted DROP DATABASE",
+                format!("cannot connect to invalid database \"{database}\""),
+                None,
+            ),
+            Some(facts) if !facts.allows_connections => (
+                "the database allows no connections",
+                format!("database \"{database}\" is not currently accepting connections"),
+                None,
+            ),
+            Some(facts) if !facts.role_may_connect && !superuser => (
+                "the role lacks the privilege CONNECT",
+                format!("permission denied for database \"{database}\""),
+                Some("User does not have CONNECT privilege.".to_owned()),
+            ),
+            Some(facts) if facts.limit_reached && !superuser => (
+                "the limit on the database's connections is used up",
+                format!("too many connections for database \"{database}\""),
+                None,
+            ),
+            Some(_) => {
+                let detail = "the role may connect to the database";
+                return self.step(Check::Database, Outcome::Ok, detail, source);
+            }
+        };
+        self.fail(Check::Database, detail, source, Words::fatal(message, None, more));
+    }
+
+    /// `pg_stat_ssl` names every attribute type of subject and issuer, and ends the session if OpenSSL has no name.
+    fn reporting(&mut self) {
+        let Some(leaf) = self.presented() else { return };
+        let nameless = [leaf.subject(), leaf.issuer()]
+            .into_iter()
+            .flat_map(crate::Name::attributes)
+            .find(|attribute| attribute.oid.short_name().is_none());
+        match nameless {
+            None => {
+                let detail = "the names in the certificate can be shown in pg_stat_ssl";
+                self.step(Check::Reporting, Outcome::Ok, detail, None);
+            }
+            Some(attribute) => {
+                let detail = format!(
+                    "OpenSSL has no name for the attribute type {}, and pg_stat_ssl needs one",
+                    attribute.oid.dotted()
+                );
+                let message = "could not get NID for ASN1_OBJECT object".to_owned();
+                self.fail(Check::Reporting, detail, None, Words::fatal(message, None, None));
+            }
+        }
+    }
+
+    fn verdict(&mut self) {
+        let first = |outcome| self.steps.iter().find(|step| step.outcome == outcome);
+        let unknown = first(Outcome::Unknown).map(|step| step.check);
+        let (outcome, detail, source, words) = match (first(Outcome::Failed), unknown) {
+            (Some(step), _) => {
+                let detail = format!("refused at {}: {}", step.check, step.detail);
+                (Outcome::Refused, detail, step.source.clone(), step.words.clone())
+            }
+            (None, Some(check)) => (Outcome::Unknown, format!("it depends on {check}"), None, None),
+            (None, None) => {
+                let detail = match self.asks_password {
+                    true => "admitted if the password is right",
+                    false => "admitted",
+                };
+                (Outcome::Admitted, detail.to_owned(), None, None)
+            }
+        };
+        self.steps.push(Step { check: Check::Verdict, outcome, detail, source, words });
+    }
+}
+
+/// The name that a rule compares, as the bytes that the server compares; empty if there is none.
+pub fn identity(leaf: &Certificate, name: ClientName) -> Vec<u8> {
+    match name {
+        ClientName::CommonName => leaf.subject().common_name_bytes().unwrap_or_default(),
+        ClientName::Subject => leaf.subject().rfc2253().as_bytes().to_vec(),
+    }
+}
+
+fn common_names(leaf: &Certificate) -> usize {
+    let is_common_name =
+        |attribute: &crate::Attribute<'_>| attribute.oid.short_name() == Some("CN");
+    leaf.subject().attributes().filter(is_common_name).count()
+}

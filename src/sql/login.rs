@@ -1,0 +1,151 @@
+//! `pgtls_explain_login` and `pgtls_check_login`: would this client get in?
+
+use std::ffi::CStr;
+use std::net::IpAddr;
+use std::path::Path;
+
+use pgrx::datum::Inet;
+use pgrx::pg_extern;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::TimestampWithTimeZone;
+use pgtls_core::login::{self, Explanation, Facts, Question, Remark};
+use pgtls_core::trust::{self, Policy, Verdict};
+use pgtls_core::{Certificate, UnixTime, parse_certificates};
+
+use super::mapping::Server;
+use crate::error::{Error, Form, Result};
+use crate::pg::rows::{Rows, row};
+use crate::pg::time::moment;
+use crate::pg::trust_store::{Settings, security_level};
+use crate::pg::{auth_files, catalog, files};
+
+/// The arguments of both functions.
+struct Arguments<'a> {
+    certificates: Vec<Certificate>,
+    role: &'a CStr,
+    database: &'a CStr,
+    address: Option<IpAddr>,
+    at: UnixTime,
+    tls: bool,
+}
+
+impl<'a> Arguments<'a> {
+    /// `None` if one is NULL that has to be given.
+    fn new(
+        certificate: Option<&[u8]>,
+        role: Option<&'a CStr>,
+        database: Option<&'a CStr>,
+        client_addr: Option<Inet>,
+        at: Option<TimestampWithTimeZone>,
+        ssl: Option<bool>,
+    ) -> Result<Option<Self>> {
+        let (Some(role), Some(database), Some(at), Some(tls)) = (role, database, at, ssl) else {
+            return Ok(None);
+        };
+        let certificates = certificate.map(parse_certificates).transpose();
+        let address = client_addr
+            .map(|address| address.0.parse().map_err(|_| Error::NotOneAddress(address.0)));
+        Ok(Some(Self {
+            certificates: certificates.map_err(Error::argument(Form::Text))?.unwrap_or_default(),
+            role,
+            database,
+            address: address.transpose()?,
+            at: moment(at).ok_or(Error::MomentOutOfRange)?,
+            tls,
+        }))
+    }
+
+    fn explain(&self) -> Explanation {
+        let server = Server::new();
+        let around = server.around();
+        let settings = Settings::current();
+        let (rules, mappings) = (auth_files::rules(&around), auth_files::mappings(&around));
+        let read =
+            rules.iter().map(|line| &line.file).chain(mappings.iter().map(|line| &line.file));
+        let facts = Facts {
+            remarks: remarks(read.cloned().chain(settings.files())),
+            tls: settings.facts(),
+            trust: self.verdict(&settings),
+            role: catalog::role(self.role),
+            database: catalog::database(self.database, self.role),
+            slots: catalog::slots(),
+            rules: &rules,
+            mappings: &mappings,
+        };
+        let question = Question {
+            certificates: &self.certificates,
+            role: self.role.to_bytes(),
+            database: self.database.to_bytes(),
+            address: self.address,
+            tls: self.tls,
+            at: self.at,
+        };
+        login::explain(&question, &facts, &around)
+    }
+
+    /// What OpenSSL says of the chain; `None` if there is none to judge.
+    fn verdict(&self, settings: &Settings) -> Option<Result<Verdict, String>> {
+        let (leaf, sent) = self.certificates.split_first()?;
+        settings.facts().ca_file?;
+        let judge = || {
+            let store = settings.store()?;
+            let policy = Policy {
+                at: self.at,
+                check_crls: settings.checks_crls(),
+                security_level: security_level()?,
+            };
+            trust::verify(store, leaf, sent, policy).map_err(|error| error.to_string())
+        };
+        Some(judge())
+    }
+}
+
+/// The files that were changed since the server loaded its configuration.
+fn remarks(files: impl Iterator<Item = String>) -> Vec<Remark> {
+    let mut files: Vec<String> =
+        files.chain([auth_files::hba_file(), auth_files::ident_file()]).collect();
+    files.sort();
+    files.dedup();
+    files
+        .into_iter()
+        .filter(|file| files::changed_since_load(Path::new(file)))
+        .map(|source| Remark {
+            detail: "changed since the server loaded its configuration: the answer is for the file as it is now"
+                .to_owned(),
+            source,
+        })
+        .collect()
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_explain_login(
+    certificate: Option<&[u8]>,
+    role: Option<&CStr>,
+    database: Option<&CStr>,
+    client_addr: Option<Inet>,
+    at: Option<TimestampWithTimeZone>,
+    ssl: Option<bool>,
+) -> Result<Rows, ErrorReport> {
+    let arguments = Arguments::new(certificate, role, database, client_addr, at, ssl)?;
+    let Some(arguments) = arguments else { return Ok(Rows::none()) };
+    let explanation = arguments.explain();
+    let rows = explanation.steps().iter().zip(1..).map(|(step, number)| {
+        let mut row = row(step.columns());
+        row.push(("step".into(), i64::into(number)));
+        row
+    });
+    Ok(rows.collect())
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_check_login(
+    certificate: Option<&[u8]>,
+    role: Option<&CStr>,
+    database: Option<&CStr>,
+    client_addr: Option<Inet>,
+    at: Option<TimestampWithTimeZone>,
+    ssl: Option<bool>,
+) -> Result<Option<bool>, ErrorReport> {
+    let arguments = Arguments::new(certificate, role, database, client_addr, at, ssl)?;
+    Ok(arguments.and_then(|arguments| arguments.explain().admitted()))
+}

@@ -1,0 +1,202 @@
+//! `pgtls_hba_rules`, `pgtls_ident_mappings`, and whom the mappings let an identity be.
+//!
+//! What is read are the files as they are now. Where the server would not load a file as it is, what is in force is not
+//! known: a check is NULL then.
+
+use std::ffi::CStr;
+
+use pgrx::pg_extern;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgtls_core::access::Surroundings;
+use pgtls_core::column::Value;
+use pgtls_core::hba::{self, Client, ClientName, Rule};
+use pgtls_core::ident::{self, Decision};
+
+use crate::error::{Error, Result};
+use crate::pg::auth_files;
+use crate::pg::catalog::{self, Catalog};
+use crate::pg::network::System;
+use crate::pg::port::Session;
+use crate::pg::regex::Engine;
+use crate::pg::rows::{Row, Rows, row};
+use crate::pg::text::{lossless, to_utf8};
+
+/// What matching asks of this server; what it has found out is kept for one question.
+pub(super) struct Server {
+    patterns: Engine,
+    network: System,
+}
+
+impl Server {
+    pub(super) fn new() -> Self {
+        Self { patterns: Engine::new(), network: System::default() }
+    }
+
+    pub(super) fn around(&self) -> Surroundings<'_> {
+        Surroundings {
+            version: auth_files::VERSION,
+            patterns: &self.patterns,
+            roles: &Catalog,
+            network: &self.network,
+        }
+    }
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_hba_rules() -> Rows {
+    let lines = auth_files::rules(&Server::new().around());
+    numbered("rule_number", lines.iter().map(|line| (line.rule.is_some(), line.columns())))
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_ident_mappings() -> Rows {
+    let lines = auth_files::mappings(&Server::new().around());
+    numbered("map_number", lines.iter().map(|line| (line.mapping.is_some(), line.columns())))
+}
+
+/// Rows with a number for each that counts, as the server's own views have it.
+fn numbered(
+    column: &'static str,
+    lines: impl Iterator<Item = (bool, Vec<(&'static str, Value)>)>,
+) -> Rows {
+    let mut count = 0;
+    lines
+        .map(|(counts, columns)| {
+            count += i64::from(counts);
+            let mut row = row(columns);
+            row.push((column.into(), counts.then_some(count).into()));
+            row
+        })
+        .collect()
+}
+
+/// Whether an identity may be a role by a map of the file; `None` if the server would not load the file.
+fn is_mapped(map: Option<&[u8]>, identity: &[u8], role: &[u8]) -> Option<bool> {
+    let server = Server::new();
+    let around = server.around();
+    if map.is_none_or(<[u8]>::is_empty) {
+        return Some(ident::admits(&[], None, identity, role, &around));
+    }
+    let lines = auth_files::mappings(&around);
+    let admitted = ident::admits(&lines, map, identity, role, &around);
+    ident::problem(&lines).is_none().then_some(admitted)
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_check_mapping(
+    identity: Option<&[u8]>,
+    role: Option<&CStr>,
+    map: Option<&[u8]>,
+) -> Option<bool> {
+    let (identity, map) = (to_utf8(identity?), map.map(to_utf8));
+    is_mapped(map.as_deref(), &identity, role?.to_bytes())
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_explain_mapping(identity: Option<&[u8]>, role: Option<&CStr>, map: Option<&[u8]>) -> Rows {
+    let (Some(identity), Some(role)) = (identity.map(to_utf8), role) else { return Rows::none() };
+    let server = Server::new();
+    let around = server.around();
+    let map = map.map(to_utf8);
+    let lines = match &map {
+        Some(_) => auth_files::mappings(&around),
+        None => Vec::new(),
+    };
+    let explained = ident::explain(&lines, map.as_deref(), &identity, role.to_bytes(), &around);
+    let broken = lines.iter().filter(|line| line.mapping.is_none()).map(ident::Explained::broken);
+    explained.into_iter().chain(broken).map(|explained| row(explained.columns())).collect()
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_mapped_roles(identity: Option<&[u8]>, map: Option<&[u8]>) -> Result<Rows, ErrorReport> {
+    let Some(identity) = identity.map(to_utf8) else { return Ok(Rows::none()) };
+    let server = Server::new();
+    let around = server.around();
+    let map = map.map(to_utf8).filter(|map| !map.is_empty());
+    let lines = match &map {
+        Some(_) => auth_files::mappings(&around),
+        None => Vec::new(),
+    };
+    if let Some(problem) = ident::problem(&lines) {
+        return Err(Error::AuthFile { setting: "ident_file", problem }.into());
+    }
+    let candidates = map.as_deref().map(|map| ident::candidates(&lines, map, &identity, &around));
+    // The line that lets the identity be a role; without a map there is none to name.
+    let admitted = |role: &[u8]| match &candidates {
+        None => (identity.as_ref() == role).then_some(None),
+        Some(candidates) => match ident::decide(candidates, role, &around) {
+            Decision::Admitted(line) => Some(Some(line)),
+            _ => None,
+        },
+    };
+    let row = |role: Vec<u8>| -> Option<Row> {
+        let line = admitted(&role)?;
+        Some(vec![
+            ("rolname".into(), Value::Text(lossless(&to_utf8(&role)).into_owned())),
+            ("file".into(), line.map(|line| line.file.clone()).into()),
+            ("line".into(), line.and_then(|line| line.number).map(i64::from).into()),
+        ])
+    };
+    Ok(catalog::login_roles()?.into_iter().filter_map(row).collect())
+}
+
+/// The rule that this session falls under and, by it, the name of its certificate that counts.
+struct OwnRule {
+    rule: Rule,
+    identity: Vec<u8>,
+}
+
+/// `None` if there is no certificate, no rule, or no telling which rules are in force.
+fn own_rule(session: &Session, around: &Surroundings<'_>) -> Option<OwnRule> {
+    if !session.client_certificate_verified() {
+        return None;
+    }
+    let rule = recorded_rule().or_else(|| rule_now(session, around))?;
+    let identity = match rule.client_name {
+        ClientName::CommonName => session.client_common_name(),
+        ClientName::Subject => session.client_distinguished_name(),
+    };
+    Some(OwnRule { identity: identity.unwrap_or_default().to_vec(), rule })
+}
+
+/// The rule that this session logged in by, once sessions record it.
+fn recorded_rule() -> Option<Rule> {
+    None
+}
+
+/// The rule that a session like this one falls under now.
+fn rule_now(session: &Session, around: &Surroundings<'_>) -> Option<Rule> {
+    let lines = auth_files::rules(around);
+    if hba::problem(&lines).is_some() {
+        return None;
+    }
+    let client = Client {
+        address: session.address(),
+        tls: session.tls_in_use(),
+        role: session.role(),
+        database: session.database(),
+    };
+    hba::first_match(&lines, &client, around).map(|(_, rule)| rule.clone())
+}
+
+#[pg_extern(sql = false)]
+fn ssl_check_mapping_role(role: &CStr) -> Option<bool> {
+    let session = Session::current()?;
+    let server = Server::new();
+    let own = own_rule(&session, &server.around())?;
+    if !own.rule.compares_name() || own.identity.is_empty() {
+        return None;
+    }
+    is_mapped(own.rule.map.as_deref(), &own.identity, role.to_bytes())
+}
+
+#[pg_extern(sql = false)]
+fn ssl_check_mapping_map(role: &CStr, map: &[u8]) -> Option<bool> {
+    let session = Session::current()?;
+    let server = Server::new();
+    let own = own_rule(&session, &server.around())?;
+    if own.identity.is_empty() {
+        return None;
+    }
+    is_mapped(Some(&to_utf8(map)), &own.identity, role.to_bytes())
+}

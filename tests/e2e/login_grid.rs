@@ -1,0 +1,494 @@
+//! The differential test of the what-if login: the same question to `pgtls_check_login` and to the server itself.
+//!
+//! Worlds are drawn from pools of trust, revocation lists, rules and mappings; in each world clients are drawn from
+//! pools of certificates, roles, databases and addresses. Each client is asked about and then logs in. The verdict has to
+//! agree, and for a refusal the step, the words to the client and the words in the log. The draws are seeded, so the
+//! grid is the same in every run.
+//!
+//! `PGTLS_LOGIN_GRID=full` runs all of it, otherwise it is a sample that fits into CI.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use pgtls_e2e::prelude::*;
+
+/// Worlds and clients in each, for a sample and in full.
+const SAMPLE: (usize, usize) = (12, 10);
+const FULL: (usize, usize) = (60, 14);
+
+/// The password of every role that has one.
+const PASSWORD: &str = "secret";
+
+/// How long the log may take to say why a client was refused.
+const LOG_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Rules to draw from, with the first version that has them.
+const RULES: &[(u32, &str)] = &[
+    (15, "hostssl all all 127.0.0.1/32 cert"),
+    (15, "hostssl all all all cert map=m"),
+    (15, "hostssl all all all cert clientname=DN map=dn"),
+    (15, "hostssl all all 127.0.0.0 255.0.0.0 cert clientname=DN"),
+    (15, "hostssl app,postgres alice,bob samehost cert"),
+    (15, "hostssl all +staff 127.0.0.0/8 trust clientcert=verify-ca"),
+    (15, "hostssl all all ::1/128 trust clientcert=verify-full"),
+    (15, "hostssl all all all trust clientcert=verify-full clientname=DN"),
+    (15, "hostssl all pw,pwexpired,pwless,alice all scram-sha-256"),
+    (15, "hostssl all pw,bob all scram-sha-256 clientcert=verify-full"),
+    (15, "host all pw,md5,nobody all md5"),
+    (15, "host all pwexpired,md5,nobody all scram-sha-256"),
+    (15, "hostnossl all all 127.0.0.1/32 trust"),
+    (15, "hostnossl sameuser all all trust"),
+    (15, "hostnossl samerole all samenet trust"),
+    (15, "host all all 127.0.0.2/32 reject"),
+    (15, "hostssl all all 127.0.0.2/32 reject clientcert=verify-ca"),
+    (15, "host all nologin,limited,nobody all trust"),
+    (15, r#"host "all" all all trust"#),
+    (15, r#"host all "+staff" all trust"#),
+    (15, "host samegroup all all trust"),
+    (15, "host replication all all trust"),
+    (15, "host all all localhost trust"),
+    (15, "host all bob .localdomain trust"),
+    (15, "host closed,private,full,missing all all trust"),
+    (15, "host all root all trust"),
+    (15, "local all all trust"),
+    (15, "local app all reject"),
+    (15, "local sameuser all trust"),
+    (15, "local all alice,pw scram-sha-256"),
+    (15, "hostssl all all all trust"),
+    (16, "hostssl all /^a.*e$ all cert map=m"),
+    (16, "hostssl /^(app|postgres)$ all 127.0.0.1/32 cert"),
+    (16, r#"host all "/^b" all trust"#),
+];
+
+/// Mappings to draw from.
+const MAPPINGS: &[(u32, &str)] = &[
+    (15, "m alice bob"),
+    (15, "m alice alice"),
+    (15, r"m /^(.*)$ \1"),
+    (15, "m first_cn alice"),
+    (15, r"m /^bo.$ \1"),
+    (15, r"m /^(al|bo) \1b"),
+    (15, r#"m alice "all""#),
+    (15, "m alice all"),
+    (15, "m bob +staff"),
+    (15, r#"m direct "+staff""#),
+    (15, r"m /^direct$ /^a"),
+    (15, "m /^revoked$ alice"),
+    (15, r#"dn "CN=alice" alice"#),
+    (15, r#"dn "/^CN=(.*)$" \1"#),
+    (15, r#"dn "/CN=first_cn" alice"#),
+    (15, r#"dn "/^CN=al(ice)?$" bob"#),
+    (15, r#"dn "/O=Acme" bob"#),
+    (15, "other alice bob"),
+];
+
+/// Members of the PKI to draw from; `None` has no certificate.
+const CERTIFICATES: &[Option<&str>] = &[
+    Some("alice"),
+    Some("alice"),
+    Some("bob"),
+    Some("direct"),
+    Some("two_cns"),
+    Some("no_cn"),
+    Some("utf8"),
+    Some("special"),
+    Some("multi_rdn"),
+    Some("empty_subject"),
+    Some("unknown_attribute"),
+    Some("unknown_critical"),
+    Some("self_signed"),
+    Some("untrusted"),
+    Some("expired"),
+    Some("not_yet_valid"),
+    Some("server_only"),
+    Some("revoked"),
+    Some("under_revoked"),
+    Some("alice without its chain"),
+    Some("alice with a bad signature"),
+    Some("alice with a null byte"),
+    None,
+    None,
+];
+
+const ROLES: &[&str] = &[
+    "alice",
+    "alice",
+    "alice",
+    "bob",
+    "bob",
+    "direct",
+    "first_cn",
+    "Жук",
+    "nologin",
+    "limited",
+    "pw",
+    "pwexpired",
+    "pwless",
+    "md5",
+    "root",
+    "nobody",
+    "no_such_role",
+];
+
+const DATABASES: &[&str] = &[
+    "postgres",
+    "app",
+    "app",
+    "app",
+    "alice",
+    "staff",
+    "closed",
+    "private",
+    "full",
+    "no_such_database",
+];
+
+/// How a client reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    Tcp(IpAddr),
+    Socket,
+}
+
+const PATHS: &[Path] = &[
+    Path::Tcp(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    Path::Tcp(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    Path::Tcp(IpAddr::V4(ELSEWHERE)),
+    Path::Tcp(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+    Path::Socket,
+];
+
+/// Another address of this machine.
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// One client of the grid.
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    certificate: Option<&'static str>,
+    role: &'static str,
+    database: &'static str,
+    path: Path,
+    tls: bool,
+}
+
+/// What trust and revocation a world has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// No `ssl_ca_file`.
+    Nothing,
+    /// The root alone, no list.
+    Root,
+    /// Root and intermediate, no list.
+    Bundle,
+    /// The root, and a file with all lists.
+    RootAndLists,
+    /// The root, and a directory with all lists.
+    RootAndDirectory,
+    /// The root, and a file that lacks the intermediate's list.
+    MissingList,
+    /// The root, and a list that is over.
+    StaleList,
+    /// The root, and in the file of lists the CA that nobody else trusts.
+    CaAmongLists,
+}
+
+const TRUSTS: &[Trust] = &[
+    Trust::Root,
+    Trust::RootAndLists,
+    Trust::Bundle,
+    Trust::RootAndDirectory,
+    Trust::MissingList,
+    Trust::StaleList,
+    Trust::CaAmongLists,
+    Trust::Nothing,
+];
+
+/// A generator of numbers that only have to be mixed and repeatable (xorshift64*).
+struct Draw(u64);
+
+impl Draw {
+    fn number(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let mixed = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        usize::try_from(mixed).expect("31 bits") % below
+    }
+
+    fn one<T: Copy>(&mut self, pool: &[T]) -> T {
+        pool[self.number(pool.len())]
+    }
+
+    /// A few of a pool, in a drawn order, without what this version lacks.
+    fn some(
+        &mut self,
+        pool: &[(u32, &'static str)],
+        most: usize,
+        version: u32,
+    ) -> Vec<&'static str> {
+        let count = self.number(most) + 1;
+        (0..count)
+            .map(|_| self.one(pool))
+            .filter(|(since, _)| *since <= version)
+            .map(|(_, line)| line)
+            .collect()
+    }
+}
+
+/// The identity of a client.
+fn identity(name: &str) -> Identity {
+    let pki = Pki::standard();
+    match name {
+        "alice without its chain" => pki.alice().leaf_only(),
+        "alice with a bad signature" => pki.issue("/CN=alice").bad_signature().build(),
+        "alice with a null byte" => {
+            let subject = Name::empty().attr_raw("CN", Text::Utf8, b"alice\0.example");
+            pki.issue(subject).build()
+        }
+        member => pki.member(member).clone(),
+    }
+}
+
+fn start() -> Cluster {
+    let cluster = Cluster::builder()
+        .roles(&["alice", "bob", "direct", "first_cn", "Жук", "nobody"])
+        .set("max_connections", 40)
+        .set("password_encryption", "scram-sha-256")
+        .ipv6()
+        .extension()
+        .start();
+    let admin = cluster.admin();
+    for sql in [
+        "create role staff",
+        "grant staff to bob, alice",
+        "create role nologin nologin",
+        "create role limited login connection limit 0",
+        "create role root login superuser connection limit 0",
+        "create role pwless login",
+        "set password_encryption = 'md5'",
+        "create role md5 login password 'secret'",
+        "set password_encryption = 'scram-sha-256'",
+        "create role pw login password 'secret'",
+        "create role pwexpired login password 'secret' valid until '2001-01-01'",
+        "create database app",
+        "create database alice",
+        "create database staff",
+        "create database closed allow_connections false",
+        "create database private",
+        "revoke connect on database private from public",
+        "grant connect on database private to bob",
+        "create database \"full\" connection limit 0",
+    ] {
+        admin.run(sql);
+    }
+    cluster
+}
+
+/// Puts a world in force. Returns its rules and mappings, for messages.
+fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
+    let pki = Pki::standard();
+    let trust = TRUSTS[number % TRUSTS.len()];
+    for setting in ["ssl_ca_file", "ssl_crl_file", "ssl_crl_dir"] {
+        cluster.unset(setting);
+    }
+    if trust == Trust::Bundle {
+        cluster.replace_ca(&[&pki.root().cert, &pki.intermediate().cert]);
+    } else {
+        cluster.replace_ca(&[&pki.root().cert]);
+    }
+    if trust != Trust::Nothing {
+        cluster.set("ssl_ca_file", cluster.tls_path("ca.crt").display());
+    }
+    let stale = pki.crl(pki.intermediate()).revoke(&pki.revoked().cert).stale().build();
+    let list_file = match trust {
+        Trust::RootAndLists => Some(pki.crls().iter().map(|crl| crl.pem()).collect::<String>()),
+        Trust::MissingList => Some(pki.root_crl().pem()),
+        Trust::StaleList => Some(pki.root_crl().pem() + &stale.pem()),
+        Trust::CaAmongLists => {
+            let other = pki.crl(pki.other_root()).build().pem();
+            let lists: String = pki.crls().iter().map(|crl| crl.pem()).collect();
+            Some(lists + &other + &pki.other_root().cert.pem())
+        }
+        _ => None,
+    };
+    if let Some(content) = list_file {
+        cluster.replace_crl_bytes(content.as_bytes());
+        cluster.set("ssl_crl_file", cluster.crl_file().display());
+    }
+    if trust == Trust::RootAndDirectory {
+        cluster.replace_crl_dir(&pki.crls());
+        cluster.set("ssl_crl_dir", cluster.crl_dir().display());
+    }
+    let rules = draw.some(RULES, 6, cluster.version()).join("\n");
+    let mappings = draw.some(MAPPINGS, 8, cluster.version()).join("\n");
+    cluster.write_hba(&rules);
+    cluster.write_ident(&mappings);
+    let log = cluster.reload();
+    assert!(!log.contains("contains errors") && !log.contains("not reloaded"), "{log}");
+    format!("trust: {trust:?}\npg_hba.conf:\n{rules}\npg_ident.conf:\n{mappings}")
+}
+
+impl Client {
+    fn drawn(draw: &mut Draw) -> Self {
+        let path = draw.one(PATHS);
+        Self {
+            certificate: draw.one(CERTIFICATES),
+            role: draw.one(ROLES),
+            database: draw.one(DATABASES),
+            path,
+            tls: path != Path::Socket && draw.number(5) > 0,
+        }
+    }
+
+    /// The arguments of the question.
+    fn arguments(&self) -> String {
+        let certificate =
+            self.certificate.map_or("null".to_owned(), |name| quote(&identity(name).bundle_pem()));
+        let address = match self.path {
+            Path::Tcp(address) => quote(&address.to_string()),
+            Path::Socket => "null".to_owned(),
+        };
+        let (role, database) = (quote(self.role), quote(self.database));
+        format!("{certificate}, {role}, {database}, {address}, ssl => {}", self.tls)
+    }
+
+    fn log_in(&self, cluster: &Cluster, relay: &Relay) -> Result<(), LoginError> {
+        let login = cluster.client(self.role).database(self.database).password(PASSWORD);
+        let login = match self.certificate.map(identity) {
+            Some(identity) => login.with(&identity),
+            None => login,
+        };
+        let login = match self.path {
+            Path::Socket => login.unix(),
+            Path::Tcp(IpAddr::V4(ELSEWHERE)) => login.address(relay.address()),
+            Path::Tcp(address) => login.address(address),
+        };
+        let login = if self.tls || self.path == Path::Socket { login } else { login.no_tls() };
+        login.connect().map(drop)
+    }
+}
+
+/// What the server's log says on a refusal, and the steps that it can mean.
+const WORDS_OF_STEPS: &[(&str, &[&str])] = &[
+    ("could not accept SSL connection", &["chain", "purpose", "revocation", "validity"]),
+    ("embedded null", &["subject"]),
+    ("no pg_hba.conf entry", &["hba_rule"]),
+    ("pg_hba.conf rejects", &["hba_rule"]),
+    ("connection requires a valid client certificate", &["client_certificate"]),
+    ("root certificate store is available", &["client_certificate"]),
+    ("contains no user name", &["identity"]),
+    ("and authenticated user name", &["mapping"]),
+    ("no match in usermap", &["mapping"]),
+    ("has no subexpressions", &["mapping"]),
+    ("password authentication failed", &["authentication"]),
+    ("FATAL:  role \"", &["role"]),
+    ("is not permitted to log in", &["role"]),
+    ("too many connections for role", &["role"]),
+    ("FATAL:  database \"", &["database"]),
+    ("permission denied for database", &["database"]),
+    ("too many connections for database", &["database"]),
+    ("could not get NID", &["reporting"]),
+];
+
+/// The log of a refusal, once it says why.
+fn reason_in_log(cluster: &Cluster, mark: Mark) -> Option<(String, &'static [&'static str])> {
+    let started = Instant::now();
+    while started.elapsed() < LOG_PATIENCE {
+        let log = cluster.log_since(mark);
+        if let Some((_, steps)) = WORDS_OF_STEPS.iter().find(|(words, _)| log.contains(words)) {
+            return Some((log, steps));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    None
+}
+
+/// Asks about a client and lets it log in; an error if the two disagree. Returns how it ended.
+fn compare(
+    cluster: &Cluster,
+    admin: &Session,
+    relay: &Relay,
+    client: &Client,
+) -> Result<String, String> {
+    let arguments = client.arguments();
+    let rows = admin.rows(&format!(
+        "select check_name, outcome, detail, client_sees, server_logs from pgtls_explain_login({arguments})"
+    ));
+    let answer = admin.maybe(&format!("select pgtls_check_login({arguments})"));
+    let verdict = rows.last().ok_or("no verdict")?;
+    let cell = |index: usize| verdict[index].as_deref().unwrap_or_default();
+    let failed = rows.iter().find(|row| row[1].as_deref() == Some("failed"));
+    let step = failed.and_then(|row| row[0].as_deref()).unwrap_or("none");
+    let told = format!("{rows:#?}");
+
+    let mark = cluster.mark();
+    let login = client.log_in(cluster, relay);
+    let expected = match &login {
+        Ok(()) => "admitted",
+        Err(_) => "refused",
+    };
+    let answer_expected = Some(if login.is_ok() { "t" } else { "f" });
+    if cell(1) != expected || answer.as_deref() != answer_expected {
+        let log = cluster.log_since(mark);
+        return Err(format!("{expected} ({login:?}), but {answer:?} and\n{told}\n{log}"));
+    }
+    let Err(error) = login else { return Ok("admitted".to_owned()) };
+
+    let (log, steps) =
+        reason_in_log(cluster, mark).ok_or_else(|| format!("the log has no reason: {told}"))?;
+    if !steps.contains(&step) {
+        return Err(format!("stopped at one of {steps:?}, said to be at {step}\n{told}\n{log}"));
+    }
+    // Every line that was foretold is in the log.
+    for line in cell(4).lines() {
+        let (_, message) = line.split_once(": ").ok_or("a line of a log has a level")?;
+        eventually("the log", || cluster.log_since(mark).contains(message));
+    }
+    match cell(3) {
+        fatal if fatal.strip_prefix("FATAL: ").is_some_and(|message| message != error.message) => {
+            return Err(format!("the client sees {error:?}, not {fatal}"));
+        }
+        alert if alert.starts_with("TLS alert") => {
+            let number = alert.rsplit(['(', ')']).nth(1).and_then(|number| number.parse().ok());
+            let number: u8 = number.ok_or("an alert has a number")?;
+            // The alert is lost when the server closes before the client has read it.
+            if error.tls_alert.is_some_and(|alert| alert != Alert::from(number)) {
+                return Err(format!("the client sees {error:?}, not {alert}"));
+            }
+        }
+        _ => {}
+    }
+    Ok(step.to_owned())
+}
+
+#[test]
+fn what_is_foretold_is_what_happens() {
+    let full = std::env::var("PGTLS_LOGIN_GRID").is_ok_and(|size| size == "full");
+    let (worlds, clients) = if full { FULL } else { SAMPLE };
+    let cluster = start();
+    let relay = Relay::new(&cluster, ELSEWHERE);
+    let mut draw = Draw(0x9E37_79B9_7F4A_7C15);
+    let (mut ends, mut disagreements) = (BTreeMap::<String, usize>::new(), Vec::new());
+    for number in 0..worlds {
+        let world = enter_world(&cluster, number, &mut draw);
+        let admin = cluster.admin();
+        for _ in 0..clients {
+            let client = Client::drawn(&mut draw);
+            match compare(&cluster, &admin, &relay, &client) {
+                Ok(end) => *ends.entry(end).or_default() += 1,
+                Err(problem) => disagreements.push(format!("{world}\n{client:?}\n{problem}")),
+            }
+        }
+    }
+    println!("{} logins: {ends:?}", worlds * clients);
+    assert!(
+        disagreements.is_empty(),
+        "{} of {} disagree, the first:\n{}",
+        disagreements.len(),
+        worlds * clients,
+        disagreements.iter().take(3).cloned().collect::<Vec<_>>().join("\n=====\n"),
+    );
+    // A grid in which everything ends the same way would show nothing.
+    assert!(ends.len() >= if full { 11 } else { 8 }, "{ends:?}");
+}
