@@ -11,8 +11,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::column::Value;
 use pgtls_core::crl::{Crl, Cursor, NextUpdate, parse_crls};
 use pgtls_core::revocation::{
-    CertificateStatus, Coverage, CoverageStatus, CrlSet, Rules, Status, chain_of, coverage,
-    list_status, statuses,
+    CertificateStatus, Coverage, CoverageStatus, CrlSet, Rules, SelfSigned, Status, chain_of,
+    coverage, list_status, statuses,
 };
 use pgtls_core::{Certificate, Serial, UnixTime, parse_certificates};
 
@@ -26,8 +26,18 @@ use crate::pg::time;
 /// Where the lists of a session's context are said to be from: OpenSSL does not remember the files.
 const CONTEXT: &str = "server context";
 
-/// Which way of OpenSSL holds where its versions differ is not asked, so what depends on that is `unsupported`.
-const RULES: Rules = Rules { delta_lists: None, empty_scopes: None };
+/// The first version of OpenSSL that asks for no list for a self-signed certificate.
+const SKIPS_SELF_SIGNED: i64 = 0x3060_0000;
+
+/// What OpenSSL does where its versions differ. About rare kinds of lists that is not asked, so what depends on them is
+/// `unsupported`.
+fn rules() -> Rules {
+    let self_signed = match openssl::version::number() >= SKIPS_SELF_SIGNED {
+        true => SelfSigned::Skipped,
+        false => SelfSigned::Checked,
+    };
+    Rules { self_signed, ..Rules::default() }
+}
 
 thread_local! {
     /// The verdicts as of the login: neither the chain nor the context nor that moment changes during a session.
@@ -102,7 +112,7 @@ fn status_rows(
         };
         return (0..).zip(chain).map(row).collect();
     };
-    let verdicts = statuses(chain, set, at, RULES);
+    let verdicts = statuses(chain, set, at, rules());
     (0..)
         .zip(chain)
         .zip(&verdicts)
@@ -188,7 +198,7 @@ fn crl_row(
     now: UnixTime,
 ) -> Row {
     let crl = list.crl.as_ref();
-    let (status, signature) = match crl.map(|crl| list_status(crl, authorities, now, RULES)) {
+    let (status, signature) = match crl.map(|crl| list_status(crl, authorities, now, rules())) {
         Some((status, signature)) => (Some(status.as_str()), signature),
         None => (None, None),
     };
@@ -222,7 +232,7 @@ fn pgtls_crl_coverage() -> Rows {
     };
     let crls = Crls::read();
     let set = crls.usable();
-    let covered = coverage(&authorities, set.as_ref(), time::now(), RULES);
+    let covered = coverage(&authorities, set.as_ref(), time::now(), rules());
     let is_authority = |certificate: &Certificate| certificate.is_ca() != Some(false);
     authorities
         .iter()

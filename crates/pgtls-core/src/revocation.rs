@@ -80,6 +80,18 @@ pub struct Rules {
     pub delta_lists: Option<DeltaLists>,
     /// About lists with an issuing distribution point that says nothing.
     pub empty_scopes: Option<EmptyScopes>,
+    /// About self-signed certificates, which are mostly roots. This is always known, because it is about every chain.
+    pub self_signed: SelfSigned,
+}
+
+/// Whether OpenSSL asks for a list for a self-signed certificate, which could only revoke itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SelfSigned {
+    /// It does, up to OpenSSL 3.5.
+    #[default]
+    Checked,
+    /// It does not, and so has no use for a list of its own for a root. OpenSSL 3.6.5 does this.
+    Skipped,
 }
 
 /// What OpenSSL does with a delta list in a file that the server reads. It never combines it with its base, because the
@@ -115,6 +127,8 @@ pub enum Status {
         /// Why, if the list says so.
         reason: Option<Reason>,
     },
+    /// OpenSSL does not ask ([`SelfSigned::Skipped`]).
+    NotChecked,
     /// No list can tell, so the server refuses the certificate.
     Unknown(WhyUnknown),
 }
@@ -148,25 +162,26 @@ pub enum WhyUnknown {
 }
 
 impl Status {
-    /// The word that SQL shows: `good`, `revoked`, or the one of [`WhyUnknown`].
+    /// The word that SQL shows: `good`, `revoked`, `not_checked`, or the one of [`WhyUnknown`].
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Revoked { .. } => "revoked",
+            Self::NotChecked => "not_checked",
             Self::Unknown(why) => why.as_str(),
         }
     }
 
     /// Whether the server lets the certificate pass.
     pub fn is_good(self) -> bool {
-        self == Self::Good
+        matches!(self, Self::Good | Self::NotChecked)
     }
 
     /// The `X509_V_ERR_…` number with which OpenSSL refuses the certificate, 0 if it does not; `None` where that depends
     /// on the version.
     pub fn verify_error(self) -> Option<i32> {
         match self {
-            Self::Good => Some(0),
+            Self::Good | Self::NotChecked => Some(0),
             Self::Revoked { .. } => Some(23),
             Self::Unknown(why) => why.verify_error(),
         }
@@ -351,6 +366,7 @@ struct Subject<'a> {
     /// `None` for one that stands for many, none of which is revoked.
     serial: Option<&'a Serial>,
     is_ca: bool,
+    is_self_signed: bool,
     points: Vec<DistributionPoint>,
 }
 
@@ -363,6 +379,7 @@ impl<'a> Subject<'a> {
             issuer_canonical: certificate.issuer().canonical(),
             serial: Some(certificate.serial()),
             is_ca: certificate.is_ca() == Some(true),
+            is_self_signed: certificate.self_signed(),
             points: points.unwrap_or_default(),
         }
     }
@@ -374,6 +391,7 @@ impl<'a> Subject<'a> {
             issuer_canonical: authority.subject().canonical(),
             serial: None,
             is_ca: false,
+            is_self_signed: false,
             points: Vec::new(),
         }
     }
@@ -470,6 +488,10 @@ struct Question<'a, 's, 'c> {
 impl<'a, 's, 'c> Question<'a, 's, 'c> {
     fn answer(&self, rules: Rules) -> CertificateStatus<'a> {
         use {DeltaLists as D, EmptyScopes as E};
+        if self.subject.is_self_signed && rules.self_signed == SelfSigned::Skipped {
+            let status = Status::NotChecked;
+            return CertificateStatus { status, list: None, passed_over: Vec::new() };
+        }
         let delta = self.lists().find(|list| list.crl.is_delta());
         let empty = self.lists().find(|list| has_empty_scope(&list.crl));
         // Where there is no such list, any rule will do.

@@ -22,8 +22,8 @@ use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
 use openssl::x509::{X509, X509Crl, X509PurposeId, X509StoreContext};
 use pgtls_core::crl::{Crl, Reason};
 use pgtls_core::revocation::{
-    CoverageStatus, CrlSet, DeltaLists, EmptyScopes, ListStatus, Rules, Status, WhyPassedOver,
-    WhyUnknown, coverage, list_status, statuses,
+    CoverageStatus, CrlSet, DeltaLists, EmptyScopes, ListStatus, Rules, SelfSigned, Status,
+    WhyPassedOver, WhyUnknown, coverage, list_status, statuses,
 };
 use pgtls_core::{Certificate, UnixTime};
 
@@ -183,16 +183,25 @@ impl Reference {
                 true => EmptyScopes::Accepted,
                 false => EmptyScopes::Ignored,
             }),
+            self_signed: match self.verdict(
+                &short_chain(&[]),
+                &[list(&root_name()).with(idp(&[ONLY_USER.to_vec()])).sign(&ROOT_KEY)],
+                NOW,
+            ) {
+                (0, _) => SelfSigned::Skipped,
+                _ => SelfSigned::Checked,
+            },
         }
     }
 }
 
 /// All that OpenSSL may do.
-fn all_rules() -> impl Iterator<Item = Rules> {
-    [DeltaLists::Ignored, DeltaLists::TakenForComplete].into_iter().flat_map(|delta_lists| {
-        [EmptyScopes::Accepted, EmptyScopes::Ignored].map(|empty_scopes| Rules {
+fn all_rules(self_signed: SelfSigned) -> impl Iterator<Item = Rules> {
+    [DeltaLists::Ignored, DeltaLists::TakenForComplete].into_iter().flat_map(move |delta_lists| {
+        [EmptyScopes::Accepted, EmptyScopes::Ignored].map(move |empty_scopes| Rules {
             delta_lists: Some(delta_lists),
             empty_scopes: Some(empty_scopes),
+            self_signed,
         })
     })
 }
@@ -252,8 +261,11 @@ impl Comparison {
             let ours = first(&known);
             self.wrong.push(format!("{what}: OpenSSL ({error}, {depth}), ours {ours:?}"));
         }
-        let unsure = ours(&certificates, &set, now, Rules::default());
-        let each: Vec<_> = all_rules().map(|rules| ours(&certificates, &set, now, rules)).collect();
+        let self_signed = self.rules.self_signed;
+        let unknown = Rules { self_signed, ..Rules::default() };
+        let unsure = ours(&certificates, &set, now, unknown);
+        let each: Vec<_> =
+            all_rules(self_signed).map(|rules| ours(&certificates, &set, now, rules)).collect();
         for (depth, status) in unsure.iter().enumerate() {
             let agree = each.iter().all(|answer| answer[depth] == each[0][depth]);
             if *status == Status::Unknown(WhyUnknown::DependsOnVersion) {
@@ -785,7 +797,7 @@ fn a_missing_list_says_what_was_passed_over() {
     let chain = certificates(&short_chain(&[]));
     let why = |writer: CrlWriter| {
         let set = set(&[writer.sign(&ROOT_KEY)]);
-        let rules = all_rules().last().unwrap();
+        let rules = all_rules(SelfSigned::Checked).last().unwrap();
         let rules = Rules { delta_lists: Some(DeltaLists::Ignored), ..rules };
         let found = statuses(&chain, &set, UnixTime(NOW), rules);
         assert_eq!(found[0].status, Status::Unknown(WhyUnknown::CrlMissing));

@@ -165,7 +165,7 @@ impl Coverage<'_> {
         !self.is_anchored
             || self.refused_above.is_some()
             || self.clients.as_ref().is_some_and(|clients| match clients.status {
-                Status::Good | Status::Revoked { .. } => false,
+                Status::Good | Status::NotChecked | Status::Revoked { .. } => false,
                 // Those with the right distribution point may pass.
                 Status::Unknown(WhyUnknown::OutOfScope) => false,
                 Status::Unknown(_) => true,

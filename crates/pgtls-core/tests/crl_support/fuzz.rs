@@ -74,7 +74,11 @@ pub fn revocation(input: &[u8]) {
     let mut each = Vec::new();
     for delta_lists in [DeltaLists::Ignored, DeltaLists::TakenForComplete] {
         for empty_scopes in [EmptyScopes::Accepted, EmptyScopes::Ignored] {
-            let rules = Rules { delta_lists: Some(delta_lists), empty_scopes: Some(empty_scopes) };
+            let rules = Rules {
+                delta_lists: Some(delta_lists),
+                empty_scopes: Some(empty_scopes),
+                ..Rules::default()
+            };
             each.push(statuses(&chain, &set, now, rules));
         }
     }
