@@ -44,7 +44,8 @@ STAGE := $(CURDIR)/target/stage/pg$(PG)
 # A dev build is one of all packages and their tests, and every dev command names the whole workspace:
 # for one package cargo would choose other features of shared crates, and compile those again.
 FEATURES := --no-default-features --features pgtls_ext/pg$(PG)
-PACKAGES = $(if $(filter dev,$(PROFILE)),--workspace --lib --bins --tests,-p pgtls_ext)
+# The demonstration does without the tests: who wants to see it need not wait for them.
+PACKAGES = $(if $(filter dev,$(PROFILE)),--workspace --lib --bins $(if $(NO_TESTS),,--tests),-p pgtls_ext)
 
 .PHONY: help
 help: ## this list
@@ -136,7 +137,8 @@ test: deps ## every test suite (FILTER=name: only such end-to-end tests)
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' scripts/test.sh $(PG) $(FILTER)
 
 .PHONY: demo
-demo: stage ## see it at work in a throw-away server (KEEP=1: leave that up)
+demo: deps ## see it at work in a throw-away server (KEEP=1: leave that up)
+	@$(MAKE) --no-print-directory stage PG=$(PG) PG_CONFIG='$(PG_CONFIG)' NO_TESTS=1
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' KEEP='$(KEEP)' $(TARGET)/debug/demo
 
 .PHONY: bench

@@ -29,10 +29,27 @@ fn every_column_of_the_system_certificates() {
 
 #[test]
 fn every_column_of_the_fixtures() {
+    let mut compared = 0;
     for Fixture { name, der } in common::fixtures::all() {
         let certificate = Certificate::from_der(der).unwrap();
-        compare(name, &certificate, &X509::from_der(der).unwrap());
         assert_eq!(certificate.problems(), [], "{name}");
+        if let Some(reference) = reference(der) {
+            compare(name, &certificate, &reference);
+            compared += 1;
+        }
+    }
+    assert!(compared + TOO_SHORT_DATES >= common::fixtures::all().len());
+}
+
+/// How many fixtures have a date without seconds, which OpenSSL reads up to 3.4 and refuses since.
+const TOO_SHORT_DATES: usize = 2;
+
+/// OpenSSL's view of a certificate; `None` if this version refuses it for a date without seconds.
+fn reference(der: &[u8]) -> Option<X509> {
+    match X509::from_der(der) {
+        Ok(reference) => Some(reference),
+        Err(error) if error.to_string().contains("too short") => None,
+        Err(error) => panic!("{error}"),
     }
 }
 
@@ -66,8 +83,9 @@ fn der_one_after_the_other() {
     let certificates = parse_certificates(&stream).unwrap();
     assert_eq!(certificates.len(), fixtures.len());
     for (certificate, fixture) in certificates.iter().zip(fixtures) {
-        let reference = X509::from_der(&fixture.der).unwrap();
-        assert_eq!(certificate.as_der(), reference.to_der().unwrap(), "{}", fixture.name);
+        if let Some(reference) = reference(&fixture.der) {
+            assert_eq!(certificate.as_der(), reference.to_der().unwrap(), "{}", fixture.name);
+        }
     }
     assert!(Certificate::from_der(&stream).is_err());
     let cut: Vec<_> = each_certificate(&stream[..stream.len() - 1]).unwrap().collect();

@@ -74,10 +74,9 @@ fn compare_function(session: &Session, function: &str, goal: Option<f64>) {
 
 /// A function that returns a set; the call in the select list runs anew for each row.
 fn compare_set(session: &Session, function: &str) {
-    let differ = "(table_ours except table_theirs) union all (table_theirs except table_ours)"
-        .to_string()
-        .replace("table_ours", &format!("select * from {function}"))
-        .replace("table_theirs", &format!("select * from s.{function}"));
+    let (ours, theirs) =
+        (format!("select * from {function}"), format!("select * from s.{function}"));
+    let differ = format!("({ours} except {theirs}) union all ({theirs} except {ours})");
     assert_eq!(session.rows(&differ), [[]; 0], "{function} differs from sslinfo");
     let query = |call: &str| {
         format!("select count(*) from (select {call} from generate_series(1, {SETS})) as all_rows")
