@@ -1,6 +1,7 @@
 //! What the certificates of sessions and of the inventory are worth now, and what is done about those that are worth
 //! nothing any more: `pgtls_terminate_invalid` and the worker's check.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -22,7 +23,10 @@ use crate::pg::{status, time};
 /// What is worked out about a chain.
 #[derive(Clone)]
 pub(super) struct Credential {
-    pub(super) certificate: Option<Rc<Certificate>>,
+    /// The columns of the client's certificate; `None` if there is none, or none was recorded.
+    pub(super) certificate: Option<Rc<Vec<(&'static str, Value)>>>,
+    /// Its subject, as `/CN=alice`.
+    pub(super) subject: Option<Rc<str>>,
     pub(super) assessment: Assessment,
 }
 
@@ -44,7 +48,7 @@ impl Evaluator {
     pub(super) fn of_session(&mut self, recorded: &Recorded) -> Credential {
         if recorded.chain_length == 0 {
             let assessment = Assessment::plain(Standing::None);
-            return Credential { certificate: None, assessment };
+            return Credential { certificate: None, subject: None, assessment };
         }
         self.of_chain(&recorded.chain)
     }
@@ -65,13 +69,17 @@ impl Evaluator {
         let Some(leaf) = chain.first() else {
             let detail = Some("the certificate was too large to be recorded".to_owned());
             let assessment = Assessment { standing: Standing::Unknown, detail };
-            return Credential { certificate: None, assessment };
+            return Credential { certificate: None, subject: None, assessment };
         };
         let trust = self.trust.get_or_insert_with(Trust::of_files);
         let ders: Vec<_> = chain.iter().map(Certificate::as_der).collect();
         let verdict = trust.verdict(&ders);
         let assessment = Assessment::of(leaf, Some(&verdict), self.now, self.renewal_window);
-        Credential { certificate: chain.into_iter().next().map(Rc::new), assessment }
+        Credential {
+            certificate: Some(Rc::new(leaf.columns())),
+            subject: Some(leaf.subject().oneline().into()),
+            assessment,
+        }
     }
 }
 
@@ -136,13 +144,30 @@ pub(crate) fn check_credentials() {
 
 fn report(recorded: &Recorded, credential: &Credential, terminated: bool) {
     let done = if terminated { ", terminating its session" } else { "" };
-    let subject =
-        credential.certificate.as_ref().map(|certificate| certificate.subject().oneline());
     pgrx::log!(
         "client certificate \"{}\" of process {} is {}{done}: {}",
-        subject.unwrap_or_default().escape_debug(),
+        credential.subject.as_deref().unwrap_or_default().escape_debug(),
         recorded.pid,
         credential.assessment.standing.label(),
         credential.assessment.detail.as_deref().unwrap_or_default(),
     );
+}
+
+/// The columns of a credential's certificate under these names. A certificate that was not recorded is at least named by its
+/// fingerprint.
+pub(super) fn certificate_columns<'a>(
+    credential: &'a Credential,
+    fingerprint: Option<&'a [u8; 32]>,
+    names: impl Iterator<Item = &'static str> + 'a,
+) -> impl Iterator<Item = (Cow<'static, str>, Value)> + 'a {
+    names.enumerate().map(move |(place, name)| {
+        let value = match &credential.certificate {
+            Some(columns) => columns.get(place).map_or(Value::Null, |(_, value)| value.clone()),
+            None if name.ends_with("fingerprint") && !name.ends_with("spki_fingerprint") => {
+                fingerprint.map(super::hex).into()
+            }
+            None => Value::Null,
+        };
+        (Cow::Borrowed(name), value)
+    })
 }

@@ -6,7 +6,7 @@ use pgtls_core::Certificate;
 use pgtls_core::column::Value;
 use pgtls_core::credential::Standing;
 
-use super::credentials::{Credential, Evaluator};
+use super::credentials::{Credential, Evaluator, certificate_columns};
 use crate::error::Error;
 use crate::pg::inventory::{self, Known};
 use crate::pg::rows::{Row, Rows};
@@ -33,16 +33,8 @@ fn texts(names: &[Vec<u8>]) -> Value {
 }
 
 fn columns(known: &Known, credential: &Credential) -> Row {
-    let mut row: Row = Certificate::column_names()
-        .map(|name| {
-            let value = match &credential.certificate {
-                Some(certificate) => certificate.column(name).unwrap_or(Value::Null),
-                None if name == "fingerprint" => super::hex(&known.fingerprint).into(),
-                None => Value::Null,
-            };
-            (name.into(), value)
-        })
-        .collect();
+    let names = Certificate::column_names();
+    let mut row: Row = certificate_columns(credential, Some(&known.fingerprint), names).collect();
     row.extend([
         ("first_seen".into(), Value::Moment(unix_microseconds(known.first_seen))),
         ("last_seen".into(), Value::Moment(unix_microseconds(known.last_seen))),

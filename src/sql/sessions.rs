@@ -4,13 +4,14 @@
 //! is a row for the session that asks, and no other.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::Certificate;
 use pgtls_core::column::Value;
 
-use super::credentials::{Credential, Evaluator};
+use super::credentials::{Credential, Evaluator, certificate_columns};
 use crate::pg::backends::{self, Backend};
 use crate::pg::rows::{Row, Rows};
 use crate::pg::slots::{self, Recorded};
@@ -45,6 +46,14 @@ fn text(bytes: Option<&Vec<u8>>) -> Value {
     bytes.map(|bytes| lossless(bytes).replace('\0', "\\00")).filter(|text| !text.is_empty()).into()
 }
 
+/// The names of the certificate columns in the view, made once in a process.
+fn certificate_names() -> &'static [&'static str] {
+    static NAMES: OnceLock<Vec<&'static str>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        Certificate::column_names().map(|name| &*format!("client_{name}").leak()).collect()
+    })
+}
+
 fn columns(session: &Session, credential: &Credential) -> Row {
     let recorded = &session.recorded;
     let mut row: Row = vec![
@@ -70,15 +79,8 @@ fn columns(session: &Session, credential: &Credential) -> Row {
         ("credential_status".into(), credential.assessment.standing.label().into()),
         ("credential_detail".into(), credential.assessment.detail.clone().into()),
     ];
-    row.extend(Certificate::column_names().map(|name| {
-        let value = match &credential.certificate {
-            Some(certificate) => certificate.column(name).unwrap_or(Value::Null),
-            // A certificate that was too large for the slot is at least named.
-            None if name == "fingerprint" => recorded.fingerprint.as_ref().map(super::hex).into(),
-            None => Value::Null,
-        };
-        (format!("client_{name}").into(), value)
-    }));
+    let names = certificate_names().iter().copied();
+    row.extend(certificate_columns(credential, recorded.fingerprint.as_ref(), names));
     row
 }
 
