@@ -50,7 +50,7 @@ fn pgtls_hba_rules() -> Rows {
 
 #[pg_extern(sql = false)]
 fn pgtls_ident_mappings() -> Rows {
-    let lines = auth_files::mappings(&Server::new().around());
+    let lines = checked_mappings(&Server::new().around());
     numbered("map_number", lines.iter().map(|line| (line.mapping.is_some(), line.columns())))
 }
 
@@ -70,6 +70,13 @@ fn numbered(
         .collect()
 }
 
+/// The mappings with everything that is wrong with them.
+pub(super) fn checked_mappings(around: &Surroundings<'_>) -> Vec<ident::Line> {
+    let mut lines = auth_files::mappings();
+    ident::check_patterns(&mut lines, around);
+    lines
+}
+
 /// Whether an identity may be a role by a map of the file; `None` if the server would not load the file.
 fn is_mapped(map: Option<&[u8]>, identity: &[u8], role: &[u8]) -> Option<bool> {
     let server = Server::new();
@@ -77,8 +84,10 @@ fn is_mapped(map: Option<&[u8]>, identity: &[u8], role: &[u8]) -> Option<bool> {
     if map.is_none_or(<[u8]>::is_empty) {
         return Some(ident::admits(&[], None, identity, role, &around));
     }
-    let lines = auth_files::mappings(&around);
+    let mut lines = auth_files::mappings();
     let admitted = ident::admits(&lines, map, identity, role, &around);
+    // Afterwards: what the search has compiled is known to be valid or not.
+    ident::check_patterns(&mut lines, &around);
     ident::problem(&lines).is_none().then_some(admitted)
 }
 
@@ -99,7 +108,7 @@ fn pgtls_explain_mapping(identity: Option<&[u8]>, role: Option<&CStr>, map: Opti
     let around = server.around();
     let map = map.map(to_utf8);
     let lines = match &map {
-        Some(_) => auth_files::mappings(&around),
+        Some(_) => checked_mappings(&around),
         None => Vec::new(),
     };
     let explained = ident::explain(&lines, map.as_deref(), &identity, role.to_bytes(), &around);
@@ -114,7 +123,7 @@ fn pgtls_mapped_roles(identity: Option<&[u8]>, map: Option<&[u8]>) -> Result<Row
     let around = server.around();
     let map = map.map(to_utf8).filter(|map| !map.is_empty());
     let lines = match &map {
-        Some(_) => auth_files::mappings(&around),
+        Some(_) => checked_mappings(&around),
         None => Vec::new(),
     };
     if let Some(problem) = ident::problem(&lines) {
