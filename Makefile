@@ -71,6 +71,7 @@ test-matrix: deps ## every suite on PostgreSQL 15, 17 and 18
 
 .PHONY: fuzz
 fuzz: deps ## fuzz every target for SECONDS=60 each
+	@scripts/setup-debian.sh fuzz
 	@scripts/fuzz.sh $(or $(SECONDS),60)
 
 .PHONY: clean

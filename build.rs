@@ -18,8 +18,19 @@ const TYPES: &[&str] = &[
     "pg_regex_t",
     "pg_regmatch_t",
 ];
-/// Variables wanted from the headers.
-const VARIABLES: &[&str] = &["MyProcPort", "REG_ADVANCED", "REG_NOMATCH", "REG_OKAY"];
+/// Variables wanted from the headers. `MyClientConnectionInfo` exists since PostgreSQL 16.
+const VARIABLES: &[&str] = &[
+    "ClientAuthentication_hook",
+    "MyClientConnectionInfo",
+    "MyProcPort",
+    "REG_ADVANCED",
+    "REG_NOMATCH",
+    "REG_OKAY",
+    "openssl_tls_init_hook",
+    "ssl_ca_file",
+    "ssl_crl_dir",
+    "ssl_crl_file",
+];
 /// Functions wanted from the headers. Those of the server that can raise an error have to be called through a guard.
 const FUNCTIONS: &[&str] = &[
     "free_auth_file",
@@ -34,7 +45,8 @@ const FUNCTIONS: &[&str] = &[
     "tokenize_auth_file",
 ];
 /// Types that come from pgrx or openssl-sys instead of being generated again.
-const TAKEN_FROM_ELSEWHERE: &[&str] = &["List", "ListCell", "NodeTag", "ssl_st", "x509_st"];
+const TAKEN_FROM_ELSEWHERE: &[&str] =
+    &["List", "ListCell", "NodeTag", "ssl_ctx_st", "ssl_st", "x509_st"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=src/pg/server.h");
@@ -46,6 +58,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed={include}/pg_config.h");
     require_openssl(Path::new(&include))?;
 
+    println!("cargo:rustc-env=PGTLS_OPENSSL_BUILT={}", openssl_built_against());
+
     let mut builder = bindgen::Builder::default()
         .header("src/pg/server.h")
         .clang_arg(format!("-I{include}"))
@@ -54,9 +68,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .derive_default(false)
         .layout_tests(true)
         .merge_extern_blocks(true)
-        // They may raise, which unwinds.
+        // Hooks are called through pointers of these types, and a hook may raise.
         .override_abi(bindgen::Abi::CUnwind, ".*")
-        .raw_line("use openssl_sys::{SSL as ssl_st, X509 as x509_st};")
+        .raw_line("use openssl_sys::{SSL as ssl_st, SSL_CTX as ssl_ctx_st, X509 as x509_st};")
         .raw_line("use pgrx::pg_sys::List;");
     for name in TYPES {
         builder = builder.allowlist_type(name);
@@ -110,6 +124,18 @@ impl PgConfig {
             return Err(format!("{} {option} failed: {}", self.0.display(), output.status).into());
         }
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+}
+
+/// The version of OpenSSL's headers, which `openssl-sys` tells the packages that depend on it: `MNN00PP0` in hexadecimal.
+fn openssl_built_against() -> String {
+    let number = env::var("DEP_OPENSSL_VERSION_NUMBER").unwrap_or_default();
+    match u64::from_str_radix(&number, 16) {
+        Ok(number) => {
+            let (major, minor, patch) = (number >> 28, number >> 20 & 0xff, number >> 4 & 0xff);
+            format!("OpenSSL {major}.{minor}.{patch}")
+        }
+        Err(_) => "OpenSSL".to_owned(),
     }
 }
 

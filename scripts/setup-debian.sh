@@ -5,6 +5,7 @@
 #
 # Groups: build   to build and test with the PostgreSQL of this Debian release (the default)
 #         check   what `make check` needs beyond that
+#         fuzz    what `make fuzz` needs beyond that
 #         chroot  what makes the chroots of the other PostgreSQL versions
 #         source  what unpacks PostgreSQL's own tests
 #
@@ -29,6 +30,7 @@ packages_of() {
         fi
         ;;
     check) echo shellcheck ;;
+    fuzz) echo g++ ;;
     chroot) echo mmdebstrap debian-archive-keyring util-linux mount ;;
     source) echo dpkg-dev libipc-run-perl perl ;;
     *) die "no such group: $1" ;;

@@ -306,27 +306,154 @@ COMMENT ON FUNCTION pgtls_parse_crl_entries(bytea) IS
  * C. The instance.
  */
 
--- Who sees what is up to pg_stat_activity: it hides backend_type, and with it the row, of a session whose role one is not a
--- member of, except from members of pg_read_all_stats.
+-- Everything about sessions that pg_stat_activity and pg_stat_ssl lack. The function itself shows a row only to who may
+-- see the same session in pg_stat_activity, so everybody may call it.
+CREATE FUNCTION pgtls_session_facts()
+RETURNS TABLE (
+    pid integer, backend_start timestamptz, key_exchange_group text, sni text, alpn text,
+    client_subject text, client_subject_rfc2253 text, client_cn text, client_issuer text, client_serial numeric, client_serial_hex text,
+    client_not_before timestamptz, client_not_after timestamptz, client_san text[], client_is_ca boolean, client_path_length integer,
+    client_key_usage text[], client_extended_key_usage text[], client_key_algorithm text, client_key_bits integer, client_signature_algorithm text,
+    client_fingerprint text, client_spki_fingerprint text, client_subject_key_id text, client_authority_key_id text,
+    client_crl_urls text[], client_ocsp_urls text[], client_self_signed boolean, client_version integer,
+    chain_length integer, chain_recorded integer,
+    auth_method text, auth_identity text, hba_file text, hba_line integer, ident_map text, clientcert text, clientname text,
+    context_loaded_at timestamptz, credential_status text, credential_detail text, source text)
+AS 'MODULE_PATHNAME', 'pgtls_session_facts_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 100;
+COMMENT ON FUNCTION pgtls_session_facts() IS
+'what was recorded of each session at its login, and what its certificate is worth now; see the view pgtls_sessions';
+
+-- Rows are visible as in pg_stat_ssl: to see another role's session takes membership in that role or in pg_read_all_stats.
+-- DISTINCT ON proves to the planner that the recorded facts add no rows, so it leaves them out of queries that do not ask
+-- for any: such a query costs what pg_stat_activity and pg_stat_ssl cost.
 CREATE VIEW pgtls_sessions AS
 SELECT a.pid, a.datname, a.usename, a.application_name, a.client_addr, a.client_port, a.backend_start, a.state,
        a.backend_type,
        s.ssl, s.version, s.cipher, s.bits,
-       own.key_exchange_group, own.sni, own.alpn,
-       own.client_subject, own.client_subject_rfc2253, own.client_cn, own.client_issuer,
-       own.client_serial, own.client_serial_hex, own.client_not_before, own.client_not_after,
-       own.client_san, own.client_is_ca, own.client_path_length, own.client_key_usage,
-       own.client_extended_key_usage, own.client_key_algorithm, own.client_key_bits, own.client_signature_algorithm,
-       own.client_fingerprint, own.client_spki_fingerprint, own.client_subject_key_id, own.client_authority_key_id,
-       own.client_crl_urls, own.client_ocsp_urls, own.client_self_signed, own.client_version,
-       CASE WHEN own.ssl IS NOT NULL THEN 'own' WHEN s.ssl IS NOT NULL THEN 'pg_stat_ssl' END AS source
+       f.key_exchange_group, f.sni, f.alpn,
+       f.client_subject, f.client_subject_rfc2253, f.client_cn, f.client_issuer, f.client_serial, f.client_serial_hex,
+       f.client_not_before, f.client_not_after, f.client_san, f.client_is_ca, f.client_path_length,
+       f.client_key_usage, f.client_extended_key_usage, f.client_key_algorithm, f.client_key_bits,
+       f.client_signature_algorithm, f.client_fingerprint, f.client_spki_fingerprint, f.client_subject_key_id,
+       f.client_authority_key_id, f.client_crl_urls, f.client_ocsp_urls, f.client_self_signed, f.client_version,
+       f.chain_length AS client_chain_length, f.chain_recorded AS client_chain_recorded,
+       f.auth_method, f.auth_identity, f.hba_file, f.hba_line, f.ident_map, f.clientcert, f.clientname,
+       f.context_loaded_at, f.credential_status, f.credential_detail,
+       COALESCE(f.source, CASE WHEN s.ssl IS NOT NULL THEN 'pg_stat_ssl' END) AS source
 FROM pg_catalog.pg_stat_activity a
      LEFT JOIN pg_catalog.pg_stat_ssl s ON s.pid = a.pid
-     LEFT JOIN ssl_session() own ON a.pid = pg_catalog.pg_backend_pid()
+     LEFT JOIN (SELECT DISTINCT ON (pid, backend_start) * FROM pgtls_session_facts()) f
+            ON f.pid = a.pid AND f.backend_start = a.backend_start
 WHERE a.backend_type IN ('client backend', 'walsender');
 COMMENT ON VIEW pgtls_sessions IS
-'TLS state of every client backend; source says where the facts of a row come from';
+'TLS state of every client backend, with its certificate and what that is worth now; source says where the facts of a row come from';
 GRANT SELECT ON pgtls_sessions TO PUBLIC;
+
+/*
+ * What only the recorder knows: without shared_preload_libraries, using these is an error that says so.
+ */
+
+CREATE FUNCTION pgtls_failure_counts()
+RETURNS TABLE (reason text, count bigint, last_at timestamptz)
+AS 'MODULE_PATHNAME', 'pgtls_failure_counts_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE
+ROWS 22;
+COMMENT ON FUNCTION pgtls_failure_counts() IS
+'failed logins by reason; see the view pgtls_failures';
+REVOKE ALL ON FUNCTION pgtls_failure_counts() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_failure_counts() TO pg_monitor;
+
+CREATE VIEW pgtls_failures AS
+SELECT reason, count, last_at FROM pgtls_failure_counts();
+COMMENT ON VIEW pgtls_failures IS
+'how many clients were turned away for each reason, and when last';
+REVOKE ALL ON pgtls_failures FROM PUBLIC;
+GRANT SELECT ON pgtls_failures TO pg_monitor;
+
+CREATE FUNCTION pgtls_failure_log()
+RETURNS TABLE (at timestamptz, reason text, client_addr inet, usename text, subject text, serial numeric,
+    fingerprint text, depth integer, message text)
+AS 'MODULE_PATHNAME', 'pgtls_failure_log_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE
+ROWS 128;
+COMMENT ON FUNCTION pgtls_failure_log() IS
+'the last failed logins; see the view pgtls_recent_failures';
+REVOKE ALL ON FUNCTION pgtls_failure_log() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_failure_log() TO pg_monitor;
+
+CREATE VIEW pgtls_recent_failures AS
+SELECT at, reason, client_addr, usename, subject, serial, fingerprint, depth, message FROM pgtls_failure_log();
+COMMENT ON VIEW pgtls_recent_failures IS
+'the last clients that were turned away, newest first, with the offending certificate as far as it is known';
+REVOKE ALL ON pgtls_recent_failures FROM PUBLIC;
+GRANT SELECT ON pgtls_recent_failures TO pg_monitor;
+
+CREATE FUNCTION pgtls_certificate_inventory()
+RETURNS TABLE (
+    subject text, subject_rfc2253 text, cn text, issuer text, serial numeric, serial_hex text,
+    not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
+    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
+    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
+    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer,
+    first_seen timestamptz, last_seen timestamptz, logins bigint, failed_logins bigint, roles text[], databases text[],
+    last_client_addr inet, connected integer, status text, status_detail text)
+AS 'MODULE_PATHNAME', 'pgtls_certificate_inventory_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION pgtls_certificate_inventory() IS
+'every client certificate that was seen; see the view pgtls_client_certificates';
+REVOKE ALL ON FUNCTION pgtls_certificate_inventory() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_certificate_inventory() TO pg_monitor;
+
+CREATE VIEW pgtls_client_certificates AS
+SELECT * FROM pgtls_certificate_inventory();
+COMMENT ON VIEW pgtls_client_certificates IS
+'every client certificate that the server has verified at a login, who used it from where, and what it is worth now';
+REVOKE ALL ON pgtls_client_certificates FROM PUBLIC;
+GRANT SELECT ON pgtls_client_certificates TO pg_monitor;
+
+CREATE FUNCTION pgtls_terminate_invalid(dry_run boolean DEFAULT true)
+RETURNS TABLE (pid integer, usename text, credential_status text, credential_detail text, terminated boolean)
+AS 'MODULE_PATHNAME', 'pgtls_terminate_invalid_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+ROWS 10;
+COMMENT ON FUNCTION pgtls_terminate_invalid(boolean) IS
+'sessions whose certificate is expired, not yet valid, revoked or untrusted by now; with false, ends them';
+REVOKE ALL ON FUNCTION pgtls_terminate_invalid(boolean) FROM PUBLIC;
+
+CREATE FUNCTION pgtls_reset()
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgtls_reset_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgtls_reset() IS
+'forgets the inventory of client certificates, the counters of failures and the recent failures';
+REVOKE ALL ON FUNCTION pgtls_reset() FROM PUBLIC;
+
+/*
+ * Works with and without shared_preload_libraries; what only the recorder knows is NULL without.
+ */
+
+CREATE FUNCTION pgtls_instance_status()
+RETURNS TABLE (preloaded boolean, ssl_on boolean, openssl_built text, openssl_runtime text,
+    context_loaded_at timestamptz, last_reload_at timestamptz, last_reload_ok boolean,
+    tracking boolean, session_slots integer, tracked_sessions integer, failures bigint,
+    client_certificates integer, max_client_certificates integer, evicted_client_certificates bigint,
+    dropped_records bigint)
+AS 'MODULE_PATHNAME', 'pgtls_instance_status_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 1;
+COMMENT ON FUNCTION pgtls_instance_status() IS
+'TLS of the instance and state of the recorder; see the view pgtls_status';
+REVOKE ALL ON FUNCTION pgtls_instance_status() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_instance_status() TO pg_monitor;
+
+CREATE VIEW pgtls_status AS
+SELECT * FROM pgtls_instance_status();
+COMMENT ON VIEW pgtls_status IS
+'TLS of the instance and state of the recorder, in one row';
+REVOKE ALL ON pgtls_status FROM PUBLIC;
+GRANT SELECT ON pgtls_status TO pg_monitor;
 
 -- The configured files tell what the instance trusts and revokes, hence pg_monitor. Whoever reads a view runs its functions,
 -- so these are granted with it. Files are read at each call: VOLATILE, and not in parallel workers, which have no client.
@@ -378,10 +505,9 @@ REVOKE ALL ON FUNCTION pgtls_crl_status(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgtls_crl_status(text) TO pg_monitor;
 
 /*
- * D. Who may log in. Files are read at each call, as above. What reveals rules or other identities is for
- * superusers, who may grant it on.
+ * D. Who may log in. What reveals rules or other identities is for superusers, who may grant it on.
  */
--- One's own certificate is no secret, so everybody may ask about it.
+-- The role of another session or certificate would be a secret; one's own certificate is not.
 
 CREATE FUNCTION ssl_check_mapping(role name)
 RETURNS boolean

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 use pgtls_core::{Error as CoreError, pem};
 
 /// Whatever can go wrong in a function of this extension.
@@ -45,9 +45,16 @@ pub(crate) enum Error {
         /// Where ours is.
         ours: String,
     },
+    /// A client came over TCP without TLS while that is not allowed.
+    PlaintextRefused,
+    /// Something only the recorder knows, and it is not there.
+    NotPreloaded,
     /// A defect of the extension.
     Internal(String),
 }
+
+/// The message of [`Error::PlaintextRefused`].
+pub(crate) const PLAINTEXT_REFUSED: &str = "connections over TCP without TLS are not allowed";
 
 /// The SQL type that an argument came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +80,11 @@ impl Error {
         unreachable!("an error report never returns")
     }
 
+    /// Raises the error as `FATAL`, which ends this process.
+    pub(crate) fn end_the_connection(self) {
+        ErrorReport::from(self).report(PgLogLevel::FATAL);
+    }
+
     fn sqlstate(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode::*;
         match self {
@@ -88,6 +100,8 @@ impl Error {
             Self::AuthFile { .. } => ERRCODE_CONFIG_FILE_ERROR,
             Self::ServerWithoutOpenSsl => ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OtherLibssl { .. } => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::PlaintextRefused => ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+            Self::NotPreloaded => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Internal(_) => ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -127,6 +141,12 @@ impl Error {
             Self::OtherLibssl { .. } => {
                 "Build pgtls_ext on the system it runs on, against the OpenSSL that this PostgreSQL was built with."
             }
+            Self::PlaintextRefused => {
+                "The server demands TLS (pgtls_ext.require_tls): connect with sslmode=require or stronger."
+            }
+            Self::NotPreloaded => {
+                "Add pgtls_ext to shared_preload_libraries and restart the server."
+            }
             _ => return None,
         })
     }
@@ -153,6 +173,10 @@ impl fmt::Display for Error {
             }
             Self::OtherLibssl { .. } => {
                 f.write_str("pgtls_ext is linked against another libssl than the server")
+            }
+            Self::PlaintextRefused => f.write_str(PLAINTEXT_REFUSED),
+            Self::NotPreloaded => {
+                f.write_str("pgtls_ext must be loaded via \"shared_preload_libraries\"")
             }
             Self::Internal(problem) => f.write_str(problem),
         }

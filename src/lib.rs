@@ -23,4 +23,5 @@ extern "C-unwind" fn _PG_init() {
     if let Err(error) = pg::library::check() {
         error.raise();
     }
+    pg::hooks::install(sql::credentials::check_credentials);
 }

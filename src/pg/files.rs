@@ -84,17 +84,17 @@ pub(crate) fn list(directory: &Path) -> Result<(Vec<PathBuf>, bool), String> {
     Ok((paths, false))
 }
 
-/// Whether a file was changed after the server loaded its configuration. One that cannot be looked at counts as unchanged:
-/// whoever reads it finds out.
-pub(crate) fn changed_since_load(path: &Path) -> bool {
-    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|modified| time::file_time(modified) > time::configuration_loaded())
-}
-
 fn problem(error: io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// Whether the file was changed after the server loaded its configuration. The directory of relative names is the data
+/// directory, as for the server. A file that cannot be looked at counts as unchanged: whoever reads it finds out.
+pub(crate) fn changed_since_load(path: &Path) -> bool {
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|modified| time::file_time(modified) > time::configuration_loaded())
 }

@@ -4,17 +4,30 @@
 //! pointers and `pg_sys` types stay inside.
 
 pub(crate) mod auth_files;
+pub(crate) mod backends;
 pub(crate) mod catalog;
+pub(crate) mod failures;
 pub(crate) mod files;
+pub(crate) mod guc;
+pub(crate) mod hooks;
+pub(crate) mod inventory;
 pub(crate) mod json;
+pub(crate) mod kept;
 pub(crate) mod library;
 pub(crate) mod network;
 pub(crate) mod port;
 pub(crate) mod regex;
+mod reload;
 pub(crate) mod rows;
+mod save;
 pub(crate) mod settings;
+mod shmem;
+pub(crate) mod slots;
+pub(crate) mod status;
 mod sys;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod tls;
 pub(crate) mod trust_store;
+pub(crate) mod verify;
+mod worker;

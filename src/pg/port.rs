@@ -1,10 +1,10 @@
 //! This backend's client connection: the server's `Port`.
 //!
 //! Owns nothing. Hands out copies, or handles that borrow from the connection. `Port.hba` is not offered: it points
-//! into memory that the server frees right after login.
+//! into memory that the server frees right after login; only the authentication hook may look at it.
 
 use std::ffi::CStr;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr::NonNull;
 
 use super::network::ip_of;
@@ -14,6 +14,20 @@ use super::tls::Tls;
 /// The client connection of this backend.
 pub(crate) struct Session {
     port: NonNull<sys::Port>,
+}
+
+/// What the matched rule of pg_hba.conf says of certificates. Its options can hold secrets, so nothing else is offered.
+pub(super) struct Rule<'a> {
+    pub(super) line: i32,
+    /// The file; the server knows it since PostgreSQL 16.
+    pub(super) file: Option<&'a [u8]>,
+    pub(super) map: Option<&'a [u8]>,
+    /// Its name in pg_hba.conf.
+    pub(super) method: Option<&'a [u8]>,
+    /// `clientcert`; `None` where no certificate is demanded.
+    pub(super) client_certificate: Option<&'static str>,
+    /// `clientname`.
+    pub(super) client_name: &'static str,
 }
 
 impl Session {
@@ -52,6 +66,12 @@ impl Session {
         unsafe { Tls::from_ptr(port.ssl) }
     }
 
+    /// The TLS layer also while it is being set up, when the server does not count the connection as encrypted yet.
+    pub(super) fn tls_in_handshake(&self) -> Option<Tls<'_>> {
+        // SAFETY: null, or a live OpenSSL object that the server frees when the process ends.
+        unsafe { Tls::from_ptr(self.port().ssl) }
+    }
+
     /// The role that the client asked for when it logged in.
     pub(crate) fn role(&self) -> &[u8] {
         self.bytes_at(self.port().user_name).unwrap_or_default()
@@ -78,6 +98,84 @@ impl Session {
     /// The subject in RFC 2253 form as `clientname=DN` compares it (`Port.peer_dn`).
     pub(crate) fn client_distinguished_name(&self) -> Option<&[u8]> {
         self.bytes_at(self.port().peer_dn)
+    }
+
+    /// The role that the client asked for; `None` before it said so.
+    pub(super) fn role_name(&self) -> Option<&[u8]> {
+        self.bytes_at(self.port().user_name)
+    }
+
+    /// The database that the client asked for; `None` before it said so.
+    pub(super) fn database_name(&self) -> Option<&[u8]> {
+        self.bytes_at(self.port().database_name)
+    }
+
+    /// Whether the client came over a Unix socket.
+    pub(super) fn is_local(&self) -> bool {
+        self.address_family() == libc::AF_UNIX
+    }
+
+    fn address_family(&self) -> std::ffi::c_int {
+        self.port().raddr.addr.ss_family.into()
+    }
+
+    /// The client's address; `None` over a Unix socket.
+    pub(super) fn client_address(&self) -> Option<IpAddr> {
+        let address = &raw const self.port().raddr.addr;
+        // SAFETY: the server filled the address in, so its family says which of the socket address types it is; the
+        // storage is large enough and aligned for all of them.
+        unsafe {
+            match self.address_family() {
+                libc::AF_INET => {
+                    let address = (*address.cast::<libc::sockaddr_in>()).sin_addr.s_addr;
+                    Some(Ipv4Addr::from(u32::from_be(address)).into())
+                }
+                libc::AF_INET6 => {
+                    let address = (*address.cast::<libc::sockaddr_in6>()).sin6_addr.s6_addr;
+                    Some(Ipv6Addr::from(address).into())
+                }
+                _ => None,
+            }
+        }
+    }
+
+    /// Who the client was authenticated as, such as the subject of its certificate; `None` where the method does not say.
+    pub(super) fn authenticated_identity(&self) -> Option<&[u8]> {
+        #[cfg(feature = "pg15")]
+        let identity = self.port().authn_id;
+        // SAFETY: a plain read of a variable of this process.
+        #[cfg(not(feature = "pg15"))]
+        let identity = unsafe { sys::MyClientConnectionInfo.authn_id };
+        self.bytes_at(identity)
+    }
+
+    /// The rule of pg_hba.conf that the connection matched.
+    ///
+    /// # Safety
+    /// Only inside `ClientAuthentication_hook`: the server frees the rules right after.
+    pub(super) unsafe fn matched_rule(&self) -> Option<Rule<'_>> {
+        // SAFETY: in the hook, the rule is null or live.
+        let rule = unsafe { self.port().hba.as_ref() }?;
+        // SAFETY: a look-up in a table of static strings, by a value that the server made.
+        let method = unsafe { sys::hba_authname(rule.auth_method) };
+        Some(Rule {
+            line: rule.linenumber,
+            #[cfg(feature = "pg15")]
+            file: None,
+            #[cfg(not(feature = "pg15"))]
+            file: self.bytes_at(rule.sourcefile),
+            map: self.bytes_at(rule.usermap).filter(|map| !map.is_empty()),
+            method: self.bytes_at(method),
+            client_certificate: match rule.clientcert {
+                sys::ClientCertMode::clientCertCA => Some("verify-ca"),
+                sys::ClientCertMode::clientCertFull => Some("verify-full"),
+                _ => None,
+            },
+            client_name: match rule.clientcertname {
+                sys::ClientCertName::clientCertDN => "DN",
+                _ => "CN",
+            },
+        })
     }
 
     /// The bytes of one of the connection's C strings; `None` for a null pointer.

@@ -155,6 +155,7 @@ impl Table {
 fn datum(value: &Value, column: &Column) -> Result<Option<pg_sys::Datum>> {
     let (type_oid, datum) = match value {
         Value::Null => return Ok(None),
+        Value::Text(value) if column.type_oid == pg_sys::INETOID => (pg_sys::INETOID, inet(value)),
         Value::Text(value) => (pg_sys::TEXTOID, Some(text::datum_of(value))),
         Value::TextArray(values) => (pg_sys::TEXTARRAYOID, Some(text_array(values))),
         Value::Numeric(digits) => {
@@ -163,6 +164,9 @@ fn datum(value: &Value, column: &Column) -> Result<Option<pg_sys::Datum>> {
             (pg_sys::NUMERICOID, number.into_datum())
         }
         Value::Timestamp(time) => (pg_sys::TIMESTAMPTZOID, time::microseconds(*time).into_datum()),
+        Value::Moment(moment) => {
+            (pg_sys::TIMESTAMPTZOID, time::server_microseconds(*moment).into_datum())
+        }
         Value::Bool(value) => (pg_sys::BOOLOID, value.into_datum()),
         Value::Int(value) => match column.type_oid {
             pg_sys::INT4OID => {
@@ -180,6 +184,18 @@ fn datum(value: &Value, column: &Column) -> Result<Option<pg_sys::Datum>> {
     Err(Error::Internal(format!(
         "column \"{name}\" is declared in SQL with another type than supplied"
     )))
+}
+
+/// An address, given in its text form.
+fn inet(address: &str) -> Option<pg_sys::Datum> {
+    let address = text::c_string(address);
+    // SAFETY: the server's own input function, given a NUL-terminated string.
+    unsafe {
+        pgrx::direct_function_call_as_datum(
+            pg_sys::inet_in,
+            &[Some(pg_sys::Datum::from(address.as_ptr()))],
+        )
+    }
 }
 
 fn text_array(values: &[String]) -> pg_sys::Datum {

@@ -7,9 +7,7 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 
-use pgrx::callconv::{BoxRet, FcInfo};
-use pgrx::datum::Datum;
-use pgrx::pg_sys;
+use pgrx::{IntoDatum, pg_sys};
 
 /// The longest form of one character in any server encoding, in bytes, with room for the terminating NUL that the
 /// conversion writes (`MAX_CONVERSION_GROWTH` is 4 per input byte, and a UTF-8 character has up to 4).
@@ -18,7 +16,7 @@ const CONVERTED_CHARACTER: usize = 17;
 /// The server's number of UTF-8.
 const UTF8: i32 = pg_sys::pg_enc::PG_UTF8 as i32;
 
-/// Text to be returned from a SQL function as `text`.
+/// Text as the server takes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Text(Vec<u8>);
 
@@ -31,11 +29,6 @@ impl Text {
     /// Bytes that somebody else chose (see [`lossless`]).
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         Self::new(&lossless(bytes))
-    }
-
-    /// A `text` datum in the current memory context.
-    pub(super) fn datum(&self) -> pg_sys::Datum {
-        text_datum(&self.0)
     }
 }
 
@@ -231,13 +224,12 @@ impl Converter {
     }
 }
 
-pgrx::pgrx_sql_entity_graph::impl_sql_translatable!(Text, "text");
+impl IntoDatum for Text {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        Some(text_datum(&self.0))
+    }
 
-// SAFETY: the datum is a `text`, as the type promises.
-unsafe impl BoxRet for Text {
-    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
-        let datum = self.datum();
-        // SAFETY: a non-null datum made in the context that the function was called in.
-        unsafe { fcinfo.return_raw_datum(datum) }
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::TEXTOID
     }
 }

@@ -48,6 +48,22 @@ pub(crate) fn timestamp(time: UnixTime) -> Option<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(microseconds(time)).ok()
 }
 
+/// A moment of the server's clock, in microseconds of its epoch, as microseconds since the Unix epoch.
+pub(crate) fn unix_microseconds(moment: i64) -> i64 {
+    moment.saturating_add(POSTGRES_EPOCH.saturating_mul(1_000_000))
+}
+
+/// The reverse.
+pub(super) fn server_microseconds(moment: i64) -> i64 {
+    moment.saturating_sub(POSTGRES_EPOCH.saturating_mul(1_000_000))
+}
+
+/// The present, also where no statement runs.
+pub(crate) fn clock() -> UnixTime {
+    // SAFETY: reads the clock.
+    unix(unsafe { pg_sys::GetCurrentTimestamp() })
+}
+
 fn unix(microseconds: pg_sys::TimestampTz) -> UnixTime {
     UnixTime(microseconds.div_euclid(1_000_000) + POSTGRES_EPOCH)
 }

@@ -54,6 +54,16 @@ unsafe extern "C" {
 
     /// The TLS name of a group (`openssl/ssl.h`, since 3.0); openssl-sys lacks it.
     fn SSL_group_to_name(ssl: *mut openssl_sys::SSL, id: c_int) -> *const c_char;
+    /// `openssl/asn1.h`; openssl-sys lacks it.
+    fn i2d_ASN1_INTEGER(number: *const openssl_sys::ASN1_INTEGER, out: *mut *mut u8) -> c_int;
+    /// `openssl/x509.h`; openssl-sys lacks it.
+    fn X509_NAME_get0_der(
+        name: *const openssl_sys::X509_NAME,
+        der: *mut *const u8,
+        length: *mut usize,
+    ) -> c_int;
+    /// `openssl/x509.h`; openssl-sys lacks it. Without a time it compares with the present.
+    fn X509_cmp_time(time: *const openssl_sys::ASN1_TIME, with: *mut libc::time_t) -> c_int;
 }
 
 impl<'a> Tls<'a> {
@@ -87,6 +97,11 @@ impl<'a> Tls<'a> {
     /// The group of the key exchange in TLS spelling, such as `x25519`; `None` where none was negotiated (plain RSA key
     /// exchange of TLS 1.2).
     pub(crate) fn key_exchange_group(&self) -> Option<String> {
+        self.key_exchange_group_bytes().map(|name| String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// The same name, without a copy of it.
+    pub(super) fn key_exchange_group_bytes(&self) -> Option<&'static [u8]> {
         let ssl = self.ssl.as_ptr();
         // SAFETY: `ssl` is live; this control reads a number and ignores its other arguments.
         let id: c_long =
@@ -95,7 +110,7 @@ impl<'a> Tls<'a> {
         // SAFETY: `ssl` is live; the result is null or a static string of the library.
         let name = unsafe { SSL_group_to_name(ssl, id) };
         // SAFETY: checked for null; NUL-terminated by OpenSSL's contract.
-        (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned())
+        (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_bytes())
     }
 
     /// The server name that the client asked for (SNI), as bytes chosen by the client.
@@ -123,6 +138,23 @@ impl<'a> Tls<'a> {
     /// (`SSL_get0_verified_chain`); empty without a client certificate.
     pub(crate) fn verified_chain_der(&self) -> Vec<Vec<u8>> {
         self.ssl.verified_chain().map(ders).unwrap_or_default()
+    }
+
+    /// The chain that OpenSSL verified or failed to verify, leaf first; borrowed, without a copy of anything.
+    pub(super) fn borrowed_chain(&self) -> impl Iterator<Item = &X509Ref> {
+        self.ssl.verified_chain().into_iter().flatten()
+    }
+
+    /// What verification of the client's chain said (`SSL_get_verify_result`); 0 also without a certificate.
+    pub(super) fn verify_result(&self) -> i64 {
+        // SAFETY: `ssl` is live.
+        unsafe { openssl_sys::SSL_get_verify_result(self.ssl.as_ptr()) }
+    }
+
+    /// The context that the connection was made with.
+    pub(super) fn context(&self) -> *const openssl_sys::SSL_CTX {
+        // SAFETY: `ssl` is live; the result is live as long.
+        unsafe { openssl_sys::SSL_get_SSL_CTX(self.ssl.as_ptr()) }
     }
 
     /// DER of the certificate that this session was shown by the server (`SSL_get_certificate`).
@@ -201,6 +233,75 @@ impl Tls<'_> {
         }
         true
     }
+}
+
+/// Writes the DER of a certificate to the start of `room`, and says how long it is; `None` if it does not fit.
+pub(super) fn copy_der(certificate: &X509Ref, room: &mut [u8]) -> Option<usize> {
+    let x509 = certificate.as_ptr();
+    // SAFETY: `x509` is live; without a buffer only the length is computed.
+    let length = usize::try_from(unsafe { openssl_sys::i2d_X509(x509, ptr::null_mut()) }).ok()?;
+    let mut start = room.get_mut(..length).filter(|room| !room.is_empty())?.as_mut_ptr();
+    // SAFETY: there is room for the length just computed.
+    let written = unsafe { openssl_sys::i2d_X509(x509, &mut start) };
+    usize::try_from(written).ok().filter(|written| *written == length)
+}
+
+/// SHA-256 of the DER of a certificate.
+pub(super) fn fingerprint(certificate: &X509Ref) -> Option<[u8; 32]> {
+    let mut digest = [0_u8; 32];
+    let mut length: std::ffi::c_uint = 0;
+    // SAFETY: the certificate is live, and SHA-256 has 32 bytes.
+    let done = unsafe {
+        openssl_sys::X509_digest(
+            certificate.as_ptr(),
+            openssl_sys::EVP_sha256(),
+            digest.as_mut_ptr(),
+            &mut length,
+        )
+    };
+    (done == 1 && length == 32).then_some(digest)
+}
+
+/// Writes the DER of the certificate's serial number to the start of `room`, and says how long it is.
+pub(super) fn copy_serial(certificate: &X509Ref, room: &mut [u8]) -> Option<usize> {
+    // SAFETY: the certificate is live, the number belongs to it; the buffer is used as in `copy_der`.
+    unsafe {
+        let serial = openssl_sys::X509_get_serialNumber(certificate.as_ptr());
+        let length = usize::try_from(i2d_ASN1_INTEGER(serial, ptr::null_mut())).ok()?;
+        let mut start = room.get_mut(..length).filter(|room| !room.is_empty())?.as_mut_ptr();
+        let written = i2d_ASN1_INTEGER(serial, &mut start);
+        usize::try_from(written).ok().filter(|written| *written == length)
+    }
+}
+
+/// The DER of the certificate's subject, which the certificate owns.
+pub(super) fn subject_der(certificate: &X509Ref) -> Option<&[u8]> {
+    let mut der: *const u8 = ptr::null();
+    let mut length = 0_usize;
+    // SAFETY: the certificate is live, the name belongs to it, and so does the encoding.
+    unsafe {
+        let name = openssl_sys::X509_get_subject_name(certificate.as_ptr());
+        let found = X509_NAME_get0_der(name, &mut der, &mut length) == 1;
+        (found && !der.is_null()).then(|| std::slice::from_raw_parts(der, length))
+    }
+}
+
+/// Where a certificate of the chain is outside its dates now; leaf first.
+pub(super) fn depth_outside_dates<'a>(chain: impl Iterator<Item = &'a X509Ref>) -> Option<usize> {
+    // OpenSSL checks from the anchor to the leaf, so the last one is the one that it complained of.
+    chain
+        .enumerate()
+        .filter(|(_, certificate)| {
+            // SAFETY: the certificate is live, and its dates belong to it. Zero is an error, else the sign says before
+            // or after now.
+            unsafe {
+                let x509 = certificate.as_ptr();
+                X509_cmp_time(openssl_sys::X509_getm_notBefore(x509), ptr::null_mut()) > 0
+                    || X509_cmp_time(openssl_sys::X509_getm_notAfter(x509), ptr::null_mut()) < 0
+            }
+        })
+        .map(|(depth, _)| depth)
+        .last()
 }
 
 fn der(certificate: &X509Ref) -> Option<Vec<u8>> {

@@ -8,7 +8,17 @@
 mod certificates;
 mod chain;
 mod configured;
+pub(crate) mod credentials;
+mod failures;
+mod inventory;
 mod login;
 mod mapping;
 mod revocation;
 mod session;
+mod sessions;
+mod status;
+
+/// Bytes in lower-case hexadecimal.
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -2,9 +2,13 @@
 //!
 //! Without TLS, without a client certificate and in a process without a client, everything is NULL or no row, except
 //! `ssl_is_used()` and `ssl_client_cert_present()`, which are false.
+//!
+//! None of it can change during a session, so what takes work is worked out at the first call.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::thread::LocalKey;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::TimestampWithTimeZone;
@@ -13,6 +17,7 @@ use pgtls_core::column::Value;
 use pgtls_core::{Certificate, Name, Oid};
 
 use crate::error::{Error, Result};
+use crate::pg::kept::Kept;
 use crate::pg::port::Session;
 use crate::pg::rows::{Row, Rows};
 use crate::pg::text::{Text, lossless};
@@ -51,8 +56,30 @@ fn certificate<T>(ask: impl FnOnce(&Certificate) -> Option<T>) -> Result<Option<
     Ok(client_certificate()?.and_then(|certificate| ask(&certificate)))
 }
 
-fn non_empty(text: &str) -> Option<Text> {
-    (!text.is_empty()).then(|| Text::new(text))
+/// The result of an expression, an `Option<Kept>`, which is evaluated once.
+macro_rules! kept {
+    ($value:expr) => {{
+        thread_local! {
+            static KEPT: OnceCell<Option<Kept>> = const { OnceCell::new() };
+        }
+        KEPT.with(|kept| *kept.get_or_init(|| $value))
+    }};
+}
+
+fn text(text: &str) -> Option<Kept> {
+    Kept::new(Text::new(text))
+}
+
+fn bytes(bytes: &[u8]) -> Option<Kept> {
+    Kept::new(Text::from_bytes(bytes))
+}
+
+fn number(digits: &str) -> Option<Kept> {
+    AnyNumeric::try_from(digits).ok().and_then(Kept::new)
+}
+
+fn non_empty(name: &str) -> Option<Kept> {
+    if name.is_empty() { None } else { text(name) }
 }
 
 #[pg_extern(sql = false)]
@@ -61,13 +88,13 @@ fn ssl_is_used() -> bool {
 }
 
 #[pg_extern(sql = false)]
-fn ssl_version() -> Option<Text> {
-    tls(|tls| Some(Text::new(tls.version())))
+fn ssl_version() -> Option<Kept> {
+    tls(|tls| kept!(text(tls.version())))
 }
 
 #[pg_extern(sql = false)]
-fn ssl_cipher() -> Option<Text> {
-    tls(|tls| tls.cipher().map(Text::new))
+fn ssl_cipher() -> Option<Kept> {
+    tls(|tls| kept!(tls.cipher().and_then(text)))
 }
 
 #[pg_extern(sql = false)]
@@ -76,18 +103,18 @@ fn ssl_cipher_bits() -> Option<i32> {
 }
 
 #[pg_extern(sql = false)]
-fn ssl_key_exchange_group() -> Option<Text> {
-    tls(|tls| tls.key_exchange_group().map(|name| Text::new(&name)))
+fn ssl_key_exchange_group() -> Option<Kept> {
+    tls(|tls| kept!(tls.key_exchange_group().and_then(|name| text(&name))))
 }
 
 #[pg_extern(sql = false)]
-fn ssl_sni() -> Option<Text> {
-    tls(|tls| tls.server_name().map(Text::from_bytes))
+fn ssl_sni() -> Option<Kept> {
+    tls(|tls| kept!(tls.server_name().and_then(bytes)))
 }
 
 #[pg_extern(sql = false)]
-fn ssl_alpn() -> Option<Text> {
-    tls(|tls| tls.application_protocol().map(Text::from_bytes))
+fn ssl_alpn() -> Option<Kept> {
+    tls(|tls| kept!(tls.application_protocol().and_then(bytes)))
 }
 
 #[pg_extern(sql = false)]
@@ -96,40 +123,48 @@ fn ssl_client_cert_present() -> bool {
 }
 
 #[pg_extern(sql = false)]
-fn ssl_client_serial() -> Result<Option<AnyNumeric>, ErrorReport> {
-    certificate(|certificate| AnyNumeric::try_from(certificate.serial().decimal().as_str()).ok())
+fn ssl_client_serial() -> Result<Option<Kept>, ErrorReport> {
+    certificate(|certificate| kept!(number(&certificate.serial().decimal())))
 }
 
 #[pg_extern(sql = false)]
-fn ssl_client_dn() -> Result<Option<Text>, ErrorReport> {
-    certificate(|certificate| non_empty(certificate.subject().oneline()))
+fn ssl_client_dn() -> Result<Option<Kept>, ErrorReport> {
+    certificate(|certificate| kept!(non_empty(certificate.subject().oneline())))
 }
 
 #[pg_extern(sql = false)]
-fn ssl_issuer_dn() -> Result<Option<Text>, ErrorReport> {
-    certificate(|certificate| non_empty(certificate.issuer().oneline()))
+fn ssl_issuer_dn() -> Result<Option<Kept>, ErrorReport> {
+    certificate(|certificate| kept!(non_empty(certificate.issuer().oneline())))
 }
 
 #[pg_extern(sql = false)]
-fn ssl_client_dn_rfc2253() -> Option<Text> {
+fn ssl_client_dn_rfc2253() -> Option<Kept> {
     let session = Session::current()?;
-    session.client_distinguished_name().filter(|name| !name.is_empty()).map(Text::from_bytes)
+    kept!(session.client_distinguished_name().filter(|name| !name.is_empty()).and_then(bytes))
 }
 
 #[pg_extern(sql = false)]
-fn ssl_client_cn() -> Option<Text> {
+fn ssl_client_cn() -> Option<Kept> {
     let session = Session::current()?;
-    session.client_common_name().filter(|name| !name.is_empty()).map(Text::from_bytes)
+    kept!(session.client_common_name().filter(|name| !name.is_empty()).and_then(bytes))
+}
+
+/// Fields of a name that were asked for; no more than the name has.
+type Fields = RefCell<BTreeMap<Oid<'static>, Kept>>;
+
+thread_local! {
+    static SUBJECT_FIELDS: Fields = const { RefCell::new(BTreeMap::new()) };
+    static ISSUER_FIELDS: Fields = const { RefCell::new(BTreeMap::new()) };
 }
 
 #[pg_extern(sql = false)]
-fn ssl_client_dn_field(field: &str) -> Result<Option<Text>, ErrorReport> {
-    name_field(field, Certificate::subject)
+fn ssl_client_dn_field(field: &str) -> Result<Option<Kept>, ErrorReport> {
+    name_field(field, Certificate::subject, &SUBJECT_FIELDS)
 }
 
 #[pg_extern(sql = false)]
-fn ssl_issuer_field(field: &str) -> Result<Option<Text>, ErrorReport> {
-    name_field(field, Certificate::issuer)
+fn ssl_issuer_field(field: &str) -> Result<Option<Kept>, ErrorReport> {
+    name_field(field, Certificate::issuer, &ISSUER_FIELDS)
 }
 
 /// The first value of a field of one of the certificate's names. As in sslinfo, the field's name is not looked at when
@@ -137,10 +172,18 @@ fn ssl_issuer_field(field: &str) -> Result<Option<Text>, ErrorReport> {
 fn name_field(
     field: &str,
     name: impl FnOnce(&Certificate) -> &Name,
-) -> Result<Option<Text>, ErrorReport> {
+    known: &'static LocalKey<Fields>,
+) -> Result<Option<Kept>, ErrorReport> {
     let Some(certificate) = client_certificate()? else { return Ok(None) };
     let oid = Oid::from_text(field).ok_or_else(|| Error::UnknownFieldName(field.to_owned()))?;
-    Ok(name(&certificate).field(&oid).map(|value| Text::new(&value)))
+    if let Some(value) = known.with_borrow(|known| known.get(&oid).copied()) {
+        return Ok(Some(value));
+    }
+    let value = name(&certificate).field(&oid).and_then(|value| text(&value));
+    if let Some(value) = value {
+        known.with_borrow_mut(|known| known.insert(oid, value));
+    }
+    Ok(value)
 }
 
 #[pg_extern(sql = false)]
@@ -169,13 +212,13 @@ fn ssl_client_not_after() -> Result<Option<TimestampWithTimeZone>, ErrorReport> 
 }
 
 #[pg_extern(sql = false)]
-fn ssl_client_fingerprint() -> Result<Option<Text>, ErrorReport> {
-    certificate(|certificate| Some(Text::new(&certificate.fingerprint())))
+fn ssl_client_fingerprint() -> Result<Option<Kept>, ErrorReport> {
+    certificate(|certificate| kept!(text(&certificate.fingerprint())))
 }
 
 #[pg_extern(sql = false)]
-fn ssl_client_pem() -> Result<Option<Text>, ErrorReport> {
-    certificate(|certificate| Some(Text::new(&certificate.to_pem())))
+fn ssl_client_pem() -> Result<Option<Kept>, ErrorReport> {
+    certificate(|certificate| kept!(text(&certificate.to_pem())))
 }
 
 #[pg_extern(sql = false)]
@@ -183,13 +226,13 @@ fn ssl_session() -> Result<Rows, ErrorReport> {
     let session = Session::current();
     let tls = session.as_ref().and_then(Session::tls);
     let tls = tls.as_ref();
-    let text = |value: Option<&[u8]>| {
+    let lossless_text = |value: Option<&[u8]>| {
         value.map_or(Value::Null, |value| Value::Text(lossless(value).into_owned()))
     };
     let mut row: Row = vec![
         ("ssl".into(), Value::Bool(ssl_is_used())),
-        ("version".into(), text(tls.map(|tls| tls.version().as_bytes()))),
-        ("cipher".into(), text(tls.and_then(Tls::cipher).map(str::as_bytes))),
+        ("version".into(), lossless_text(tls.map(|tls| tls.version().as_bytes()))),
+        ("cipher".into(), lossless_text(tls.and_then(Tls::cipher).map(str::as_bytes))),
         (
             "bits".into(),
             tls.and_then(Tls::cipher_bits).map_or(Value::Null, |bits| Value::Int(bits.into())),
@@ -198,8 +241,8 @@ fn ssl_session() -> Result<Rows, ErrorReport> {
             "key_exchange_group".into(),
             tls.and_then(Tls::key_exchange_group).map_or(Value::Null, Value::Text),
         ),
-        ("sni".into(), text(tls.and_then(Tls::server_name))),
-        ("alpn".into(), text(tls.and_then(Tls::application_protocol))),
+        ("sni".into(), lossless_text(tls.and_then(Tls::server_name))),
+        ("alpn".into(), lossless_text(tls.and_then(Tls::application_protocol))),
         ("client_cert_present".into(), Value::Bool(ssl_client_cert_present())),
     ];
     let certificate = client_certificate()?;

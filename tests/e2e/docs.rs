@@ -95,17 +95,17 @@ fn a_line_is_matched_as_documented() {
     assert!(!line_matches("x y", "x"));
 }
 
-/// Runs the examples of a document one after the other, as `alice`, who presents a certificate through an intermediate CA.
+/// Runs the examples of a document one after the other, as `alice`, who presents a certificate through an intermediate CA, on a
+/// server that preloads the extension.
 fn assert_examples_hold(name: &str) {
     let pki = Pki::standard();
-    let cluster = Cluster::builder().roles(&["alice"]).staged().start();
+    let cluster = Cluster::builder().roles(&["alice"]).staged();
+    let cluster = cluster.set("shared_preload_libraries", "pgtls_ext").start();
     cluster
         .sql("grant create on database postgres to alice; grant create on schema public to alice");
     cluster.sql("create extension pgtls_ext");
-    cluster.sql("grant pg_monitor to alice");
-    // What is for superusers by default, and theirs to grant.
     cluster.sql(
-        "grant execute on all functions in schema public to alice; \
+        "grant pg_monitor to alice; grant execute on all functions in schema public to alice; \
          grant select on all tables in schema public to alice",
     );
     let alice = cluster.psql("alice").with(pki.alice());

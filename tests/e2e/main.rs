@@ -1,16 +1,23 @@
 //! End-to-end tests of pgtls_ext. One binary, a module for each topic.
 
+#![allow(clippy::unwrap_used)]
+
 mod certificates;
 mod demo;
 mod docs;
 mod encodings;
 mod extension;
+mod failures;
 mod harness;
+mod inventory;
 mod login;
 mod login_grid;
 mod mapping;
 mod memory;
 mod processes;
+mod recorder;
 mod revocation;
 mod session;
 mod sessions;
+mod settings;
+mod stress;

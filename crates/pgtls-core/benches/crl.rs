@@ -15,12 +15,17 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use openssl::ec::{EcGroup, EcKey};
+use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
-use pgtls_core::Serial;
 use pgtls_core::crl::{Crl, Reason, parse_crls};
+use pgtls_core::revocation::{CrlSet, Rules, Status, statuses};
+use pgtls_core::{Certificate, Serial, UnixTime};
 
-use crl_support::{CrlWriter, Order, big_entries, big_serial, name, pem};
+use crl_support::{
+    CertificateWriter, CrlWriter, Order, authority_key_id, big_entries, big_serial, name, pem, tlv,
+};
 
 const ENTRIES: u32 = 1_000_000;
 const BASE: i64 = 1_735_689_600;
@@ -107,6 +112,41 @@ fn benches(criterion: &mut Criterion) {
     });
 }
 
+/// Status of a chain of three whose leaf's issuer has a list of this many entries: what a status function asks each time.
+fn status_benches(criterion: &mut Criterion) {
+    let key = || {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+    };
+    let (root_key, issuer_key, leaf_key) = (key(), key(), key());
+    let (root, issuer) = (name("Root CA"), name("Issuing CA"));
+    let leaf = CertificateWriter::new(&name("alice"), &leaf_key, &issuer, &big_serial(4242));
+    let intermediate = CertificateWriter::new(&issuer, &issuer_key, &root, &[2]).ca().key_id(b"i");
+    let anchor = CertificateWriter::new(&root, &root_key, &root, &[1]).ca().key_id(b"r");
+    let chain = [leaf.sign(&issuer_key), intermediate.sign(&root_key), anchor.sign(&root_key)];
+    let chain = chain.map(|der| Certificate::from_der(&der).unwrap());
+
+    let mut group = criterion.benchmark_group("crl/status_of_chain");
+    for entries in [10_000, ENTRIES] {
+        let mut big =
+            CrlWriter::new(&issuer, BASE, BASE + 86_400).with(authority_key_id(&[tlv(0x80, b"i")]));
+        big.entries = Some(big_entries(entries, Order::Sorted));
+        let small = CrlWriter::new(&root, BASE, BASE + 86_400);
+        let mut crls = CrlSet::new();
+        for file in [big.sign(&issuer_key), small.sign(&root_key)] {
+            crls.push(Crl::from_der(file).unwrap(), "file");
+        }
+        group.bench_function(BenchmarkId::from_parameter(entries), |bencher| {
+            bencher.iter(|| {
+                let found = statuses(&chain, &crls, UnixTime(BASE), Rules::default());
+                assert!(matches!(found[0].status, Status::Revoked { .. }));
+                assert!(found[1].status.is_good() && found[2].status.is_good());
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Wall time and peak memory in KiB of a process.
 fn measure(mut command: Command) -> (Duration, u64) {
     let start = Instant::now();
@@ -182,5 +222,6 @@ fn main() {
     }
     let mut criterion = Criterion::default().configure_from_args();
     benches(&mut criterion);
+    status_benches(&mut criterion);
     criterion.final_summary();
 }

@@ -627,9 +627,12 @@ impl Parts {
             read_validity(&reader.expect(der::SEQUENCE, "the validity")?)?;
         let subject = Name::from_element(&reader.expect_list(der::SEQUENCE, "the subject")?)?;
         let public_key = PublicKey::read(&reader.expect(der::SEQUENCE, "the public key")?)?;
-        // The unique identifiers of version 2, which nobody uses.
-        reader.optional(0x81)?;
-        reader.optional(0x82)?;
+        // The unique identifiers of version 2, which nobody uses, in one piece or in several.
+        for (whole, in_pieces) in [(0x81, 0xa1), (0x82, 0xa2)] {
+            if reader.optional(in_pieces)?.is_none() {
+                reader.optional(whole)?;
+            }
+        }
         let extensions = match reader.optional(0xa3)? {
             Some(explicit) => read_extensions(&explicit)?,
             None => Vec::new(),

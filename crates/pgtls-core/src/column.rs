@@ -20,6 +20,8 @@ pub enum Value {
     Numeric(String),
     /// `timestamptz`
     Timestamp(UnixTime),
+    /// `timestamptz`, in microseconds since the Unix epoch: a moment of the server's clock.
+    Moment(i64),
     /// `boolean`
     Bool(bool),
     /// `integer` or `bigint`

@@ -41,6 +41,10 @@ impl From<Value> for serde_json::Value {
             Value::Text(text) | Value::Numeric(text) => Self::String(text),
             Value::TextArray(texts) => texts.into(),
             Value::Timestamp(time) => Self::String(time.to_string()),
+            // Whole seconds: no document holds a moment so far.
+            Value::Moment(moment) => {
+                Self::String(crate::UnixTime(moment.div_euclid(1_000_000)).to_string())
+            }
             Value::Bool(value) => Self::Bool(value),
             Value::Int(value) => value.into(),
         }

@@ -1,6 +1,7 @@
 //! Serial numbers: integers of any sign and length.
 
-use crate::der::{Element, Fault};
+use crate::der::{self, Element, Fault, Reader};
+use crate::error::Error;
 use crate::{limits, text};
 
 /// The serial number of a certificate, as given: RFC 5280 wants it positive and of 20 bytes at most, others exist.
@@ -13,6 +14,15 @@ pub struct Serial {
 }
 
 impl Serial {
+    /// Reads the DER of an INTEGER.
+    pub fn from_der(der: &[u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(der, 0);
+        reader
+            .expect(der::INTEGER, "serial number")
+            .and_then(|element| Self::from_element(&element))
+            .map_err(|fault| fault.into_error("serial number"))
+    }
+
     /// Reads an INTEGER element, whose length the caller has checked.
     pub(crate) fn from_element(element: &Element<'_>) -> Result<Self, Fault> {
         let mut bytes = element.content;

@@ -4,6 +4,7 @@
 mod common;
 
 use common::der::{CertificateParts, bit_string, concat, element, extension, name, oid, sequence};
+use common::fuzz::assert_consistent;
 use openssl::x509::X509;
 use pgtls_core::column::Value;
 use pgtls_core::{Certificate, Error, GeneralNameKind, UnixTime, json, limits};
@@ -463,34 +464,6 @@ fn mutated_certificates() {
 /// The certificate at the start of `der`, as `d2i_X509` reads it.
 fn first(der: &[u8]) -> Result<Certificate, Error> {
     pgtls_core::each_certificate(der)?.next().unwrap()
-}
-
-/// JSON, the list of columns and single columns say the same, in the same order, and no text holds a NUL.
-fn assert_consistent(certificate: &Certificate) {
-    let columns = certificate.columns();
-    let object = json::certificate(certificate);
-    let members = object.as_object().unwrap();
-    assert!(members.keys().eq(columns.iter().map(|(name, _)| name)));
-    assert!(Certificate::column_names().eq(columns.iter().map(|(name, _)| *name)));
-    for (name, value) in columns {
-        assert_eq!(certificate.column(name).as_ref(), Some(&value));
-        let member = &members[name];
-        let texts = |texts: &[String]| texts.iter().all(|text| !text.contains('\0'));
-        let agrees = match &value {
-            Value::Null => member.is_null(),
-            Value::Text(text) => member.as_str() == Some(text) && texts(std::slice::from_ref(text)),
-            Value::TextArray(array) => {
-                let members = member.as_array().unwrap().iter().map(|m| m.as_str().unwrap());
-                members.eq(array.iter()) && texts(array)
-            }
-            Value::Numeric(digits) => member.as_str() == Some(digits),
-            Value::Timestamp(time) => member.as_str() == Some(&time.to_string()),
-            Value::Bool(value) => member.as_bool() == Some(*value),
-            Value::Int(value) => member.as_i64() == Some(*value),
-        };
-        assert!(agrees, "{name}: {value:?} but {member}");
-    }
-    certificate.problems();
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub(crate) struct CertificateParts {
     pub(crate) not_after: Vec<u8>,
     pub(crate) subject: Vec<u8>,
     pub(crate) public_key: Vec<u8>,
+    /// Whole elements, each of which may be there.
+    pub(crate) unique_ids: Vec<Vec<u8>>,
     pub(crate) extensions: Vec<Vec<u8>>,
 }
 
@@ -87,6 +89,7 @@ impl CertificateParts {
         signed.push(sequence(&[&self.not_before, &self.not_after]));
         signed.push(self.subject.clone());
         signed.push(self.public_key.clone());
+        signed.extend_from_slice(&self.unique_ids);
         if !self.extensions.is_empty() {
             signed.push(element(0xa3, &sequence(&self.extensions)));
         }
@@ -114,6 +117,7 @@ impl Default for CertificateParts {
                 sequence(&[oid("id-ecPublicKey"), oid("prime256v1")]),
                 bit_string(&point),
             ]),
+            unique_ids: Vec::new(),
             extensions: Vec::new(),
         }
     }

@@ -1,0 +1,128 @@
+//! The hooks through which the recorder hears of logins. They do little, in a fixed order: call the hook that was there
+//! before, copy, count.
+//!
+//! An error or a panic that leaves one of them would refuse a login, so none does: whatever breaks in here is caught,
+//! counted, and the login goes on. They never wait, never read a file and never log. Only `pgtls_ext.require_tls` refuses
+//! logins, and that is its purpose.
+
+use std::ffi::{CStr, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+
+use pgrx::pg_sys;
+use pgtls_core::failure::Reason;
+
+use super::failures::Failure;
+use super::port::Session;
+use super::shmem::{self, Segment};
+use super::{failures, guc, inventory, reload, slots, sys, worker};
+use crate::error::{Error, PLAINTEXT_REFUSED};
+
+/// The server's `STATUS_OK`: the client is who it says it is.
+const STATUS_OK: c_int = 0;
+/// The server's `STATUS_ERROR`: it is not. The third value means that the client hung up when asked for a password.
+const STATUS_ERROR: c_int = -1;
+
+static PREVIOUS_AUTHENTICATION: OnceLock<sys::ClientAuthentication_hook_type> = OnceLock::new();
+static PREVIOUS_LOG: OnceLock<pg_sys::emit_log_hook_type> = OnceLock::new();
+
+/// Called when the library is loaded: defines the settings, and sets the recorder up if this is the time to.
+///
+/// `check_credentials` is what the worker does at every interval of `credential_check_interval`.
+pub(crate) fn install(check_credentials: fn()) {
+    guc::define();
+    // SAFETY: a plain read of a variable of this process.
+    if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+        return;
+    }
+    guc::define_recorder();
+    shmem::install();
+    reload::install();
+    worker::install(check_credentials);
+    // SAFETY: the postmaster is alone at this time; each hook calls the one it replaces.
+    unsafe {
+        let _ = PREVIOUS_AUTHENTICATION.set(sys::ClientAuthentication_hook);
+        sys::ClientAuthentication_hook = Some(client_authentication);
+        let _ = PREVIOUS_LOG.set(pg_sys::emit_log_hook);
+        pg_sys::emit_log_hook = Some(emit_log);
+    }
+}
+
+/// Runs in each client backend and walsender, when the server knows whether the client is who it says it is.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn client_authentication(port: *mut sys::Port, status: c_int) {
+    if let Some(Some(previous)) = PREVIOUS_AUTHENTICATION.get() {
+        // SAFETY: the hook of another library, called as the server would. It may end the process.
+        unsafe { previous(port, status) };
+    }
+    let Some(session) = Session::current() else { return };
+    let refused =
+        status == STATUS_OK && guc::require_tls() && !session.tls_in_use() && !session.is_local();
+    if let Some(segment) = Segment::in_child().filter(|_| guc::track()) {
+        quietly(segment, || match status {
+            _ if refused => {
+                let (reason, text) = (Reason::PlaintextRefused, PLAINTEXT_REFUSED.as_bytes());
+                failures::count(segment, &session, Failure { reason, depth: None, text });
+                Some(())
+            }
+            // SAFETY: this is the authentication hook.
+            STATUS_OK => unsafe { slots::record(segment, &session) },
+            STATUS_ERROR => {
+                // SAFETY: the same.
+                unsafe { failures::not_authenticated(segment, &session) };
+                Some(())
+            }
+            _ => Some(()),
+        });
+        if session.client_certificate_verified() && matches!(status, STATUS_OK | STATUS_ERROR) {
+            quietly(segment, || inventory::seen(segment, &session, status == STATUS_OK));
+        }
+    }
+    if refused {
+        Error::PlaintextRefused.end_the_connection();
+    }
+}
+
+/// Runs wherever the server is about to log a message.
+unsafe extern "C-unwind" fn emit_log(message: *mut pg_sys::ErrorData) {
+    if let Some(Some(previous)) = PREVIOUS_LOG.get() {
+        // SAFETY: the hook of another library, called as the server would.
+        unsafe { previous(message) };
+    }
+    // SAFETY: the server passes a live message; the variables are those of this process.
+    let (message, is_child, logging_in) = unsafe {
+        let Some(message) = message.as_ref() else { return };
+        (message, pg_sys::IsUnderPostmaster, pg_sys::ClientAuthInProgress)
+    };
+    if !is_child {
+        if !message.message_id.is_null() {
+            // SAFETY: NUL-terminated, as all texts of a message.
+            reload::heard_in_postmaster(unsafe { CStr::from_ptr(message.message_id) }.to_bytes());
+        }
+        return;
+    }
+    if !logging_in {
+        return;
+    }
+    let Some(segment) = Segment::in_child() else { return };
+    quietly(segment, || {
+        let session = Session::current().filter(|_| guc::track());
+        if let Some(session) = session {
+            // SAFETY: the message is live.
+            unsafe { failures::heard(segment, &session, message) };
+        }
+        Some(())
+    });
+}
+
+/// Does a piece of recording that must not be noticed: what panics or comes to nothing is counted as dropped.
+fn quietly(segment: Segment, record: impl FnOnce() -> Option<()>) {
+    // Nothing in here is used again after a panic but shared memory, whose readers expect anything of it.
+    let done = catch_unwind(AssertUnwindSafe(record));
+    if !matches!(done, Ok(Some(()))) {
+        segment.shared().dropped.fetch_add(1, Ordering::Relaxed);
+    }
+    // A caught panic may itself hold something that panics when dropped.
+    std::mem::forget(done);
+}

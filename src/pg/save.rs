@@ -1,0 +1,103 @@
+//! Keeps the inventory and the counters over a restart, in a file of the data directory.
+//!
+//! The worker writes it now and then, so that a crash loses little, and the postmaster at a clean shutdown, so that
+//! nothing is lost. It is written aside and renamed, so there is a whole file at all times. A file that cannot be read is
+//! set aside with a line in the log; it never keeps the server from starting.
+
+use std::ffi::{CStr, c_int};
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use pgrx::pg_sys;
+use pgtls_core::state::State;
+
+use super::shmem::Segment;
+use super::{failures, guc, inventory};
+
+/// Relative to the data directory, which is the working directory of every server process.
+const FILE: &CStr = c"pg_stat/pgtls_ext.stat";
+const NEW_FILE: &CStr = c"pg_stat/pgtls_ext.stat.tmp";
+/// Where a file that cannot be read is put.
+const DAMAGED_FILE: &CStr = c"pg_stat/pgtls_ext.stat.damaged";
+
+/// Called in the postmaster when there is shared memory; `new` if nothing is in it yet.
+pub(super) fn started(new: bool) {
+    // SAFETY: a plain read of a variable that is constant in a process.
+    if unsafe { pg_sys::IsUnderPostmaster } {
+        return;
+    }
+    // SAFETY: in the postmaster; its callbacks are run when it ends, and dropped when it makes new memory.
+    unsafe { pg_sys::on_shmem_exit(Some(ending), pg_sys::Datum::from(0)) };
+    if new && guc::save() {
+        load();
+    }
+}
+
+/// Runs in the postmaster when it gives its shared memory up: at a shutdown, or with a code other than 0 after a crash,
+/// when the memory is not to be trusted.
+unsafe extern "C-unwind" fn ending(code: c_int, _: pg_sys::Datum) {
+    if code == 0 {
+        // A panic must not keep the server from ending.
+        let _ = catch_unwind(write);
+    }
+}
+
+/// Writes the file, if that is wanted.
+pub(super) fn write() {
+    let Some(segment) = Segment::get().filter(|_| guc::save()) else { return };
+    let mut state = State { failures: failures::saved(segment), ..State::default() };
+    inventory::save(segment, &mut state);
+    if let Err(error) = write_aside(&state.encode()) {
+        pgrx::log!("pgtls_ext could not write \"{}\": {error}", NEW_FILE.to_string_lossy());
+        return;
+    }
+    // SAFETY: the server's own function, told to log and not to raise. It also makes the file durable.
+    unsafe {
+        let level = pgrx::PgLogLevel::LOG as c_int;
+        pg_sys::durable_rename(NEW_FILE.as_ptr(), FILE.as_ptr(), level);
+    }
+}
+
+fn write_aside(bytes: &[u8]) -> std::io::Result<()> {
+    File::create(path(NEW_FILE))?.write_all(bytes)
+}
+
+/// Reads the file, if there is one.
+fn load() {
+    let bytes = match std::fs::read(path(FILE)) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            if error.kind() != ErrorKind::NotFound {
+                pgrx::log!("pgtls_ext could not read \"{}\": {error}", FILE.to_string_lossy());
+            }
+            return;
+        }
+    };
+    let Some(segment) = Segment::get() else { return };
+    match State::decode(&bytes) {
+        Ok(state) => {
+            inventory::restore(segment, &state);
+            failures::restore(segment, &state.failures);
+        }
+        Err(why) => {
+            pgrx::log!(
+                "pgtls_ext sets \"{}\" aside as \"{}\": {why}",
+                FILE.to_string_lossy(),
+                DAMAGED_FILE.to_string_lossy(),
+            );
+            let _ = std::fs::rename(path(FILE), path(DAMAGED_FILE));
+        }
+    }
+}
+
+fn path(name: &'static CStr) -> &'static Path {
+    Path::new(name.to_str().unwrap_or_default())
+}
+
+/// How much has changed since the server started; equal numbers mean that there is nothing to save.
+pub(super) fn changes() -> u64 {
+    Segment::get().map_or(0, |segment| segment.shared().changes.load(Ordering::Relaxed))
+}

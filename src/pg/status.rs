@@ -1,0 +1,63 @@
+//! What the recorder knows of the server and of itself, and how it is told to start over.
+
+use std::ffi::CStr;
+use std::sync::atomic::Ordering;
+
+use pgrx::pg_sys;
+
+use super::reload::Outcome;
+use super::shmem::Segment;
+use super::{failures, inventory};
+use crate::error::{Error, Result};
+
+/// The recorder's own state.
+pub(crate) struct Recorder {
+    /// Microseconds of the server's epoch.
+    pub(crate) context_loaded: Option<i64>,
+    pub(crate) last_reload: Option<i64>,
+    /// Whether the last reload took.
+    pub(crate) last_reload_ok: Option<bool>,
+    pub(crate) slots: usize,
+    pub(crate) dropped: u64,
+    pub(crate) certificates: usize,
+    pub(crate) certificates_room: usize,
+    pub(crate) evicted: u64,
+}
+
+/// `None` where the library is not preloaded.
+pub(crate) fn recorder() -> Option<Recorder> {
+    let segment = Segment::in_child()?;
+    let shared = segment.shared();
+    let time = |time: i64| Some(time).filter(|time| *time != 0);
+    let outcome = shared.last_reload.load(Ordering::Relaxed);
+    let (certificates, evicted) = inventory::size(segment);
+    Some(Recorder {
+        context_loaded: time(shared.context_loaded_at.load(Ordering::Relaxed)),
+        last_reload: time(shared.last_reload_at.load(Ordering::Relaxed)),
+        last_reload_ok: (outcome != 0).then_some(outcome == Outcome::Done as u32),
+        slots: segment.slot_count(),
+        dropped: shared.dropped.load(Ordering::Relaxed),
+        certificates,
+        certificates_room: segment.inventory_room(),
+        evicted,
+    })
+}
+
+/// Forgets counters, recent failures and the inventory. Sessions stay: they are there.
+pub(crate) fn reset() -> Result<()> {
+    let segment = Segment::in_child().ok_or(Error::NotPreloaded)?;
+    failures::reset(segment);
+    inventory::reset(segment);
+    segment.shared().dropped.store(0, Ordering::Relaxed);
+    segment.shared().changes.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Whether the server's `ssl` is on.
+pub(crate) fn ssl_on() -> bool {
+    // SAFETY: a read of a setting that every version has; with `missing_ok` it cannot raise.
+    unsafe {
+        let value = pg_sys::GetConfigOption(c"ssl".as_ptr(), true, false);
+        !value.is_null() && CStr::from_ptr(value) == c"on"
+    }
+}

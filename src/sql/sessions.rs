@@ -1,0 +1,93 @@
+//! `pgtls_sessions`: the TLS facts of every client backend, and what its certificate is worth now.
+//!
+//! What pg_stat_activity and pg_stat_ssl have is taken from there, in SQL; here is what they lack. Without preloading there
+//! is a row for the session that asks, and no other.
+
+use std::collections::HashSet;
+
+use pgrx::pg_extern;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgtls_core::Certificate;
+use pgtls_core::column::Value;
+
+use super::credentials::{Credential, Evaluator};
+use crate::pg::backends::{self, Backend};
+use crate::pg::rows::{Row, Rows};
+use crate::pg::slots::{self, Recorded};
+use crate::pg::text::lossless;
+use crate::pg::time;
+
+/// A session, and where its facts come from.
+struct Session {
+    recorded: Recorded,
+    source: &'static str,
+}
+
+/// The sessions of these backends that are known.
+fn sessions_of(backends: Vec<Backend>) -> Vec<Session> {
+    let wanted: HashSet<(i32, i64)> = backends.iter().map(Backend::key).collect();
+    let is_wanted = |recorded: &Recorded| wanted.contains(&recorded.key());
+    let mut sessions: Vec<_> = slots::recorded()
+        .into_iter()
+        .filter(is_wanted)
+        .map(|recorded| Session { recorded, source: "recorded" })
+        .collect();
+    // Without preloading, or when this session began before recording was switched on.
+    if let Some(own) = slots::own().filter(is_wanted)
+        && !sessions.iter().any(|session| session.recorded.pid == own.pid)
+    {
+        sessions.push(Session { recorded: own, source: "own" });
+    }
+    sessions
+}
+
+fn text(bytes: Option<&Vec<u8>>) -> Value {
+    bytes.map(|bytes| lossless(bytes).replace('\0', "\\00")).filter(|text| !text.is_empty()).into()
+}
+
+fn columns(session: &Session, credential: &Credential) -> Row {
+    let recorded = &session.recorded;
+    let mut row: Row = vec![
+        ("pid".into(), Value::Int(recorded.pid.into())),
+        ("backend_start".into(), Value::Moment(time::unix_microseconds(recorded.started))),
+        ("source".into(), session.source.into()),
+        ("key_exchange_group".into(), text(recorded.group.as_ref())),
+        ("sni".into(), text(recorded.server_name.as_ref())),
+        ("alpn".into(), text(recorded.alpn.as_ref())),
+        ("auth_method".into(), text(recorded.method.as_ref())),
+        ("auth_identity".into(), text(recorded.identity.as_ref())),
+        ("hba_file".into(), text(recorded.hba_file.as_ref())),
+        ("hba_line".into(), recorded.hba_line.map(i64::from).into()),
+        ("ident_map".into(), text(recorded.map.as_ref())),
+        ("clientcert".into(), text(recorded.client_cert.as_ref())),
+        ("clientname".into(), text(recorded.client_name.as_ref())),
+        (
+            "context_loaded_at".into(),
+            recorded.context_loaded.map(time::unix_microseconds).map_or(Value::Null, Value::Moment),
+        ),
+        ("chain_length".into(), Value::Int(recorded.chain_length.into())),
+        ("chain_recorded".into(), Value::Int(recorded.chain_recorded.into())),
+        ("credential_status".into(), credential.assessment.standing.label().into()),
+        ("credential_detail".into(), credential.assessment.detail.clone().into()),
+    ];
+    row.extend(Certificate::column_names().map(|name| {
+        let value = match &credential.certificate {
+            Some(certificate) => certificate.column(name).unwrap_or(Value::Null),
+            // A certificate that was too large for the slot is at least named.
+            None if name == "fingerprint" => recorded.fingerprint.as_ref().map(super::hex).into(),
+            None => Value::Null,
+        };
+        (format!("client_{name}").into(), value)
+    }));
+    row
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_session_facts() -> Result<Rows, ErrorReport> {
+    let mut evaluator = Evaluator::new();
+    let sessions = sessions_of(backends::visible());
+    Ok(Rows::new(sessions.into_iter().map(move |session| {
+        let credential = evaluator.of_session(&session.recorded);
+        Ok(columns(&session, &credential))
+    })))
+}

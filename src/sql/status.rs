@@ -1,0 +1,54 @@
+//! `pgtls_status` and `pgtls_reset`: the TLS of the instance and the recorder, in one row.
+
+use pgrx::pg_extern;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgtls_core::column::Value;
+
+use crate::pg::rows::{Row, Rows};
+use crate::pg::time::unix_microseconds;
+use crate::pg::{failures, guc, slots, status};
+
+fn moment(moment: Option<i64>) -> Value {
+    moment.map(unix_microseconds).map_or(Value::Null, Value::Moment)
+}
+
+fn count(count: impl TryInto<i64>) -> Value {
+    Value::Int(count.try_into().unwrap_or(i64::MAX))
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_instance_status() -> Rows {
+    let recorder = status::recorder();
+    let recorder = recorder.as_ref();
+    let failed: Option<u64> =
+        failures::counts().map(|counts| counts.iter().map(|count| count.count).sum());
+    let row: Row = vec![
+        ("preloaded".into(), Value::Bool(recorder.is_some())),
+        ("ssl_on".into(), Value::Bool(status::ssl_on())),
+        ("openssl_built".into(), env!("PGTLS_OPENSSL_BUILT").into()),
+        ("openssl_runtime".into(), openssl::version::version().into()),
+        ("context_loaded_at".into(), moment(recorder.and_then(|r| r.context_loaded))),
+        ("last_reload_at".into(), moment(recorder.and_then(|r| r.last_reload))),
+        ("last_reload_ok".into(), recorder.and_then(|r| r.last_reload_ok).into()),
+        ("tracking".into(), recorder.map(|_| guc::track()).into()),
+        ("session_slots".into(), recorder.map_or(Value::Null, |r| count(r.slots))),
+        (
+            "tracked_sessions".into(),
+            recorder.map_or(Value::Null, |_| count(slots::recorded().len())),
+        ),
+        ("failures".into(), failed.map_or(Value::Null, count)),
+        ("client_certificates".into(), recorder.map_or(Value::Null, |r| count(r.certificates))),
+        (
+            "max_client_certificates".into(),
+            recorder.map_or(Value::Null, |r| count(r.certificates_room)),
+        ),
+        ("evicted_client_certificates".into(), recorder.map_or(Value::Null, |r| count(r.evicted))),
+        ("dropped_records".into(), recorder.map_or(Value::Null, |r| count(r.dropped))),
+    ];
+    Rows::one(row)
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_reset() -> Result<(), ErrorReport> {
+    Ok(status::reset()?)
+}

@@ -1,0 +1,160 @@
+//! `pgtls_failures` and `pgtls_recent_failures`: each reason, provoked by a real client.
+
+use std::collections::BTreeMap;
+
+use openssl::ssl::SslVersion;
+use pgtls_e2e::prelude::*;
+
+/// The counters that are not zero.
+fn counts(admin: &Session) -> BTreeMap<String, i64> {
+    admin
+        .rows("select reason, count from pgtls_failures where count > 0")
+        .iter()
+        .map(|row| (row[0].clone().unwrap(), row[1].clone().unwrap().parse().unwrap()))
+        .collect()
+}
+
+/// What the last failure looks like: reason, address, role, subject, serial, fingerprint, depth, message.
+fn last(admin: &Session) -> Vec<Option<String>> {
+    admin.row(
+        "select reason, host(client_addr), usename, subject, serial, fingerprint, depth, message
+         from pgtls_recent_failures order by at desc limit 1",
+    )
+}
+
+#[test]
+fn every_reason_is_counted_under_its_name() {
+    let pki = Pki::standard();
+    let uncovered = pki.issue("/CN=Uncovered CA").by(pki.root()).ca().build();
+    let no_crl = pki.issue("/CN=alice").by(&uncovered).build();
+    let stale = pki.issue("/CN=Stale CA").by(pki.root()).ca().build();
+    let stale_crl = pki.issue("/CN=alice").by(&stale).build();
+    let forged = pki.issue("/CN=alice").by(pki.intermediate()).bad_signature().build();
+    let nul = Name::empty().attr_raw("CN", Text::Utf8, b"al\0ice");
+    let nul = pki.issue(nul).by(pki.intermediate()).build();
+    let old_ca = pki.issue("/CN=Old CA").by(pki.root()).ca().expired().build();
+    let under_old = pki.issue("/CN=alice").by(&old_ca).build();
+
+    let cluster = Cluster::builder()
+        .roles(&["alice", "bob", "banned", "mapped", "strict"])
+        .hba("hostssl all banned all reject")
+        .hba("hostssl all mapped all cert map=people")
+        .hba("hostssl all strict all trust clientcert=verify-full")
+        .hba("hostssl all all all cert")
+        .ident("people nobody mapped")
+        .crl_file(&[
+            pki.root_crl(),
+            pki.intermediate_crl(),
+            &pki.crl(&stale).stale().build(),
+            &pki.crl(&old_ca).build(),
+        ])
+        .set("ssl_min_protocol_version", "TLSv1.2")
+        .preloaded()
+        .start();
+    let admin = cluster.admin();
+    let login = |role: &str, identity: &Identity| {
+        let refused = cluster.client(role).with(identity).refused();
+        println!("    client: {refused}");
+    };
+    let handshake_failures: Vec<(&str, &str, &Identity, (&Cert, u32))> = vec![
+        ("of another CA", "unknown_ca", pki.untrusted(), (&pki.untrusted().cert, 0)),
+        ("self-signed", "self_signed", pki.self_signed(), (&pki.self_signed().cert, 0)),
+        ("expired", "expired", pki.expired(), (&pki.expired().cert, 0)),
+        ("of an expired CA", "expired", &under_old, (&old_ca.cert, 1)),
+        ("not yet valid", "not_yet_valid", pki.not_yet_valid(), (&pki.not_yet_valid().cert, 0)),
+        ("revoked", "revoked", pki.revoked(), (&pki.revoked().cert, 0)),
+        ("of a CA without CRL", "crl_missing", &no_crl, (&no_crl.cert, 0)),
+        ("of a CA with a stale CRL", "crl_expired", &stale_crl, (&stale_crl.cert, 0)),
+        ("for servers", "bad_purpose", pki.server_only(), (&pki.server_only().cert, 0)),
+        ("with a bad signature", "bad_signature", &forged, (&forged.cert, 0)),
+    ];
+    let mut expected = BTreeMap::new();
+    let mut check = |name: &str, reason: &str, role: Option<&str>, provoke: &dyn Fn()| {
+        *expected.entry(reason.to_owned()).or_insert(0_i64) += 1;
+        println!("{name}");
+        provoke();
+        eventually("the failure is counted", || {
+            counts(&admin).values().sum::<i64>() == expected.values().sum()
+        });
+        let row = last(&admin);
+        println!("    {row:?}");
+        assert_eq!(counts(&admin), expected, "{name}\n{}", cluster.log().tail());
+        assert_eq!(row[0].as_deref(), Some(reason));
+        assert_eq!(row[1].as_deref(), Some("127.0.0.1"));
+        assert_eq!(row[2].as_deref(), role, "{name}");
+        row
+    };
+    for (name, reason, identity, (offender, depth)) in &handshake_failures {
+        let row = check(name, reason, None, &|| login("alice", identity));
+        assert_eq!(row[4], Some(offender.serial()), "{name}");
+        assert_eq!(row[5], Some(offender.fingerprint()), "{name}");
+        // Before version 16 the server does not say where, except where the result implies it.
+        let told = cluster.version() >= 16
+            || matches!(*reason, "expired" | "not_yet_valid" | "self_signed" | "unknown_ca");
+        assert_eq!(row[6], told.then(|| depth.to_string()), "{name}");
+        assert!(row[7].as_ref().unwrap().starts_with("could not accept SSL connection"), "{name}");
+    }
+    check("without certificate", "no_client_certificate", Some("alice"), &|| {
+        cluster.client("alice").refused();
+    });
+    let row = check("another role", "name_mismatch", Some("bob"), &|| login("bob", pki.alice()));
+    assert_eq!(row[3].as_deref(), Some("/CN=alice"));
+    let message = "provided user name (bob) and authenticated user name (alice) do not match";
+    assert_eq!(row[7].as_deref(), Some(message));
+    check("another role with trust", "name_mismatch", Some("strict"), &|| {
+        login("strict", pki.alice())
+    });
+    check("not in the map", "no_mapping", Some("mapped"), &|| login("mapped", pki.alice()));
+    check("rejected", "hba_reject", Some("banned"), &|| login("banned", pki.alice()));
+    check("no rule", "hba_no_entry", Some("alice"), &|| {
+        cluster.client("alice").no_tls().refused();
+    });
+    check("no name", "bad_name", Some("alice"), &|| login("alice", pki.no_cn()));
+    check("a NUL in the name", "bad_name", None, &|| login("alice", &nul));
+    check("too old a protocol", "unsupported_protocol", None, &|| {
+        let login = cluster.client("alice").with(pki.alice()).ciphers("ALL:@SECLEVEL=0");
+        login.tls_versions(SslVersion::TLS1_1, SslVersion::TLS1_1).refused();
+    });
+    check("no common cipher", "no_shared_cipher", None, &|| {
+        cluster
+            .client("alice")
+            .with(pki.alice())
+            .tls12()
+            .ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+            .refused();
+    });
+    if cluster.version() >= 17 {
+        check("another application protocol", "no_alpn", None, &|| {
+            assert!(
+                cluster
+                    .handshake()
+                    .with(pki.alice())
+                    .alpn(&["http/1.1"])
+                    .direct()
+                    .complete()
+                    .is_err()
+            );
+        });
+    }
+    check("server not trusted", "client_rejected_server", None, &|| {
+        cluster.client("alice").with(pki.alice()).server_ca(pki.other_root()).refused();
+    });
+    check("hanging up", "eof", None, &|| drop(cluster.handshake().half_hello()));
+    check("not TLS", "other", None, &|| {
+        drop(cluster.handshake().garbage(b"GET / HTTP/1.0\r\n\r\n"))
+    });
+
+    // What is no failure of TLS is not counted.
+    admin.run("alter role alice connection limit 0");
+    login("alice", pki.alice());
+    admin.run("alter role alice connection limit -1");
+    cluster.client("alice").with(pki.alice()).login();
+    cluster.client("alice").unix().refused();
+    assert_eq!(counts(&admin), expected);
+
+    println!("{:24} {:>5}", "reason", "count");
+    for row in admin.rows("select reason, count::text from pgtls_failures") {
+        println!("{:24} {:>5}", row[0].as_deref().unwrap(), row[1].as_deref().unwrap());
+    }
+    assert_eq!(admin.value("select count(*) from pgtls_failures"), "22");
+}

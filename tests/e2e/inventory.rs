@@ -1,0 +1,196 @@
+//! `pgtls_client_certificates`: what is remembered of client certificates, and for how long.
+
+use std::path::PathBuf;
+
+use pgtls_e2e::prelude::*;
+
+/// One cell of a certificate's row.
+fn cell(admin: &Session, identity: &Identity, column: &str) -> Option<String> {
+    let fingerprint = identity.cert.fingerprint();
+    let rows = admin.rows(&format!(
+        "select ({column})::text from pgtls_client_certificates where fingerprint = {}",
+        quote(&fingerprint)
+    ));
+    rows.first().and_then(|row| row[0].clone())
+}
+
+fn file(cluster: &Cluster) -> PathBuf {
+    cluster.data_dir().join("pg_stat/pgtls_ext.stat")
+}
+
+/// The process ID of the background worker, which is in none of the server's views because it has no database.
+fn worker(cluster: &Cluster) -> Option<u32> {
+    let parent = format!("PPid:\t{}\n", cluster.pid());
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.into_iter().find(|pid: &u32| {
+        let read =
+            |file| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        read("status").contains(&parent) && read("cmdline").contains("pgtls_ext worker")
+    })
+}
+
+#[test]
+fn a_certificate_is_remembered_with_who_used_it() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder()
+        .roles(&["alice", "bob"])
+        .hba("hostssl all bob all trust clientcert=verify-ca")
+        .hba("hostssl all all all cert")
+        .preloaded()
+        .start();
+    cluster.database("other", "UTF8");
+    let admin = cluster.admin();
+    assert_eq!(admin.value("select count(*) from pgtls_client_certificates"), "0");
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    let other = cluster.client("bob").with(pki.alice()).database("other").login();
+    cluster.client("postgres").with(pki.alice()).refused();
+    cluster.client("alice").with(pki.bob()).refused();
+    // What the server could not verify leaves no trace here.
+    cluster.client("alice").with(pki.untrusted()).refused();
+    for (column, expected) in [
+        ("cn", "alice"),
+        ("serial", &pki.alice().cert.serial()),
+        ("logins", "2"),
+        ("failed_logins", "1"),
+        ("roles", "{alice,bob}"),
+        ("databases", "{other,postgres}"),
+        ("host(last_client_addr)", "127.0.0.1"),
+        ("connected", "2"),
+        ("status", "active"),
+        ("last_seen between first_seen and now()", "true"),
+    ] {
+        assert_eq!(cell(&admin, pki.alice(), column).as_deref(), Some(expected), "{column}");
+    }
+    assert_eq!(cell(&admin, pki.bob(), "logins").as_deref(), Some("0"));
+    assert_eq!(cell(&admin, pki.bob(), "status").as_deref(), Some("unused"));
+    assert_eq!(admin.value("select count(*) from pgtls_client_certificates"), "2");
+    drop((alice, other));
+    eventually("nobody is connected", || {
+        cell(&admin, pki.alice(), "connected").as_deref() == Some("0")
+    });
+    assert_eq!(
+        cluster
+            .client("alice")
+            .with(pki.alice())
+            .login()
+            .error("select * from pgtls_client_certificates")
+            .sqlstate,
+        "42501"
+    );
+    admin.run("select pgtls_reset()");
+    assert_eq!(admin.value("select count(*) from pgtls_client_certificates"), "0");
+    assert_eq!(admin.value("select sum(count) from pgtls_failures"), "0");
+    assert_eq!(admin.value("select count(*) from pgtls_recent_failures"), "0");
+}
+
+#[test]
+fn the_least_recently_seen_is_forgotten_and_counted() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder()
+        .roles(&["guest"])
+        .hba("hostssl all all all trust clientcert=verify-ca")
+        .set("pgtls_ext.max_client_certificates", 2)
+        .preloaded()
+        .start();
+    let admin = cluster.admin();
+    for identity in [pki.alice(), pki.bob(), pki.alice(), pki.rsa()] {
+        cluster.client("guest").with(identity).login();
+    }
+    assert_eq!(cell(&admin, pki.alice(), "logins").as_deref(), Some("2"));
+    assert_eq!(cell(&admin, pki.bob(), "logins"), None);
+    assert_eq!(cell(&admin, pki.rsa(), "logins").as_deref(), Some("1"));
+    assert_eq!(
+        admin.row("select client_certificates, max_client_certificates, evicted_client_certificates from pgtls_status"),
+        ["2", "2", "1"].map(|value| Some(value.to_owned())),
+    );
+}
+
+#[test]
+fn it_survives_a_restart_and_a_file_that_is_no_good() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    cluster.client("alice").with(pki.alice()).login();
+    cluster.client("alice").with(pki.expired()).refused();
+    // The client hears of it before the server has said so.
+    eventually("the failure is counted", || {
+        cluster.admin().value("select count from pgtls_failures where reason = 'expired'") == "1"
+    });
+    let first_seen = cell(&cluster.admin(), pki.alice(), "first_seen");
+    cluster.restart();
+    let admin = cluster.admin();
+    for (column, expected) in [("logins", "1"), ("roles", "{alice}"), ("databases", "{postgres}")] {
+        assert_eq!(cell(&admin, pki.alice(), column).as_deref(), Some(expected), "{column}");
+    }
+    assert_eq!(cell(&admin, pki.alice(), "first_seen"), first_seen);
+    assert_eq!(admin.value("select count from pgtls_failures where reason = 'expired'"), "1");
+    drop(admin);
+
+    // A crash loses no more than what came after the last write, which was at the restart.
+    cluster.shut_down(Shutdown::Immediate);
+    cluster.start_again();
+    assert_eq!(cell(&cluster.admin(), pki.alice(), "logins").as_deref(), Some("1"));
+
+    // Damaged, cut short, of another version, of something else.
+    cluster.shut_down(Shutdown::Fast);
+    let good = std::fs::read(file(&cluster)).unwrap();
+    let mut damaged = good.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    let mut newer = good.clone();
+    newer[8] = 200;
+    let cases = [damaged, good[..good.len() / 2].to_vec(), newer, b"nonsense".to_vec(), Vec::new()];
+    for bytes in cases {
+        std::fs::write(file(&cluster), bytes).unwrap();
+        let mark = cluster.mark();
+        cluster.start_again();
+        assert!(
+            cluster.log_since(mark).contains("pgtls_ext sets \"pg_stat/pgtls_ext.stat\" aside")
+        );
+        assert!(file(&cluster).with_extension("stat.damaged").exists());
+        assert_eq!(cluster.admin().value("select count(*) from pgtls_client_certificates"), "0");
+        cluster.shut_down(Shutdown::Fast);
+    }
+    std::fs::write(file(&cluster), good).unwrap();
+    cluster.start_again();
+    assert_eq!(cell(&cluster.admin(), pki.alice(), "logins").as_deref(), Some("1"));
+    cluster.set("pgtls_ext.save", "off");
+    cluster.restart();
+    assert_eq!(cell(&cluster.admin(), pki.alice(), "logins"), None);
+}
+
+#[test]
+fn a_standby_has_its_own() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    let standby = cluster.standby();
+    standby.client("alice").with(pki.alice()).login();
+    let admin = standby.admin();
+    assert_eq!(cell(&admin, pki.alice(), "logins").as_deref(), Some("1"));
+    assert_eq!(cell(&admin, pki.alice(), "status").as_deref(), Some("active"));
+    drop(admin);
+    standby.restart();
+    assert_eq!(cell(&standby.admin(), pki.alice(), "logins").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_fault_under_the_lock_leaves_no_lock_behind() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    let admin = cluster.admin();
+    cluster.set("pgtls_ext.debug_fault", "certificate");
+    cluster.reload();
+    let broken = cluster.client("alice").with(pki.alice()).login();
+    assert_eq!(admin.value("select dropped_records from pgtls_status"), "1");
+    cluster.set("pgtls_ext.debug_fault", "none");
+    cluster.reload();
+    cluster.client("alice").with(pki.alice()).login();
+    assert!(cell(&admin, pki.alice(), "logins").is_some());
+    // A process of the server that is killed takes the others along, and everybody starts anew.
+    let first = worker(&cluster).expect("there is a worker");
+    cluster.kill9(first);
+    drop((admin, broken));
+    eventually("the server has recovered", || {
+        cluster.client("alice").with(pki.alice()).connect().is_ok()
+    });
+    eventually("the worker is back", || worker(&cluster).is_some_and(|pid| pid != first));
+}

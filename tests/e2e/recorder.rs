@@ -1,0 +1,334 @@
+//! `pgtls_sessions` with the recorder: every session, its rule, its certificate and what that is worth now.
+
+use std::thread;
+
+use pgtls_e2e::prelude::*;
+
+/// One cell of a session's row, as another session sees it.
+fn cell(observer: &Session, pid: u32, column: &str) -> Option<String> {
+    observer.maybe(&format!("select {column}::text from pgtls_sessions where pid = {pid}"))
+}
+
+/// A column that has no NULLs.
+fn names(session: &Session, sql: &str) -> Vec<String> {
+    session.column(sql).into_iter().flatten().collect()
+}
+
+#[test]
+fn a_session_is_described_to_others() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder()
+        .roles(&["alice", "guest"])
+        .hba("hostssl all alice all cert map=people")
+        .hba("hostssl all all all trust clientcert=verify-ca clientname=DN")
+        .hba("host all all all trust")
+        .ident("people alice alice")
+        .preloaded()
+        .start();
+    let admin = cluster.admin();
+    let alice = cluster.client("alice").with(pki.alice()).application_name("app").login();
+    let identity = alice.value("select ssl_client_dn_rfc2253()");
+    let line = Cluster::FIRST_HBA_LINE;
+    for (column, expected) in [
+        ("auth_method", Some("cert".to_owned())),
+        ("auth_identity", Some(identity)),
+        ("hba_line", Some(line.to_string())),
+        ("ident_map", Some("people".to_owned())),
+        ("clientcert", Some("verify-full".to_owned())),
+        ("clientname", Some("CN".to_owned())),
+        ("client_cn", Some("alice".to_owned())),
+        ("client_subject", Some(alice.value("select ssl_client_dn()"))),
+        ("client_fingerprint", Some(pki.alice().cert.fingerprint())),
+        ("client_serial", Some(pki.alice().cert.serial())),
+        ("client_chain_length", Some("3".to_owned())),
+        ("client_chain_recorded", Some("3".to_owned())),
+        ("key_exchange_group", alice.maybe("select ssl_key_exchange_group()")),
+        ("sni", alice.maybe("select ssl_sni()")),
+        ("alpn", alice.maybe("select ssl_alpn()")),
+        ("version", alice.maybe("select ssl_version()")),
+        ("cipher", alice.maybe("select ssl_cipher()")),
+        ("bits", alice.maybe("select ssl_cipher_bits()::text")),
+        ("application_name", Some("app".to_owned())),
+        ("credential_status", Some("valid".to_owned())),
+        ("credential_detail", None),
+        ("source", Some("recorded".to_owned())),
+        ("hba_file", (cluster.version() >= 16).then(|| cluster.hba_file().display().to_string())),
+    ] {
+        assert_eq!(cell(&admin, alice.pid(), column), expected, "{column}");
+    }
+    // Every column that both have is what the session says of itself.
+    let own: Vec<String> = names(
+        &admin,
+        "select attname::text from pg_attribute where attrelid = 'pgtls_sessions'::regclass
+         and attnum > 0 and attname in (select unnest(proargnames) from pg_proc where proname = 'ssl_session')",
+    );
+    assert!(own.len() > 30, "{own:?}");
+    for column in own {
+        let said = alice.maybe(&format!("select {column}::text from ssl_session()"));
+        assert_eq!(cell(&admin, alice.pid(), &column), said, "{column}");
+    }
+
+    let guest = cluster.client("guest").with(pki.alice()).login();
+    for (column, expected) in [
+        ("auth_method", Some("trust")),
+        ("auth_identity", None),
+        ("clientcert", Some("verify-ca")),
+        ("clientname", Some("DN")),
+        ("ident_map", None),
+        ("client_cn", Some("alice")),
+    ] {
+        assert_eq!(cell(&admin, guest.pid(), column).as_deref(), expected, "{column}");
+    }
+
+    let plain = cluster.client("guest").no_tls().login();
+    for (column, expected) in [
+        ("ssl", Some("false")),
+        ("auth_method", Some("trust")),
+        ("clientcert", None),
+        ("clientname", None),
+        ("client_subject", None),
+        ("client_fingerprint", None),
+        ("context_loaded_at", None),
+        ("credential_status", Some("none")),
+        ("source", Some("recorded")),
+    ] {
+        assert_eq!(cell(&admin, plain.pid(), column).as_deref(), expected, "{column}");
+    }
+    let gone = guest.pid();
+    drop(guest);
+    let row = format!("select from pgtls_sessions where pid = {gone}");
+    eventually("the row is gone", || admin.rows(&row).is_empty());
+}
+
+#[test]
+fn a_row_is_visible_to_whom_pg_stat_ssl_shows_it() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder()
+        .roles(&["alice", "bob", "watcher", "team"])
+        .hba("hostssl all all all trust clientcert=verify-ca")
+        .preloaded()
+        .start();
+    let admin = cluster.admin();
+    admin.run("grant pg_read_all_stats to watcher");
+    admin.run("grant alice to team");
+    let sessions: Vec<_> = ["alice", "bob", "watcher", "team"]
+        .map(|role| (role, cluster.client(role).with(pki.alice()).login()))
+        .into();
+    for (role, session) in &sessions {
+        let expected = match *role {
+            "watcher" => vec!["alice", "bob", "postgres", "team", "watcher"],
+            "team" => vec!["alice", "team"],
+            own => vec![own],
+        };
+        let seen = names(session, "select usename::text from pgtls_sessions order by usename");
+        assert_eq!(seen, expected, "{role}");
+        // The function behind the view keeps the rule by itself.
+        let seen = names(
+            session,
+            "select usename::text from pgtls_session_facts() f join pg_stat_activity using (pid) order by usename",
+        );
+        assert_eq!(seen, expected, "{role}");
+        assert!(session.error("select * from pgtls_failures").sqlstate == "42501");
+        assert!(session.error("select * from pgtls_failure_log()").sqlstate == "42501");
+    }
+    let alice = &sessions[0].1;
+    admin.run("alter role alice in database postgres set role to bob");
+    assert_eq!(names(alice, "select usename::text from pgtls_sessions"), ["alice"]);
+    // A role that was given up is not one's own any more.
+    admin.run("grant bob to alice");
+    alice.run("set role bob");
+    assert_eq!(
+        names(
+            alice,
+            "select usename::text from pgtls_session_facts() join pg_stat_activity using (pid)"
+        ),
+        ["bob"]
+    );
+}
+
+#[test]
+fn the_planner_leaves_the_recorded_facts_out_where_nobody_asks() {
+    let cluster = Cluster::builder().preloaded().start();
+    let admin = cluster.admin();
+    let plan = |columns: &str| {
+        names(&admin, &format!("explain select {columns} from pgtls_sessions")).join("\n")
+    };
+    assert!(!plan("pid, usename, ssl, version, cipher, bits").contains("facts"));
+    assert!(plan("client_cn").contains("facts"));
+}
+
+#[test]
+fn the_standing_of_a_certificate_follows_the_files() {
+    let pki = Pki::standard();
+    let soon = pki.issue("/CN=alice").by(pki.intermediate()).valid_days(30).build();
+    let cluster = Cluster::builder()
+        .roles(&["alice"])
+        .crl_file(&[pki.root_crl(), &pki.crl(pki.intermediate()).build()])
+        .preloaded()
+        .start();
+    let admin = cluster.admin();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    let other = cluster.client("alice").with(&soon).login();
+    let standing = |session: &Session| {
+        let pid = session.pid();
+        println!("{:?}", cell(&admin, pid, "credential_detail"));
+        cell(&admin, pid, "credential_status").unwrap()
+    };
+    assert_eq!((standing(&alice), standing(&other)), ("valid".into(), "renew_soon".into()));
+    admin.run("set pgtls_ext.renewal_window = '10d'");
+    assert_eq!(standing(&other), "valid");
+    // None of these needs a reload.
+    cluster.replace_crl(&[
+        pki.root_crl(),
+        &pki.crl(pki.intermediate()).revoke(&pki.alice().cert).build(),
+    ]);
+    assert_eq!((standing(&alice), standing(&other)), ("revoked".into(), "valid".into()));
+    cluster.replace_crl(&[pki.root_crl(), &pki.crl(pki.intermediate()).stale().build()]);
+    assert_eq!(standing(&alice), "crl_unavailable");
+    cluster.replace_crl(&[pki.root_crl()]);
+    assert_eq!(standing(&alice), "crl_unavailable");
+    cluster.replace_crl(&[pki.root_crl(), &pki.crl(pki.intermediate()).build()]);
+    assert_eq!(standing(&alice), "valid");
+    cluster.replace_ca(&[&pki.other_root().cert]);
+    assert_eq!(standing(&alice), "untrusted");
+}
+
+#[test]
+fn the_end_of_a_certificate_comes_during_its_session() {
+    let pki = Pki::standard();
+    let brief = pki.issue("/CN=alice").by(pki.intermediate()).not_after(now() + 4).build();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    let admin = cluster.admin();
+    let alice = cluster.client("alice").with(&brief).login();
+    let standing = || cell(&admin, alice.pid(), "credential_status");
+    assert_eq!(standing().as_deref(), Some("renew_soon"));
+    eventually("the certificate expires", || standing().as_deref() == Some("expired"));
+}
+
+#[test]
+fn a_chain_that_does_not_fit_is_cut_and_says_so() {
+    let pki = Pki::standard();
+    let mut large = pki.issue("/CN=alice").by(pki.intermediate());
+    for number in 0..300 {
+        large = large.san_dns(&format!("host-{number}.example.com"));
+    }
+    let large = large.build();
+    let cluster = Cluster::builder()
+        .roles(&["alice"])
+        .set("pgtls_ext.session_chain_bytes", "1kB")
+        .preloaded()
+        .start();
+    let admin = cluster.admin();
+    let alice = cluster.client("alice").with(&large).login();
+    assert_eq!(cell(&admin, alice.pid(), "client_fingerprint"), Some(large.cert.fingerprint()));
+    assert_eq!(cell(&admin, alice.pid(), "client_chain_length").as_deref(), Some("3"));
+    assert_eq!(cell(&admin, alice.pid(), "client_chain_recorded").as_deref(), Some("0"));
+    assert_eq!(cell(&admin, alice.pid(), "credential_status").as_deref(), Some("unknown"));
+}
+
+#[test]
+fn without_preloading_only_the_own_session_is_whole() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder().roles(&["alice"]).extension().start();
+    let admin = cluster.admin();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    assert_eq!(cell(&admin, alice.pid(), "source").as_deref(), Some("pg_stat_ssl"));
+    assert_eq!(cell(&admin, alice.pid(), "client_cn"), None);
+    assert_eq!(cell(&admin, alice.pid(), "credential_status"), None);
+    assert_eq!(cell(&alice, alice.pid(), "source").as_deref(), Some("own"));
+    assert_eq!(cell(&alice, alice.pid(), "client_cn").as_deref(), Some("alice"));
+    assert_eq!(cell(&alice, alice.pid(), "credential_status").as_deref(), Some("valid"));
+    let error = admin.error("select * from pgtls_failures");
+    assert_eq!(error.sqlstate, "55000");
+    assert!(error.hint.unwrap().contains("shared_preload_libraries"));
+    assert_eq!(admin.error("select * from pgtls_recent_failures").sqlstate, "55000");
+}
+
+#[test]
+fn walsenders_are_sessions_and_workers_are_not() {
+    let cluster =
+        Cluster::builder().set("wal_level", "logical").roles(&["alice"]).preloaded().start();
+    let standby = cluster.standby();
+    let admin = cluster.admin();
+    eventually("the standby streams", || {
+        names(&admin, "select source from pgtls_sessions where backend_type = 'walsender'")
+            == ["recorded"]
+    });
+    assert_eq!(names(&standby.admin(), "select source from pgtls_sessions"), ["recorded"]);
+    admin.run("alter role alice replication");
+    let force =
+        if cluster.version() >= 16 { "debug_parallel_query" } else { "force_parallel_mode" };
+    thread::scope(|scope| {
+        // A walsender that has a database, as logical replication does, with a certificate.
+        scope.spawn(|| {
+            let psql = cluster.psql("alice").with(Pki::standard().alice());
+            psql.parameter("replication", "database").output("select pg_sleep(3)")
+        });
+        // A session whose work a parallel worker does.
+        scope.spawn(|| {
+            let session = cluster.admin();
+            session.run(&format!("set {force} = on"));
+            session.run("select pg_sleep(3)");
+        });
+        eventually("both are there", || {
+            admin.value(
+                "select count(*) from pg_stat_activity where backend_type = 'parallel worker'",
+            ) == "1"
+                && !admin.rows("select from pg_stat_activity where usename = 'alice'").is_empty()
+        });
+        let alice =
+            "select backend_type, datname, client_cn, auth_method, source from pgtls_sessions
+                     where usename = 'alice'";
+        assert_eq!(
+            admin.row(alice),
+            ["walsender", "postgres", "alice", "cert", "recorded"].map(|v| Some(v.to_owned())),
+        );
+        // The standby, alice, the session with the worker, and the one that asks.
+        assert_eq!(admin.value("select count(*) from pgtls_session_facts()"), "4");
+        assert_eq!(admin.value("select tracked_sessions from pgtls_status"), "4");
+    });
+}
+
+#[test]
+fn a_broken_recorder_refuses_no_login() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    let admin = cluster.admin();
+    cluster.set("pgtls_ext.debug_fault", "session");
+    cluster.reload();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    assert_eq!(cell(&admin, alice.pid(), "source").as_deref(), Some("pg_stat_ssl"));
+    assert_eq!(cell(&alice, alice.pid(), "source").as_deref(), Some("own"));
+    cluster.set("pgtls_ext.debug_fault", "failure");
+    cluster.reload();
+    let error = cluster.client("alice").with(pki.expired()).refused();
+    assert_eq!(error.tls_alert, Some(Alert::CertificateExpired));
+    cluster.set("pgtls_ext.debug_fault", "none");
+    cluster.reload();
+    let again = cluster.client("alice").with(pki.alice()).login();
+    assert_eq!(cell(&admin, again.pid(), "source").as_deref(), Some("recorded"));
+}
+
+#[test]
+fn killed_backends_and_restarts_leave_no_stale_row() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    let other = cluster.client("alice").with(pki.alice()).login();
+    cluster.kill9(alice.pid());
+    drop((alice, other));
+    let count = "select count(*) from pgtls_session_facts()";
+    eventually("the server has recovered", || {
+        cluster.client("alice").with(pki.alice()).connect().is_ok()
+    });
+    eventually("one session is left", || cluster.admin().value(count) == "1");
+    cluster.shut_down(Shutdown::Immediate);
+    cluster.start_again();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    assert_eq!(alice.value(count), "1");
+    let admin = cluster.admin();
+    admin.run("drop extension pgtls_ext");
+    let other = cluster.client("alice").with(pki.alice()).login();
+    admin.run("create extension pgtls_ext");
+    assert_eq!(cell(&admin, other.pid(), "source").as_deref(), Some("recorded"));
+}
