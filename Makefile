@@ -82,7 +82,7 @@ clean: ## remove everything that was built (not the chroots: scripts/chroot.sh r
 ifeq ($(WHERE),chroot)
 
 # The same target, inside the chroot of that version; make knows no difference there.
-IN_CHROOT := build stage test demo bench package
+IN_CHROOT := build stage test test-login-grid demo bench package
 .PHONY: $(IN_CHROOT) install
 $(IN_CHROOT): deps
 	@scripts/setup-debian.sh chroot
@@ -135,6 +135,12 @@ stage: deps
 test: deps ## every test suite (FILTER=name: only such end-to-end tests)
 	@scripts/setup-debian.sh source
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' scripts/test.sh $(PG) $(FILTER)
+
+.PHONY: test-login-grid
+test-login-grid: stage ## hundreds of logins, each foretold and then made
+	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' PGTLS_LOGIN_GRID=full \
+		cargo test --workspace --no-default-features --features pgtls_ext/pg$(PG) --test e2e -- \
+		--nocapture what_is_foretold
 
 .PHONY: demo
 demo: deps ## see it at work in a throw-away server (KEEP=1: leave that up)

@@ -52,12 +52,13 @@ pub(crate) fn rules(around: &Surroundings<'_>) -> Vec<hba::Line> {
     })
 }
 
-/// The mappings of `pg_ident.conf` as it is now, in order, with what is wrong with each line.
-pub(crate) fn mappings(around: &Surroundings<'_>) -> Vec<ident::Line> {
+/// The mappings of `pg_ident.conf` as it is now, in order, with what is wrong with each line but for their regular
+/// expressions: those are left to [`ident::check_patterns`], because compiling thousands of them takes its time, and a
+/// search may have done it already.
+pub(crate) fn mappings() -> Vec<ident::Line> {
     let file = ident_file();
     // SAFETY: as above.
-    let lines =
-        unsafe { each_line(pg_sys::IdentFileName, |line| mapping_line(line, &file, around)) };
+    let lines = unsafe { each_line(pg_sys::IdentFileName, |line| mapping_line(line, &file)) };
     lines.unwrap_or_else(|problem| {
         vec![ident::Line { file, number: None, mapping: None, problem: Some(problem) }]
     })
@@ -127,11 +128,7 @@ unsafe fn rule_line(
 
 /// # Safety
 /// `line` is a line of the tokenizer.
-unsafe fn mapping_line(
-    line: *mut sys::TokenizedAuthLine,
-    file: &str,
-    around: &Surroundings<'_>,
-) -> ident::Line {
+unsafe fn mapping_line(line: *mut sys::TokenizedAuthLine, file: &str) -> ident::Line {
     // SAFETY: the caller's contract.
     unsafe {
         let (file, number) = by_version::place(line, file);
@@ -149,8 +146,7 @@ unsafe fn mapping_line(
         match words {
             [Some(map), Some(identity), Some(role)] if !parsed.is_null() => {
                 let mapping = ident::Mapping { map: map.text().to_vec(), identity, role };
-                result.problem = mapping.invalid_pattern(around);
-                result.mapping = Some(mapping).filter(|_| result.problem.is_none());
+                result.mapping = Some(mapping);
             }
             _ => {
                 result.problem.get_or_insert("invalid line".to_owned());

@@ -6,7 +6,7 @@
 //! Owns the compiled expressions and their memory, which goes with it.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, c_char, c_int};
 
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
@@ -18,10 +18,15 @@ use super::sys;
 /// Room for the text of an error, as much as the server itself has for it.
 const ERROR_TEXT: usize = 100;
 
-/// Compiles expressions, each of them once.
+/// How many compiled expressions are kept. A file can have thousands, each of some ten kilobytes, and is gone through from
+/// top to bottom; the few that are asked again are asked one right after the other.
+const KEPT: usize = 8;
+
+/// Compiles expressions, keeps the last of them, and knows of each whether it is valid.
 pub(crate) struct Engine {
     // Before `memory`: expressions are freed while their memory context lives.
-    compiled: RefCell<HashMap<Vec<u8>, Result<Expression, String>>>,
+    kept: RefCell<VecDeque<(Vec<u8>, Expression)>>,
+    known: RefCell<HashMap<Vec<u8>, Result<(), String>>>,
     memory: RefCell<PgMemoryContexts>,
 }
 
@@ -39,7 +44,8 @@ impl Drop for Expression {
 impl Engine {
     pub(crate) fn new() -> Self {
         Self {
-            compiled: RefCell::default(),
+            kept: RefCell::default(),
+            known: RefCell::default(),
             memory: RefCell::new(PgMemoryContexts::new("pgtls_ext regular expressions")),
         }
     }
@@ -50,15 +56,18 @@ impl Engine {
         pattern: &[u8],
         ask: impl FnOnce(&mut sys::pg_regex_t) -> Result<T, String>,
     ) -> Result<T, String> {
-        let mut compiled = self.compiled.borrow_mut();
-        if !compiled.contains_key(pattern) {
-            compiled.insert(pattern.to_vec(), self.compile(pattern));
+        let mut kept = self.kept.borrow_mut();
+        if let Some((_, expression)) = kept.iter_mut().find(|(known, _)| known == pattern) {
+            return ask(&mut expression.0);
         }
-        match compiled.get_mut(pattern) {
-            Some(Ok(expression)) => ask(&mut expression.0),
-            Some(Err(problem)) => Err(problem.clone()),
-            None => Err("the expression was not kept".to_owned()),
-        }
+        let compiled = self.compile(pattern);
+        let validity = compiled.as_ref().map(|_| ()).map_err(String::clone);
+        self.known.borrow_mut().insert(pattern.to_vec(), validity);
+        let mut expression = compiled?;
+        let answer = ask(&mut expression.0);
+        kept.truncate(KEPT - 1);
+        kept.push_front((pattern.to_vec(), expression));
+        answer
     }
 
     fn compile(&self, pattern: &[u8]) -> Result<Expression, String> {
@@ -113,7 +122,12 @@ impl Patterns for Engine {
     }
 
     fn check(&self, pattern: &[u8]) -> Result<(), String> {
-        self.with(pattern, |_| Ok(()))
+        if let Some(validity) = self.known.borrow().get(pattern) {
+            return validity.clone();
+        }
+        let validity = self.compile(pattern).map(drop);
+        self.known.borrow_mut().insert(pattern.to_vec(), validity.clone());
+        validity
     }
 }
 

@@ -283,6 +283,19 @@ pub(crate) fn recorded() -> Vec<Recorded> {
         .collect()
 }
 
+/// What is recorded of this process's own session; `None` without a record.
+pub(crate) fn recorded_own() -> Option<Recorded> {
+    let segment = Segment::in_child()?;
+    // SAFETY: plain reads of variables that are constant in a process.
+    let own = unsafe { (pg_sys::MyProcPid, pg_sys::MyStartTimestamp) };
+    let is_own = |head: &Head| (head.pid, head.started) == own;
+    let tail = |head: &Head| if is_own(head) { head.used as usize } else { 0 };
+    (0..segment.slot_count())
+        .filter_map(|index| segment.slot(index)?.read::<Head>(tail))
+        .find(|(head, _)| is_own(head))
+        .map(|(head, tail)| owned(&head, &tail))
+}
+
 fn owned(head: &Head, tail: &[u8]) -> Recorded {
     let bytes = |span: Span| {
         let start = usize::try_from(span.at).ok()?;

@@ -12,7 +12,7 @@ use pgtls_core::login::{self, Explanation, Facts, Question, Remark};
 use pgtls_core::trust::{self, Policy, Verdict};
 use pgtls_core::{Certificate, UnixTime, parse_certificates};
 
-use super::mapping::Server;
+use super::mapping::{Server, checked_mappings};
 use crate::error::{Error, Form, Result};
 use crate::pg::rows::{Rows, row};
 use crate::pg::time::moment;
@@ -59,7 +59,7 @@ impl<'a> Arguments<'a> {
         let server = Server::new();
         let around = server.around();
         let settings = Settings::current();
-        let (rules, mappings) = (auth_files::rules(&around), auth_files::mappings(&around));
+        let (rules, mappings) = (auth_files::rules(&around), checked_mappings(&around));
         let read =
             rules.iter().map(|line| &line.file).chain(mappings.iter().map(|line| &line.file));
         let facts = Facts {

@@ -9,7 +9,7 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::access::Surroundings;
 use pgtls_core::column::Value;
-use pgtls_core::hba::{self, Client, ClientName, Rule};
+use pgtls_core::hba::{self, Client, ClientName};
 use pgtls_core::ident::{self, Decision};
 
 use crate::error::{Error, Result};
@@ -19,6 +19,7 @@ use crate::pg::network::System;
 use crate::pg::port::Session;
 use crate::pg::regex::Engine;
 use crate::pg::rows::{Row, Rows, row};
+use crate::pg::slots;
 use crate::pg::text::{lossless, to_utf8};
 
 /// What matching asks of this server; what it has found out is kept for one question.
@@ -50,7 +51,7 @@ fn pgtls_hba_rules() -> Rows {
 
 #[pg_extern(sql = false)]
 fn pgtls_ident_mappings() -> Rows {
-    let lines = auth_files::mappings(&Server::new().around());
+    let lines = checked_mappings(&Server::new().around());
     numbered("map_number", lines.iter().map(|line| (line.mapping.is_some(), line.columns())))
 }
 
@@ -70,6 +71,13 @@ fn numbered(
         .collect()
 }
 
+/// The mappings with everything that is wrong with them.
+pub(super) fn checked_mappings(around: &Surroundings<'_>) -> Vec<ident::Line> {
+    let mut lines = auth_files::mappings();
+    ident::check_patterns(&mut lines, around);
+    lines
+}
+
 /// Whether an identity may be a role by a map of the file; `None` if the server would not load the file.
 fn is_mapped(map: Option<&[u8]>, identity: &[u8], role: &[u8]) -> Option<bool> {
     let server = Server::new();
@@ -77,8 +85,10 @@ fn is_mapped(map: Option<&[u8]>, identity: &[u8], role: &[u8]) -> Option<bool> {
     if map.is_none_or(<[u8]>::is_empty) {
         return Some(ident::admits(&[], None, identity, role, &around));
     }
-    let lines = auth_files::mappings(&around);
+    let mut lines = auth_files::mappings();
     let admitted = ident::admits(&lines, map, identity, role, &around);
+    // Afterwards: what the search has compiled is known to be valid or not.
+    ident::check_patterns(&mut lines, &around);
     ident::problem(&lines).is_none().then_some(admitted)
 }
 
@@ -99,7 +109,7 @@ fn pgtls_explain_mapping(identity: Option<&[u8]>, role: Option<&CStr>, map: Opti
     let around = server.around();
     let map = map.map(to_utf8);
     let lines = match &map {
-        Some(_) => auth_files::mappings(&around),
+        Some(_) => checked_mappings(&around),
         None => Vec::new(),
     };
     let explained = ident::explain(&lines, map.as_deref(), &identity, role.to_bytes(), &around);
@@ -114,7 +124,7 @@ fn pgtls_mapped_roles(identity: Option<&[u8]>, map: Option<&[u8]>) -> Result<Row
     let around = server.around();
     let map = map.map(to_utf8).filter(|map| !map.is_empty());
     let lines = match &map {
-        Some(_) => auth_files::mappings(&around),
+        Some(_) => checked_mappings(&around),
         None => Vec::new(),
     };
     if let Some(problem) = ident::problem(&lines) {
@@ -140,63 +150,74 @@ fn pgtls_mapped_roles(identity: Option<&[u8]>, map: Option<&[u8]>) -> Result<Row
     Ok(catalog::login_roles()?.into_iter().filter_map(row).collect())
 }
 
-/// The rule that this session falls under and, by it, the name of its certificate that counts.
-struct OwnRule {
-    rule: Rule,
-    identity: Vec<u8>,
+/// How a rule compares this session's certificate with a role.
+struct Comparison {
+    /// Whether it does.
+    compares: bool,
+    name: ClientName,
+    map: Option<Vec<u8>>,
 }
 
-/// `None` if there is no certificate, no rule, or no telling which rules are in force.
-fn own_rule(session: &Session, around: &Surroundings<'_>) -> Option<OwnRule> {
-    if !session.client_certificate_verified() {
-        return None;
+impl Comparison {
+    /// By the rule that this session logged in by, if that is recorded; else by the one that matches now. `None` if there
+    /// is no rule, or no telling which are in force.
+    fn of_session(session: &Session, around: &Surroundings<'_>) -> Option<Self> {
+        Self::recorded().or_else(|| Self::by_rule_now(session, around))
     }
-    let rule = recorded_rule().or_else(|| rule_now(session, around))?;
-    let identity = match rule.client_name {
-        ClientName::CommonName => session.client_common_name(),
-        ClientName::Subject => session.client_distinguished_name(),
-    };
-    Some(OwnRule { identity: identity.unwrap_or_default().to_vec(), rule })
-}
 
-/// The rule that this session logged in by, once sessions record it.
-fn recorded_rule() -> Option<Rule> {
-    None
-}
-
-/// The rule that a session like this one falls under now.
-fn rule_now(session: &Session, around: &Surroundings<'_>) -> Option<Rule> {
-    let lines = auth_files::rules(around);
-    if hba::problem(&lines).is_some() {
-        return None;
+    fn recorded() -> Option<Self> {
+        let recorded = slots::recorded_own()?;
+        let method = recorded.method?;
+        Some(Self {
+            compares: method == b"cert" || recorded.client_cert.as_deref() == Some(b"verify-full"),
+            name: match recorded.client_name.as_deref() {
+                Some(b"DN") => ClientName::Subject,
+                _ => ClientName::CommonName,
+            },
+            map: recorded.map,
+        })
     }
-    let client = Client {
-        address: session.address(),
-        tls: session.tls_in_use(),
-        role: session.role(),
-        database: session.database(),
-    };
-    hba::first_match(&lines, &client, around).map(|(_, rule)| rule.clone())
+
+    fn by_rule_now(session: &Session, around: &Surroundings<'_>) -> Option<Self> {
+        let lines = auth_files::rules(around);
+        if hba::problem(&lines).is_some() {
+            return None;
+        }
+        let client = Client {
+            address: session.address(),
+            tls: session.tls_in_use(),
+            role: session.role(),
+            database: session.database(),
+        };
+        let (_, rule) = hba::first_match(&lines, &client, around)?;
+        Some(Self { compares: rule.compares_name(), name: rule.client_name, map: rule.map.clone() })
+    }
+
+    /// The name in this session's certificate that is compared; `None` if there is none.
+    fn identity<'s>(&self, session: &'s Session) -> Option<&'s [u8]> {
+        let identity = match self.name {
+            ClientName::CommonName => session.client_common_name(),
+            ClientName::Subject => session.client_distinguished_name(),
+        };
+        identity.filter(|identity| !identity.is_empty())
+    }
 }
 
 #[pg_extern(sql = false)]
 fn ssl_check_mapping_role(role: &CStr) -> Option<bool> {
-    let session = Session::current()?;
+    let session = Session::current().filter(Session::client_certificate_verified)?;
     let server = Server::new();
-    let own = own_rule(&session, &server.around())?;
-    if !own.rule.compares_name() || own.identity.is_empty() {
+    let comparison = Comparison::of_session(&session, &server.around())?;
+    if !comparison.compares {
         return None;
     }
-    is_mapped(own.rule.map.as_deref(), &own.identity, role.to_bytes())
+    is_mapped(comparison.map.as_deref(), comparison.identity(&session)?, role.to_bytes())
 }
 
 #[pg_extern(sql = false)]
 fn ssl_check_mapping_map(role: &CStr, map: &[u8]) -> Option<bool> {
-    let session = Session::current()?;
+    let session = Session::current().filter(Session::client_certificate_verified)?;
     let server = Server::new();
-    let own = own_rule(&session, &server.around())?;
-    if own.identity.is_empty() {
-        return None;
-    }
-    is_mapped(Some(&to_utf8(map)), &own.identity, role.to_bytes())
+    let comparison = Comparison::of_session(&session, &server.around())?;
+    is_mapped(Some(&to_utf8(map)), comparison.identity(&session)?, role.to_bytes())
 }

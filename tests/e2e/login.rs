@@ -251,6 +251,25 @@ fn one_may_ask_about_ones_own_certificate() {
     assert_eq!(answer(&plain, "'bob', 'm'"), None);
 }
 
+#[test]
+fn a_recorded_session_is_asked_about_the_rule_it_logged_in_by() {
+    let cluster = Cluster::builder()
+        .roles(&["alice", "bob"])
+        .hba("hostssl all all all cert map=m")
+        .ident("m alice alice")
+        .ident("m alice bob")
+        .preloaded()
+        .start();
+    let alice = cluster.client("alice").with(Pki::standard().alice()).login();
+    assert_eq!(alice.value("select ssl_check_mapping('bob')"), "t");
+    // Another rule for the next login; the map stays the one of this session's rule.
+    cluster.write_hba("hostssl all all all cert");
+    cluster.reload();
+    assert_eq!(alice.value("select ssl_check_mapping('bob')"), "t");
+    let next = cluster.client("alice").with(Pki::standard().alice()).login();
+    assert_eq!(next.value("select ssl_check_mapping('bob')"), "f");
+}
+
 /// Everything that reveals rules or identities of others.
 const GUARDED: &[(&str, &str)] = &[
     ("pgtls_hba_rules", "select * from pgtls_hba_rules"),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use pgtls_e2e::prelude::*;
 
 /// Worlds and clients in each, for a sample and in full.
-const SAMPLE: (usize, usize) = (12, 10);
+const SAMPLE: (usize, usize) = (16, 12);
 const FULL: (usize, usize) = (60, 14);
 
 /// The password of every role that has one.
@@ -144,6 +144,25 @@ const DATABASES: &[&str] = &[
     "no_such_database",
 ];
 
+/// Certificates with the role they are made for.
+const ORDINARY: &[(Option<&str>, &str, &str)] = &[
+    (Some("alice"), "alice", "app"),
+    (Some("alice"), "alice", "private"),
+    (Some("alice"), "bob", "app"),
+    (Some("bob"), "bob", "private"),
+    (Some("direct"), "direct", "postgres"),
+    (Some("two_cns"), "first_cn", "app"),
+    (Some("utf8"), "Жук", "app"),
+    (Some("unknown_attribute"), "alice", "app"),
+    (Some("unknown_attribute"), "unknown_attribute", "app"),
+    (Some("revoked"), "alice", "app"),
+    (Some("expired"), "alice", "app"),
+    (None, "pw", "app"),
+    (Some("bob"), "pw", "app"),
+    (None, "root", "full"),
+    (None, "alice", "full"),
+];
+
 /// How a client reaches the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Path {
@@ -252,7 +271,7 @@ fn identity(name: &str) -> Identity {
 
 fn start() -> Cluster {
     let cluster = Cluster::builder()
-        .roles(&["alice", "bob", "direct", "first_cn", "Жук", "nobody"])
+        .roles(&["alice", "bob", "direct", "first_cn", "unknown_attribute", "Жук", "nobody"])
         .set("max_connections", 40)
         .set("password_encryption", "scram-sha-256")
         .ipv6()
@@ -320,7 +339,7 @@ fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
         cluster.replace_crl_dir(&pki.crls());
         cluster.set("ssl_crl_dir", cluster.crl_dir().display());
     }
-    let rules = draw.some(RULES, 6, cluster.version()).join("\n");
+    let rules = draw.some(RULES, 9, cluster.version()).join("\n");
     let mappings = draw.some(MAPPINGS, 8, cluster.version()).join("\n");
     cluster.write_hba(&rules);
     cluster.write_ident(&mappings);
@@ -332,13 +351,12 @@ fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
 impl Client {
     fn drawn(draw: &mut Draw) -> Self {
         let path = draw.one(PATHS);
-        Self {
-            certificate: draw.one(CERTIFICATES),
-            role: draw.one(ROLES),
-            database: draw.one(DATABASES),
-            path,
-            tls: path != Path::Socket && draw.number(5) > 0,
-        }
+        // Anything with anything seldom gets past the rules, so half of the clients are ordinary ones.
+        let (certificate, role, database) = match draw.number(2) {
+            0 => draw.one(ORDINARY),
+            _ => (draw.one(CERTIFICATES), draw.one(ROLES), draw.one(DATABASES)),
+        };
+        Self { certificate, role, database, path, tls: path != Path::Socket && draw.number(5) > 0 }
     }
 
     /// The arguments of the question.

@@ -176,6 +176,17 @@ pub fn problem(lines: &[Line]) -> Option<String> {
     Some(format!("{}: {reason}", broken.place()))
 }
 
+/// Turns every mapping with an invalid regular expression into a problem, as it is for the server.
+pub fn check_patterns(lines: &mut [Line], around: &Surroundings<'_>) {
+    for line in lines {
+        let problem = line.mapping.as_ref().and_then(|mapping| mapping.invalid_pattern(around));
+        if problem.is_some() {
+            line.problem = problem;
+            line.mapping = None;
+        }
+    }
+}
+
 fn of_map<'l>(lines: &'l [Line], map: &[u8]) -> impl Iterator<Item = (&'l Line, &'l Mapping)> {
     lines
         .iter()
@@ -233,7 +244,7 @@ impl<'l> Explained<'l> {
 
 impl Mapping {
     /// Why the server would not load the mapping: a regular expression that is none.
-    pub fn invalid_pattern(&self, around: &Surroundings<'_>) -> Option<String> {
+    fn invalid_pattern(&self, around: &Surroundings<'_>) -> Option<String> {
         let patterns = self.identity.pattern().into_iter().chain(around.pattern(&self.role));
         around.first_invalid(patterns)
     }
