@@ -196,9 +196,10 @@ fn the_standing_of_a_certificate_follows_the_files() {
 #[test]
 fn the_end_of_a_certificate_comes_during_its_session() {
     let pki = Pki::standard();
-    let brief = pki.issue("/CN=alice").by(pki.intermediate()).not_after(now() + 4).build();
     let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
     let admin = cluster.admin();
+    // Long enough to log in and look, on a busy machine too.
+    let brief = pki.issue("/CN=alice").by(pki.intermediate()).not_after(now() + 10).build();
     let alice = cluster.client("alice").with(&brief).login();
     let standing = || cell(&admin, alice.pid(), "credential_status");
     assert_eq!(standing().as_deref(), Some("renew_soon"));
