@@ -61,6 +61,15 @@ const RULES: &[(u32, &str)] = &[
     (16, r#"host all "/^b" all trust"#),
 ];
 
+/// Rules for everybody, of which each world ends in two: with the others alone, most clients would fall under none.
+const LAST_RULES: &[&str] = &[
+    "hostssl all all all cert map=m",
+    "hostssl all all all cert",
+    "hostssl all all all trust clientcert=verify-full",
+    "host all all all trust",
+    "local all all trust",
+];
+
 /// Mappings to draw from.
 const MAPPINGS: &[(u32, &str)] = &[
     (15, "m alice bob"),
@@ -339,7 +348,9 @@ fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
         cluster.replace_crl_dir(&pki.crls());
         cluster.set("ssl_crl_dir", cluster.crl_dir().display());
     }
-    let rules = draw.some(RULES, 9, cluster.version()).join("\n");
+    let mut rules = draw.some(RULES, 9, cluster.version());
+    rules.extend([draw.one(LAST_RULES), draw.one(LAST_RULES)]);
+    let rules = rules.join("\n");
     let mappings = draw.some(MAPPINGS, 8, cluster.version()).join("\n");
     cluster.write_hba(&rules);
     cluster.write_ident(&mappings);
