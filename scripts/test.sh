@@ -35,7 +35,7 @@ done
 
 if step build make --no-print-directory stage PG_CONFIG="$PG_CONFIG"; then built=1; else built=0; fi
 tests core cargo test "${workspace[@]}" "${core[@]}" || true
-if grep -rqE '^ *//[/!] ```' crates/*/src; then
+if grep -rqE '^ *//[/!] ```rust$' crates/*/src; then
     # Not --doc, which leaves out what only tests depend on and so would compile half the tree again.
     # Only the names of documentation tests have this in them.
     tests documentation cargo test "${workspace[@]}" -- '.rs - ' || true
