@@ -71,9 +71,9 @@ test-matrix: deps ## every suite on PostgreSQL 15, 17 and 18
 	@scripts/test-matrix.sh 15 17 18
 
 .PHONY: fuzz
-fuzz: deps ## fuzz every target for SECONDS=60 each
+fuzz: deps ## fuzz every target for SECONDS=60 each (FILTER=name: only that one)
 	@scripts/setup-debian.sh fuzz
-	@scripts/fuzz.sh $(or $(SECONDS),60)
+	@scripts/fuzz.sh $(or $(SECONDS),60) $(FILTER)
 
 .PHONY: clean
 clean: ## remove everything that was built (not the chroots: scripts/chroot.sh remove NN)

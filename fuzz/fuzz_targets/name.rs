@@ -1,7 +1,6 @@
 #![no_main]
 
-#[path = "../../crates/pgtls-core/tests/common/fuzz.rs"]
-#[allow(dead_code, reason = "each target uses its part")]
-mod fuzz;
+#[path = "../../crates/pgtls-core/tests/fuzzing/mod.rs"]
+mod fuzzing;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::name(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzing::name(data));

@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+mod fuzzing;
 
 use common::der::{CertificateParts, bit_string, concat, element, extension, name, oid, sequence};
-use common::fuzz::assert_consistent;
+use fuzzing::assert_consistent;
 use openssl::x509::X509;
 use pgtls_core::column::Value;
 use pgtls_core::{Certificate, Error, GeneralNameKind, UnixTime, json, limits};

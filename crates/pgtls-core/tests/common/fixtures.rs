@@ -16,8 +16,6 @@ use openssl::x509::extension::{
 };
 use openssl::x509::{X509, X509Builder, X509Name, X509NameBuilder};
 
-use pgtls_core::Certificate;
-
 use super::der::{self, CertificateParts, element, extension, name, oid, sequence};
 
 /// A certificate with a name for messages and files.
@@ -36,25 +34,6 @@ pub(crate) fn all() -> &'static [Fixture] {
 /// The DER of one of them.
 pub(crate) fn named(name: &str) -> &'static [u8] {
     &all().iter().find(|fixture| fixture.name == name).unwrap().der
-}
-
-/// What a fuzz target starts from.
-pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let small = all().iter().filter(|fixture| fixture.der.len() < 4096);
-    let certificates: Vec<_> =
-        small.map(|fixture| Certificate::from_der(&fixture.der).unwrap()).collect();
-    match target {
-        "certificate" => certificates.iter().map(|c| c.as_der().to_vec()).collect(),
-        "name" => certificates.iter().map(|c| c.subject().as_der().to_vec()).collect(),
-        "pem_bundle" => {
-            let mut seeds: Vec<_> = certificates.iter().map(|c| c.to_pem().into_bytes()).collect();
-            let bundle = certificates[..3].iter().map(|c| format!("# words\r\n{}", c.to_pem()));
-            seeds.push(bundle.collect::<String>().into_bytes());
-            seeds.push(certificates[13..16].iter().flat_map(|c| c.as_der()).copied().collect());
-            seeds
-        }
-        _ => panic!("no fuzz target is called {target}"),
-    }
 }
 
 /// Certificates with real keys and signatures.

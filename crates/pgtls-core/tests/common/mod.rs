@@ -3,7 +3,6 @@
 
 pub(crate) mod der;
 pub(crate) mod fixtures;
-pub(crate) mod fuzz;
 pub(crate) mod openssl;
 
 use std::path::PathBuf;

@@ -3,8 +3,6 @@
 //! Shared by tests and benches, each of which uses a part of it.
 #![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
-pub mod fuzz;
-
 use openssl::hash::MessageDigest;
 use openssl::pkey::{Id, PKey, Private};
 use openssl::sign::Signer;

@@ -1,10 +1,10 @@
-//! What the fuzz targets do with their input; the tests do the same with what the fuzzers have found.
+//! `certificate`, `name` and `pem_bundle`: what is read of certificates agrees with itself.
 
 use pgtls_core::column::Value;
 use pgtls_core::{Certificate, Name, Oid, each_certificate, json, parse_certificates, pem};
 
 /// Bytes as one certificate.
-pub(crate) fn certificate(data: &[u8]) {
+pub fn certificate(data: &[u8]) {
     let Ok(certificate) = Certificate::from_der(data) else { return };
     assert_consistent(&certificate);
     // As OpenSSL would write it, and by way of PEM, it is still the same.
@@ -13,7 +13,7 @@ pub(crate) fn certificate(data: &[u8]) {
 }
 
 /// Bytes as a name.
-pub(crate) fn name(data: &[u8]) {
+pub fn name(data: &[u8]) {
     let Ok(name) = Name::from_der(data) else { return };
     for text in [name.oneline(), name.rfc2253()] {
         assert!(!text.bytes().any(|byte| byte < 0x20 || byte == 0x7f), "{text:?}");
@@ -30,7 +30,7 @@ pub(crate) fn name(data: &[u8]) {
 }
 
 /// Bytes as a text or a bundle with anything in it.
-pub(crate) fn pem_bundle(data: &[u8]) {
+pub fn pem_bundle(data: &[u8]) {
     for kind in [pem::CERTIFICATE, pem::CRL] {
         for block in pem::blocks(data, kind).flatten() {
             let text = pem::encode(block.label, &block.der);
@@ -48,7 +48,7 @@ pub(crate) fn pem_bundle(data: &[u8]) {
 }
 
 /// JSON, the list of columns and single columns say the same, in the same order, and no text holds a NUL.
-pub(crate) fn assert_consistent(certificate: &Certificate) {
+pub fn assert_consistent(certificate: &Certificate) {
     let columns = certificate.columns();
     let object = json::certificate(certificate);
     let members = object.as_object().unwrap();

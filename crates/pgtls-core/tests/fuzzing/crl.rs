@@ -1,4 +1,4 @@
-//! What the fuzz targets `crl` and `revocation` do with their input; a test does the same with what they have found.
+//! `crl` and `revocation`: what is read of lists agrees with itself, and what they say of a chain holds together.
 
 use pgtls_core::crl::{Crl, parse_crls};
 use pgtls_core::revocation::{

@@ -1,4 +1,4 @@
-//! What the fuzz targets `hba` and `ident` do with their input; a test does the same with what they have found.
+//! `hba` and `ident`: rules, mappings and what is made of them hold together.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -127,7 +127,7 @@ fn rule(line: &[u8]) -> Option<Rule> {
 
 /// Text as a question and rules: the first rule that matches alone is the one that matches, and a login explained by it is
 /// in order.
-pub(crate) fn hba(input: &[u8]) {
+pub fn hba(input: &[u8]) {
     let mut lines = input.split(|byte| *byte == b'\n');
     let Some(question) = lines.next() else { return };
     let words: Vec<_> = question.split(|byte| *byte == b' ').collect();
@@ -192,7 +192,7 @@ fn explain(client: &Client<'_>, rules: &[hba::Line], around: &Surroundings<'_>) 
 }
 
 /// Text as a question and mappings: all ways to ask agree.
-pub(crate) fn ident(input: &[u8]) {
+pub fn ident(input: &[u8]) {
     let mut lines = input.split(|byte| *byte == b'\n');
     let Some(question) = lines.next() else { return };
     let words: Vec<_> = question.split(|byte| *byte == b' ').collect();
