@@ -93,7 +93,10 @@ unsafe extern "C-unwind" fn emit_log(message: *mut pg_sys::ErrorData) {
     // SAFETY: the server passes a live message; the variables are those of this process.
     let (message, is_child, logging_in) = unsafe {
         let Some(message) = message.as_ref() else { return };
-        (message, pg_sys::IsUnderPostmaster, pg_sys::ClientAuthInProgress)
+        // The session is not there yet when authentication is over: what the server does next can fail for the certificate.
+        let logging_in =
+            pg_sys::ClientAuthInProgress || pg_sys::Mode == pg_sys::ProcessingMode::InitProcessing;
+        (message, pg_sys::IsUnderPostmaster, logging_in)
     };
     if !is_child {
         if !message.message_id.is_null() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use openssl::ssl::SslVersion;
+use pgtls_e2e::pki::UNKNOWN_OID;
 use pgtls_e2e::prelude::*;
 
 /// The counters that are not zero.
@@ -33,10 +34,12 @@ fn every_reason_is_counted_under_its_name() {
     let nul = Name::empty().attr_raw("CN", Text::Utf8, b"al\0ice");
     let nul = pki.issue(nul).by(pki.intermediate()).build();
     let old_ca = pki.issue("/CN=Old CA").by(pki.root()).ca().expired().build();
+    let unnamed = Name::empty().attr(UNKNOWN_OID, "x").cn("alice");
+    let unnamed = pki.issue(unnamed).by(pki.intermediate()).expired().build();
     let under_old = pki.issue("/CN=alice").by(&old_ca).build();
 
     let cluster = Cluster::builder()
-        .roles(&["alice", "bob", "banned", "mapped", "strict"])
+        .roles(&["alice", "bob", "banned", "mapped", "strict", "unknown_attribute"])
         .hba("hostssl all banned all reject")
         .hba("hostssl all mapped all cert map=people")
         .hba("hostssl all strict all trust clientcert=verify-full")
@@ -111,6 +114,12 @@ fn every_reason_is_counted_under_its_name() {
     });
     check("no name", "bad_name", Some("alice"), &|| login("alice", pki.no_cn()));
     check("a NUL in the name", "bad_name", None, &|| login("alice", &nul));
+    check("a name that cannot be shown", "bad_name", Some("unknown_attribute"), &|| {
+        login("unknown_attribute", pki.member("unknown_attribute"));
+    });
+    // Since version 16 the server fails to say which certificate it refuses, and does not get to saying why.
+    let reason = if cluster.version() >= 16 { "bad_name" } else { "expired" };
+    check("expired, with a name that cannot be shown", reason, None, &|| login("alice", &unnamed));
     check("too old a protocol", "unsupported_protocol", None, &|| {
         let login = cluster.client("alice").with(pki.alice()).ciphers("ALL:@SECLEVEL=0");
         login.tls_versions(SslVersion::TLS1_1, SslVersion::TLS1_1).refused();

@@ -45,7 +45,7 @@ pub enum Reason {
     ClientRejectedServer,
     /// The connection is not encrypted, and `pgtls_ext.require_tls` is on.
     PlaintextRefused,
-    /// The certificate has no usable name: none at all, or one with a NUL in it.
+    /// The certificate has no usable name: none at all, one with a NUL in it, or one that the server cannot write down.
     BadName,
     /// The client hung up in mid-handshake.
     Eof,
@@ -210,6 +210,8 @@ impl Message {
                 b"SSL certificate's distinguished name contains embedded null",
                 Message::Final(Reason::BadName),
             ),
+            // Said of a certificate that is refused (since 16), or is going to be shown in pg_stat_ssl.
+            (b"could not get NID for ASN1_OBJECT object", Message::Final(Reason::BadName)),
             (
                 b"received SSL connection request with unexpected ALPN protocol",
                 Message::Final(Reason::NoAlpn),

@@ -15,6 +15,7 @@ use crate::certificate::Certificate;
 use crate::column::Value;
 use crate::hba::{self, Client, ClientCertificate, ClientName, Method, Rule};
 use crate::ident::{self, Decision};
+use crate::oid::Oid;
 use crate::text::lossless;
 use crate::time::UnixTime;
 use crate::trust::{self, Topic};
@@ -271,6 +272,27 @@ impl Words {
     }
 }
 
+/// What the server says when it has to write down a name of which OpenSSL cannot name an attribute type.
+const NO_NAME_FOR_ATTRIBUTE: &str = "could not get NID for ASN1_OBJECT object";
+
+/// The attribute type because of which the server cannot write down a name of this certificate, if it cannot.
+fn unnamed_attribute_type(certificate: &Certificate) -> Option<Oid<'_>> {
+    [certificate.subject(), certificate.issuer()]
+        .into_iter()
+        .find_map(crate::Name::unnamed_attribute_type)
+}
+
+/// What client and log are told of a refused chain; in the log with or without the certificate.
+fn refusal_words(refusal: &trust::Refusal, with_detail: bool) -> Words {
+    let (alert, number) = refusal.alert();
+    let mut log = format!("LOG: could not accept SSL connection: {}", refusal.logged);
+    if with_detail {
+        log.push_str("\nDETAIL: ");
+        log.push_str(&refusal.logged_detail());
+    }
+    Words { client: format!("TLS alert \"{alert}\" ({number})"), log: Some(log) }
+}
+
 /// The steps of a login; the verdict is the last of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
@@ -481,18 +503,25 @@ impl<'a> Login<'a> {
             Topic::Revocation => (Check::Revocation, Some(self.facts.tls.crls.join(", "))),
             Topic::Validity => (Check::Validity, None),
         };
-        let certificate = refusal.certificate.as_deref().unwrap_or("no certificate");
+        let described = |certificate: &Certificate| {
+            let (subject, serial) = (certificate.subject(), certificate.serial());
+            format!("{} (serial {})", subject.oneline(), serial.decimal())
+        };
+        let certificate = refusal.certificate.as_ref();
+        let described = certificate.map_or("no certificate".to_owned(), described);
         let detail = format!(
-            "{} (OpenSSL error {}) at depth {}: {certificate}",
+            "{} (OpenSSL error {}) at depth {}: {described}",
             refusal.text, refusal.code, refusal.depth
         );
-        let (alert, number) = refusal.alert();
-        let mut log = format!("LOG: could not accept SSL connection: {}", refusal.logged);
-        if self.around.version.logs_certificate_errors() {
-            log.push_str("\nDETAIL: ");
-            log.push_str(&refusal.logged_detail());
-        }
-        let words = Words { client: format!("TLS alert \"{alert}\" ({number})"), log: Some(log) };
+        let tells = self.around.version.logs_certificate_errors();
+        let words = match certificate.filter(|_| tells).and_then(unnamed_attribute_type) {
+            // It fails to describe the certificate, and with that the connection ends, before any alert.
+            Some(_) => Words {
+                client: "the connection is closed without a message".to_owned(),
+                log: Some(format!("FATAL: {NO_NAME_FOR_ATTRIBUTE}")),
+            },
+            None => refusal_words(refusal, tells),
+        };
         for judged in [Check::Chain, Check::Purpose, Check::Revocation, Check::Validity] {
             match judged == check {
                 true => self.fail(check, detail.clone(), source.clone(), words.clone()),
@@ -842,22 +871,18 @@ impl<'a> Login<'a> {
     /// `pg_stat_ssl` names every attribute type of subject and issuer, and ends the session if OpenSSL has no name.
     fn reporting(&mut self) {
         let Some(leaf) = self.presented() else { return };
-        let nameless = [leaf.subject(), leaf.issuer()]
-            .into_iter()
-            .flat_map(crate::Name::attributes)
-            .find(|attribute| attribute.oid.short_name().is_none());
-        match nameless {
+        match unnamed_attribute_type(leaf) {
             None => {
                 let detail = "the names in the certificate can be shown in pg_stat_ssl";
                 self.step(Check::Reporting, Outcome::Ok, detail, None);
             }
-            Some(attribute) => {
+            Some(oid) => {
                 let detail = format!(
                     "OpenSSL has no name for the attribute type {}, and pg_stat_ssl needs one",
-                    attribute.oid.dotted()
+                    oid.dotted()
                 );
-                let message = "could not get NID for ASN1_OBJECT object".to_owned();
-                self.fail(Check::Reporting, detail, None, Words::fatal(message, None, None));
+                let words = Words::fatal(NO_NAME_FOR_ATTRIBUTE.to_owned(), None, None);
+                self.fail(Check::Reporting, detail, None, words);
             }
         }
     }

@@ -81,6 +81,12 @@ impl Name {
         self.attributes().next().is_none()
     }
 
+    /// The first attribute type that OpenSSL has no name for. PostgreSQL cannot write such a name down
+    /// (`X509_NAME_to_cstring`) and ends the connection where it tries to.
+    pub fn unnamed_attribute_type(&self) -> Option<Oid<'_>> {
+        self.attributes().map(|attribute| attribute.oid).find(|oid| oid.short_name().is_none())
+    }
+
     /// The attributes in the order of the DER, which is the reverse of the RFC 2253 order.
     pub fn attributes(&self) -> impl Iterator<Item = Attribute<'_>> {
         // `from_element` has been through here, so nothing can break.

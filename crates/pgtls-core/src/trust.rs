@@ -42,8 +42,8 @@ pub struct Refusal {
     pub text: String,
     /// How far from the leaf the certificate is that it is about; the leaf is 0.
     pub depth: u32,
-    /// Subject and serial number of that certificate, if there is one.
-    pub certificate: Option<String>,
+    /// That certificate, if there is one.
+    pub certificate: Option<Certificate>,
     /// What the server logs behind `could not accept SSL connection: `.
     pub logged: String,
 }
@@ -111,14 +111,11 @@ fn refused(context: &X509StoreContextRef) -> Verdict {
     let result = context.error();
     // The server logs the oldest reason in OpenSSL's queue: that of a signature check, if one failed.
     let oldest = ErrorStack::get().errors().first().and_then(openssl::error::Error::reason);
-    let certificate = context.current_cert().and_then(read).map(|certificate| {
-        format!("{} (serial {})", certificate.subject().oneline(), certificate.serial().decimal())
-    });
     Verdict::Refused(Refusal {
         code: result.as_raw(),
         text: result.error_string().to_owned(),
         depth: context.error_depth(),
-        certificate,
+        certificate: context.current_cert().and_then(read),
         logged: oldest.unwrap_or("certificate verify failed").to_owned(),
     })
 }
