@@ -37,6 +37,11 @@ impl Identity {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
+
+    /// In bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
 }
 
 /// An open regular file.

@@ -1,20 +1,24 @@
 //! The certificates and revocation lists that the server trusts and knows, loaded by OpenSSL as the server has it done.
 //!
 //! `ssl_ca_file` and `ssl_crl_file` can both hold certificates and lists, so they are loaded by the very function that
-//! the server calls. The files are those of the settings, never an argument's, and are read anew each time.
+//! the server calls. The files are those of the settings, never an argument's.
 
-use std::ffi::{CStr, CString, c_char, c_int};
-use std::path::Path;
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, OsStr, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::ptr;
+use std::rc::Rc;
 
 use foreign_types::ForeignType;
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslContext, SslMethod};
-use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::store::{X509Store, X509StoreBuilder, X509StoreRef};
+use openssl::x509::verify::X509VerifyFlags;
 use pgtls_core::login::TlsFacts;
 
+use super::files::{self, Identity};
+use super::settings;
 use super::text::lossless;
-use super::{files, settings};
 
 unsafe extern "C" {
     /// Loads certificates and lists from a file and adds a directory to look in (`openssl/x509_vfy.h`); openssl-sys lacks
@@ -63,13 +67,46 @@ impl Settings {
     }
 
     /// Whether every certificate of a chain needs a list.
-    pub(crate) fn checks_crls(&self) -> bool {
+    fn checks_crls(&self) -> bool {
         !self.crl_file.is_empty() || !self.crl_directory.is_empty()
     }
 
     /// A store of what the files hold now; or why the server could not load them.
-    pub(crate) fn store(&self) -> Result<X509StoreBuilder, String> {
-        let store = X509StoreBuilder::new().map_err(|error| reason(&error))?;
+    ///
+    /// One of files that have not changed is not made anew. OpenSSL looks into a directory while it judges, and what it
+    /// finds stays in the store, so nothing is kept if there is one.
+    pub(crate) fn store(&self) -> Result<TrustStore, String> {
+        let stamp = self.stamp();
+        let known = KEPT.with_borrow(|kept| {
+            let kept = kept.as_ref().filter(|(known, _)| Some(known) == stamp.as_ref());
+            kept.map(|(_, store)| store.clone())
+        });
+        if let Some(store) = known {
+            return Ok(store);
+        }
+        // What is outdated goes first: the old and the new content of a large file need not be there at once.
+        KEPT.set(None);
+        let store = TrustStore(Rc::new(self.fill()?));
+        KEPT.set(stamp.map(|stamp| (stamp, store.clone())));
+        Ok(store)
+    }
+
+    /// Which content the files have; `None` if a store of it is not to be kept.
+    fn stamp(&self) -> Option<Vec<Identity>> {
+        let files = [&self.ca_file, &self.crl_file].into_iter().filter(|file| !file.is_empty());
+        let stamp: Option<Vec<_>> =
+            files.map(|file| Some(files::open(&os_path(file)).ok()?.identity)).collect();
+        let size = |identity: &Identity| identity.size();
+        stamp
+            .filter(|stamp| stamp.iter().map(size).sum::<u64>() <= KEPT_BYTES)
+            .filter(|_| self.crl_directory.is_empty())
+    }
+
+    fn fill(&self) -> Result<X509Store, String> {
+        let mut store = X509StoreBuilder::new().map_err(|error| reason(&error))?;
+        if self.ca_file.is_empty() {
+            return Err("ssl_ca_file is not set".to_owned());
+        }
         load(&store, &self.ca_file, c"").map_err(|reason| {
             format!("could not load root certificate file \"{}\": {reason}", shown(&self.ca_file))
         })?;
@@ -86,27 +123,35 @@ impl Settings {
                 };
                 format!("could not load SSL certificate revocation list {place}: {reason}")
             })?;
+            let flags = X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL;
+            store.set_flags(flags).map_err(|error| reason(&error))?;
         }
-        Ok(store)
+        Ok(store.build())
     }
 }
 
-/// The security level that OpenSSL has for the server's connections: its default, or what `ssl_ciphers` says.
-pub(crate) fn security_level() -> Result<i32, String> {
-    let ciphers = settings::text(c"ssl_ciphers").unwrap_or_default();
-    let level = || -> Result<u32, ErrorStack> {
-        let mut context = SslContext::builder(SslMethod::tls())?;
-        context.set_cipher_list(&ciphers)?;
-        Ok(context.build().security_level())
-    };
-    let level = level().map_err(|error| format!("invalid ssl_ciphers: {}", reason(&error)))?;
-    Ok(i32::try_from(level).unwrap_or(i32::MAX))
+/// What the server trusts, and the revocation lists that it knows.
+#[derive(Clone)]
+pub(crate) struct TrustStore(Rc<X509Store>);
+
+impl AsRef<X509StoreRef> for TrustStore {
+    fn as_ref(&self) -> &X509StoreRef {
+        &self.0
+    }
+}
+
+/// How large the files may be, in bytes, of which a store is kept: OpenSSL takes several times that in memory.
+const KEPT_BYTES: u64 = 4 * 1024 * 1024;
+
+thread_local! {
+    /// The last store that was made in this process, and of what.
+    static KEPT: RefCell<Option<(Vec<Identity>, TrustStore)>> = const { RefCell::new(None) };
 }
 
 fn load(store: &X509StoreBuilder, file: &CStr, directory: &CStr) -> Result<(), String> {
     // OpenSSL would wait for a FIFO and read a device to its end.
     if !file.is_empty() {
-        files::open(Path::new(&shown(file)))?;
+        files::open(&os_path(file))?;
     }
     let or_null = |path: &CStr| if path.is_empty() { ptr::null() } else { path.as_ptr() };
     let store: *mut openssl_sys::X509_STORE = store.as_ptr();
@@ -118,14 +163,18 @@ fn load(store: &X509StoreBuilder, file: &CStr, directory: &CStr) -> Result<(), S
 }
 
 /// OpenSSL's first reason, as the server shows it.
-fn reason(problem: &ErrorStack) -> String {
+pub(super) fn reason(problem: &ErrorStack) -> String {
     let first = problem.errors().first();
     first.and_then(|error| error.reason()).unwrap_or("no SSL error reported").to_owned()
 }
 
 /// A file or directory named by a setting; empty if there is none.
 fn path(setting: &CStr) -> CString {
-    settings::text(setting).and_then(|path| CString::new(path).ok()).unwrap_or_default()
+    settings::bytes(setting).unwrap_or_default()
+}
+
+fn os_path(path: &CStr) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(path.to_bytes()))
 }
 
 fn shown(path: &CStr) -> String {

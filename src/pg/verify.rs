@@ -1,169 +1,121 @@
-//! Validates a client's chain against the files that the server's settings name now, as the server would at a login.
-//!
-//! OpenSSL judges, because OpenSSL is what the server uses. The store is made as the server makes its own
-//! (`be_tls_init`): the CA file, then the CRL file and directory, with CRLs checked for the whole chain if either is set.
+//! Has OpenSSL judge a client's chain, with the question that the server's TLS layer puts to it at a login.
 
-use std::cell::RefCell;
-use std::ffi::{CStr, OsStr, c_char, c_int};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-use std::ptr;
-use std::rc::Rc;
+use std::ffi::{c_char, c_int};
 
 use foreign_types::ForeignTypeRef;
+use openssl::error::ErrorStack;
+use openssl::ssl::{SslContext, SslMethod};
 use openssl::stack::Stack;
-use openssl::x509::store::{X509Store, X509StoreBuilder};
-use openssl::x509::{X509, X509StoreContext, X509StoreContextRef};
-use pgtls_core::credential::{Cause, Verdict};
+use openssl::x509::verify::X509VerifyParamRef;
+use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef};
+use pgtls_core::trust::{Refusal, Verdict};
+use pgtls_core::{Certificate, UnixTime};
 
-use super::files::{self, Identity};
-use super::sys;
+use super::settings;
+use super::trust_store::{TrustStore, reason};
 
 unsafe extern "C" {
-    /// `openssl/x509_vfy.h`; openssl-sys lacks it.
-    fn X509_STORE_load_locations(
-        store: *mut openssl_sys::X509_STORE,
-        file: *const c_char,
-        directory: *const c_char,
-    ) -> c_int;
-    /// `openssl/x509_vfy.h`; openssl-sys lacks it.
+    // `openssl/x509_vfy.h`; openssl-sys lacks them.
     fn X509_STORE_CTX_set_default(
         context: *mut openssl_sys::X509_STORE_CTX,
         name: *const c_char,
     ) -> c_int;
+    fn X509_STORE_CTX_get0_param(
+        context: *mut openssl_sys::X509_STORE_CTX,
+    ) -> *mut openssl_sys::X509_VERIFY_PARAM;
 }
 
-/// The trust that the server's files express now.
-#[derive(Clone)]
-pub(crate) struct Trust(Rc<Result<X509Store, String>>);
-
-thread_local! {
-    /// What was last read in this process, and from what: reading a large CRL takes seconds.
-    static LAST: RefCell<Option<(Vec<Stamp>, Trust)>> = const { RefCell::new(None) };
+/// How chains are judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    /// The moment to judge for.
+    at: UnixTime,
+    /// OpenSSL's security level, which forbids weak keys and digests.
+    security_level: c_int,
 }
 
-/// A file and which content it has; `None` if it cannot be read.
-type Stamp = (PathBuf, Option<Identity>);
-
-impl Trust {
-    /// Reads the files, unless they are what they were at the last call.
-    pub(crate) fn of_files() -> Self {
-        // SAFETY: as in `store`.
-        let (ca_file, crl_file, crl_directory) = unsafe { settings() };
-        // A directory is read while chains are validated, and what was found stays in the store.
-        if crl_directory.is_some() {
-            return Self(Rc::new(store()));
-        }
-        let stamps = ca_file.into_iter().chain(crl_file).map(stamp).collect();
-        LAST.with_borrow_mut(|last| match last {
-            Some((known, trust)) if *known == stamps => trust.clone(),
-            _ => {
-                let trust = Self(Rc::new(store()));
-                *last = Some((stamps, trust.clone()));
-                trust
-            }
-        })
-    }
-
-    /// What the server would say of a client with this chain; the DER of its certificates, leaf first.
-    pub(crate) fn verdict(&self, chain: &[impl AsRef<[u8]>]) -> Verdict {
-        match self.0.as_ref() {
-            Ok(store) => validate(store, chain)
-                .unwrap_or_else(|error| Verdict::Impossible(error.to_string())),
-            Err(why) => Verdict::Impossible(why.clone()),
-        }
+impl Policy {
+    /// The server's for clients, at a moment. An error in words if the settings allow no TLS.
+    pub(crate) fn at(at: UnixTime) -> Result<Self, String> {
+        Ok(Self { at, security_level: security_level()? })
     }
 }
 
-/// The server's settings `ssl_ca_file`, `ssl_crl_file` and `ssl_crl_dir`.
+/// The security level that OpenSSL has for the server's connections: its default, or what `ssl_ciphers` says.
+fn security_level() -> Result<c_int, String> {
+    let ciphers = settings::text(c"ssl_ciphers").unwrap_or_default();
+    let level = || -> Result<u32, ErrorStack> {
+        let mut context = SslContext::builder(SslMethod::tls())?;
+        context.set_cipher_list(&ciphers)?;
+        Ok(context.build().security_level())
+    };
+    let level = level().map_err(|error| format!("invalid ssl_ciphers: {}", reason(&error)))?;
+    Ok(c_int::try_from(level).unwrap_or(c_int::MAX))
+}
+
+/// What OpenSSL says of a client with this chain: its own certificate first, then what it sends along, in any order.
 ///
-/// # Safety
-/// No setting is changed while the result is in use.
-unsafe fn settings<'a>() -> (Option<&'a CStr>, Option<&'a CStr>, Option<&'a CStr>) {
-    // SAFETY: the server's variables are null or NUL-terminated; the caller's contract.
-    unsafe { (setting(sys::ssl_ca_file), setting(sys::ssl_crl_file), setting(sys::ssl_crl_dir)) }
-}
-
-/// Opening a file also says whether it is one, and of a size that can be read.
-fn stamp(file: &CStr) -> Stamp {
-    let path = PathBuf::from(OsStr::from_bytes(file.to_bytes()));
-    let identity = files::open(&path).ok().map(|file| file.identity);
-    (path, identity)
-}
-
-fn store() -> Result<X509Store, String> {
-    // SAFETY: settings of the server; null or NUL-terminated, and not changed while this function runs.
-    let (ca_file, crl_file, crl_directory) = unsafe {
-        (setting(sys::ssl_ca_file), setting(sys::ssl_crl_file), setting(sys::ssl_crl_dir))
-    };
-    let Some(ca_file) = ca_file else {
-        return Err("ssl_ca_file is not set".to_owned());
-    };
-    let mut builder = X509StoreBuilder::new().map_err(|error| error.to_string())?;
-    let store = builder.as_ptr();
-    let readable = stamp(ca_file).1.is_some();
-    // SAFETY: the store is live, the name is NUL-terminated.
-    let load = || unsafe { X509_STORE_load_locations(store, ca_file.as_ptr(), ptr::null()) };
-    if !readable || load() != 1 {
-        clear_errors();
-        return Err("ssl_ca_file could not be loaded".to_owned());
-    }
-    if crl_file.is_some() || crl_directory.is_some() {
-        let name = |name: Option<&CStr>| name.map_or(ptr::null(), CStr::as_ptr);
-        let crl_file = crl_file.filter(|file| stamp(file).1.is_some());
-        // If that fails, the CRLs are missing, and validation says so.
-        // SAFETY: the store is live, the names are null or NUL-terminated.
-        unsafe { X509_STORE_load_locations(store, name(crl_file), name(crl_directory)) };
-        clear_errors();
-        let flags = openssl::x509::verify::X509VerifyFlags::CRL_CHECK
-            | openssl::x509::verify::X509VerifyFlags::CRL_CHECK_ALL;
-        builder.set_flags(flags).map_err(|error| error.to_string())?;
-    }
-    Ok(builder.build())
-}
-
-/// A setting that names a file or directory; `None` where it is empty.
-///
-/// # Safety
-/// `value` is null or NUL-terminated, and lives long enough.
-unsafe fn setting<'a>(value: *const c_char) -> Option<&'a CStr> {
-    // SAFETY: the caller's contract.
-    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }).filter(|value| !value.is_empty())
-}
-
-fn validate(
-    store: &X509Store,
-    chain: &[impl AsRef<[u8]>],
-) -> Result<Verdict, openssl::error::ErrorStack> {
-    let mut certificates = chain.iter().map(|der| X509::from_der(der.as_ref()));
-    let Some(leaf) = certificates.next().transpose()? else {
-        return Ok(Verdict::Impossible("there is no certificate".to_owned()));
-    };
-    let mut rest = Stack::new()?;
-    for certificate in certificates {
-        rest.push(certificate?)?;
-    }
-    let verdict = X509StoreContext::new()?.init(store, &leaf, &rest, |context| {
-        // SAFETY: the context is live, the name is a static string.
-        unsafe { X509_STORE_CTX_set_default(context.as_ptr(), c"ssl_client".as_ptr()) };
-        let good = context.verify_cert()?;
-        Ok(if good { Verdict::Good } else { bad(context) })
-    });
-    clear_errors();
+/// # Errors
+/// In words, if OpenSSL cannot come to a verdict.
+pub(crate) fn judge(
+    store: &TrustStore,
+    chain: &[Certificate],
+    policy: Policy,
+) -> Result<Verdict, String> {
+    let verdict = ask(store, chain, policy).map_err(|error| error.to_string());
+    // The verification may leave its reasons behind, also after a success: the next TLS call must not find them.
+    drop(ErrorStack::get());
     verdict
 }
 
-fn bad(context: &X509StoreContextRef) -> Verdict {
-    let result = context.error();
-    Verdict::Bad {
-        cause: Cause::of_verify_result(result.as_raw().into()),
-        depth: context.error_depth().into(),
-        text: result.error_string().to_owned(),
+fn ask(store: &TrustStore, chain: &[Certificate], policy: Policy) -> Result<Verdict, ErrorStack> {
+    let mut certificates = Stack::new()?;
+    for certificate in chain {
+        certificates.push(X509::from_der(certificate.as_der())?)?;
     }
+    let Some(leaf) = certificates.get(0).map(ToOwned::to_owned) else {
+        return Err(ErrorStack::get());
+    };
+    X509StoreContext::new()?.init(store.as_ref(), &leaf, &certificates, |context| {
+        apply(policy, context)?;
+        let trusted = context.verify_cert()?;
+        Ok(if trusted { Verdict::Trusted(subjects(context)) } else { refused(context) })
+    })
 }
 
-/// A failure leaves its reasons in the queue, where the server's next TLS call would find them.
-fn clear_errors() {
-    // SAFETY: the queue is this thread's own.
-    unsafe { openssl_sys::ERR_clear_error() };
+/// Asks for what a server asks of its clients' certificates, as `ssl_verify_cert_chain` of OpenSSL does.
+fn apply(policy: Policy, context: &mut X509StoreContextRef) -> Result<(), ErrorStack> {
+    // SAFETY: the context is live and initialised; the name is a static string.
+    let done = unsafe { X509_STORE_CTX_set_default(context.as_ptr(), c"ssl_client".as_ptr()) };
+    if done != 1 {
+        return Err(ErrorStack::get());
+    }
+    // SAFETY: the parameters belong to the context, which is borrowed for as long as they are used here.
+    let parameters =
+        unsafe { X509VerifyParamRef::from_ptr_mut(X509_STORE_CTX_get0_param(context.as_ptr())) };
+    parameters.set_time(policy.at.0);
+    parameters.set_auth_level(policy.security_level);
+    Ok(())
+}
+
+fn subjects(context: &X509StoreContextRef) -> Vec<String> {
+    let chain = context.chain().into_iter().flatten();
+    chain.filter_map(read).map(|c| c.subject().oneline().to_owned()).collect()
+}
+
+fn read(x509: &X509Ref) -> Option<Certificate> {
+    Certificate::from_der(&x509.to_der().ok()?).ok()
+}
+
+fn refused(context: &X509StoreContextRef) -> Verdict {
+    let result = context.error();
+    // The server logs the oldest reason in OpenSSL's queue: that of a signature check, if one failed.
+    let oldest = ErrorStack::get().errors().first().and_then(openssl::error::Error::reason);
+    Verdict::Refused(Refusal {
+        code: result.as_raw(),
+        text: result.error_string().to_owned(),
+        depth: context.error_depth(),
+        certificate: context.current_cert().and_then(read),
+        logged: oldest.unwrap_or("certificate verify failed").to_owned(),
+    })
 }

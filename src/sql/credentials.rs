@@ -10,14 +10,15 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::column::Value;
 use pgtls_core::credential::{Assessment, Standing};
-use pgtls_core::{Certificate, UnixTime, parse_certificates};
+use pgtls_core::{UnixTime, parse_certificates};
 
 use crate::error::Error;
 use crate::pg::backends::{self, Backend};
 use crate::pg::guc::{self, Action};
 use crate::pg::rows::{Row, Rows};
 use crate::pg::slots::{self, Recorded};
-use crate::pg::verify::Trust;
+use crate::pg::trust_store::{Settings, TrustStore};
+use crate::pg::verify::{self, Policy};
 use crate::pg::{status, time};
 
 /// What is worked out about a chain.
@@ -32,7 +33,8 @@ pub(super) struct Credential {
 
 /// Evaluates chains against today's files, each distinct one once.
 pub(super) struct Evaluator {
-    trust: Option<Trust>,
+    /// What the files trust and how it is asked, or why they cannot be used; `None` until somebody asks.
+    trust: Option<Result<(TrustStore, Policy), String>>,
     now: UnixTime,
     renewal_window: i64,
     known: HashMap<Vec<u8>, Credential>,
@@ -66,19 +68,23 @@ impl Evaluator {
 
     fn evaluate(&mut self, chain: &[u8]) -> Credential {
         let chain = parse_certificates(chain).unwrap_or_default();
-        let Some(leaf) = chain.first() else {
-            let detail = Some("the certificate was too large to be recorded".to_owned());
-            let assessment = Assessment { standing: Standing::Unknown, detail };
-            return Credential { certificate: None, subject: None, assessment };
+        let now = self.now;
+        let trust =
+            self.trust.get_or_insert_with(|| Ok((Settings::current().store()?, Policy::at(now)?)));
+        let verdict = match trust {
+            Ok((store, policy)) => verify::judge(store, &chain, *policy),
+            Err(why) => Err(why.clone()),
         };
-        let trust = self.trust.get_or_insert_with(Trust::of_files);
-        let ders: Vec<_> = chain.iter().map(Certificate::as_der).collect();
-        let verdict = trust.verdict(&ders);
-        let assessment = Assessment::of(leaf, Some(&verdict), self.now, self.renewal_window);
+        let too_large = || Assessment {
+            standing: Standing::Unknown,
+            detail: Some("the certificate was too large to be recorded".to_owned()),
+        };
+        let leaf = chain.first();
         Credential {
-            certificate: Some(Rc::new(leaf.columns())),
-            subject: Some(leaf.subject().oneline().into()),
-            assessment,
+            certificate: leaf.map(|leaf| Rc::new(leaf.columns())),
+            subject: leaf.map(|leaf| leaf.subject().oneline().into()),
+            assessment: Assessment::of(&chain, &verdict, now, self.renewal_window)
+                .unwrap_or_else(too_large),
         }
     }
 }

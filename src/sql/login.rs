@@ -9,14 +9,15 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::TimestampWithTimeZone;
 use pgtls_core::login::{self, Explanation, Facts, Question, Remark};
-use pgtls_core::trust::{self, Policy, Verdict};
+use pgtls_core::trust::Verdict;
 use pgtls_core::{Certificate, UnixTime, parse_certificates};
 
 use super::mapping::{Server, checked_mappings};
 use crate::error::{Error, Form, Result};
 use crate::pg::rows::{Rows, row};
 use crate::pg::time::moment;
-use crate::pg::trust_store::{Settings, security_level};
+use crate::pg::trust_store::Settings;
+use crate::pg::verify::{self, Policy};
 use crate::pg::{auth_files, catalog, files};
 
 /// The arguments of both functions.
@@ -85,18 +86,12 @@ impl<'a> Arguments<'a> {
 
     /// What OpenSSL says of the chain; `None` if there is none to judge.
     fn verdict(&self, settings: &Settings) -> Option<Result<Verdict, String>> {
-        let (leaf, sent) = self.certificates.split_first()?;
+        self.certificates.first()?;
         settings.facts().ca_file?;
-        let judge = || {
-            let store = settings.store()?;
-            let policy = Policy {
-                at: self.at,
-                check_crls: settings.checks_crls(),
-                security_level: security_level()?,
-            };
-            trust::verify(store, leaf, sent, policy).map_err(|error| error.to_string())
-        };
-        Some(judge())
+        let policy = Policy::at(self.at);
+        Some(
+            policy.and_then(|policy| verify::judge(&settings.store()?, &self.certificates, policy)),
+        )
     }
 }
 

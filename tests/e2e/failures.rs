@@ -38,6 +38,8 @@ fn every_reason_is_counted_under_its_name() {
     let unnamed = pki.issue(unnamed).by(pki.intermediate()).expired().build();
     let under_old = pki.issue("/CN=alice").by(&old_ca).build();
 
+    let under_leaf = pki.issue("/CN=alice").by(pki.bob()).build();
+
     let cluster = Cluster::builder()
         .roles(&["alice", "bob", "banned", "mapped", "strict", "unknown_attribute"])
         .hba("hostssl all banned all reject")
@@ -69,6 +71,7 @@ fn every_reason_is_counted_under_its_name() {
         ("of a CA without CRL", "crl_missing", &no_crl, (&no_crl.cert, 0)),
         ("of a CA with a stale CRL", "crl_expired", &stale_crl, (&stale_crl.cert, 0)),
         ("for servers", "bad_purpose", pki.server_only(), (&pki.server_only().cert, 0)),
+        ("issued by what is no CA", "bad_purpose", &under_leaf, (&pki.bob().cert, 1)),
         ("with a bad signature", "bad_signature", &forged, (&forged.cert, 0)),
     ];
     let mut expected = BTreeMap::new();
@@ -89,11 +92,12 @@ fn every_reason_is_counted_under_its_name() {
     };
     for (name, reason, identity, (offender, depth)) in &handshake_failures {
         let row = check(name, reason, None, &|| login("alice", identity));
-        assert_eq!(row[4], Some(offender.serial()), "{name}");
-        assert_eq!(row[5], Some(offender.fingerprint()), "{name}");
         // Before version 16 the server does not say where, except where the result implies it.
         let told = cluster.version() >= 16
             || matches!(*reason, "expired" | "not_yet_valid" | "self_signed" | "unknown_ca");
+        let offender = if told { *offender } else { &identity.cert };
+        assert_eq!(row[4], Some(offender.serial()), "{name}");
+        assert_eq!(row[5], Some(offender.fingerprint()), "{name}");
         assert_eq!(row[6], told.then(|| depth.to_string()), "{name}");
         assert!(row[7].as_ref().unwrap().starts_with("could not accept SSL connection"), "{name}");
     }

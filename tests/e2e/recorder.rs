@@ -193,6 +193,59 @@ fn the_standing_of_a_certificate_follows_the_files() {
     assert_eq!(standing(&alice), "untrusted");
 }
 
+/// A file that is gone for a moment, or broken, must not make every session of the server look bad.
+#[test]
+fn a_file_that_cannot_be_read_says_nothing_against_a_certificate() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder()
+        .roles(&["alice"])
+        .crl_file(&[pki.root_crl(), pki.intermediate_crl()])
+        .preloaded()
+        .start();
+    let admin = cluster.admin();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    let standing = |expected: &str, detail: &str| {
+        let pid = alice.pid();
+        assert_eq!(cell(&admin, pid, "credential_status").as_deref(), Some(expected));
+        let found = cell(&admin, pid, "credential_detail").unwrap_or_default();
+        assert!(found.contains(detail), "{found}");
+        let ended = admin.maybe("select max(pid) from pgtls_terminate_invalid(false)");
+        assert_eq!(ended, None);
+    };
+    standing("valid", "");
+    cluster.replace_crl_bytes(b"no list");
+    standing("unknown", "could not load SSL certificate revocation list");
+    cluster.replace_crl(&[pki.root_crl(), pki.intermediate_crl()]);
+    let ca_file = cluster.tls_path("ca.crt");
+    let aside = ca_file.with_extension("aside");
+    std::fs::rename(&ca_file, &aside).unwrap();
+    standing("unknown", "could not load root certificate file");
+    std::fs::rename(&aside, &ca_file).unwrap();
+    standing("valid", "");
+}
+
+#[test]
+fn a_chain_that_was_cut_is_not_called_untrusted() {
+    let pki = Pki::standard();
+    let mut leaf = pki.issue("/CN=alice").by(pki.intermediate());
+    // The room that texts may take is free for the chain where they do not.
+    while leaf.clone().build().cert.der().len() < 4700 {
+        leaf = leaf.san_dns("a-name-that-fills-the-certificate.example.com");
+    }
+    let leaf = leaf.build();
+    let cluster = Cluster::builder()
+        .roles(&["alice"])
+        .set("pgtls_ext.session_chain_bytes", "1kB")
+        .preloaded()
+        .start();
+    let admin = cluster.admin();
+    let alice = cluster.client("alice").with(&leaf).login();
+    assert_eq!(cell(&admin, alice.pid(), "client_chain_recorded").as_deref(), Some("1"));
+    assert_eq!(cell(&admin, alice.pid(), "credential_status").as_deref(), Some("unknown"));
+    let detail = cell(&admin, alice.pid(), "credential_detail");
+    assert_eq!(detail.as_deref(), Some("the chain was too large to be recorded whole"));
+}
+
 #[test]
 fn the_end_of_a_certificate_comes_during_its_session() {
     let pki = Pki::standard();

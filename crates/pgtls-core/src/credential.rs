@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::trust::{Refusal, Topic, Verdict, code};
 use crate::{Certificate, UnixTime};
 
 /// The standing of a certificate, as SQL shows it.
@@ -27,7 +28,7 @@ pub enum Standing {
     CrlUnavailable,
     /// There is no certificate.
     None,
-    /// Not enough of the certificate was recorded to tell.
+    /// It cannot be told: too little of the chain was recorded, or a file cannot be read.
     Unknown,
 }
 
@@ -54,60 +55,14 @@ impl Standing {
     }
 }
 
-/// What path validation says of a chain today.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It leads to a trusted CA, and nothing in it is revoked.
-    Good,
-    /// It does not pass.
-    Bad {
-        /// Why not.
-        cause: Cause,
-        /// Where in the chain: 0 is the client's certificate.
-        depth: i64,
-        /// The explanation of whoever validated.
-        text: String,
-    },
-    /// It could not be validated, for a reason that is not the chain's: no CA file, for example.
-    Impossible(String),
-}
-
-/// Why a chain does not pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// A certificate is past its end.
-    Expired,
-    /// A certificate is before its beginning.
-    NotYetValid,
-    /// A certificate is revoked.
-    Revoked,
-    /// A CRL that is needed is missing, stale or unusable.
-    Crl,
-    /// Anything else: no way to a trusted CA, a bad signature, a wrong purpose.
-    Untrusted,
-}
-
-impl Cause {
-    /// What a verification result of OpenSSL means (`openssl/x509_vfy.h`).
-    pub fn of_verify_result(result: i64) -> Self {
-        match result {
-            10 => Self::Expired,
-            9 => Self::NotYetValid,
-            23 => Self::Revoked,
-            // Everything about a CRL but that it revokes: missing, undecodable, badly signed, out of its time, with bad
-            // dates, without issuer, by a key that may not sign it, with an unknown critical extension, out of scope.
-            3 | 5 | 8 | 11 | 12 | 15 | 16 | 33 | 35 | 36 | 44 => Self::Crl,
+impl Standing {
+    fn of(refusal: &Refusal) -> Self {
+        match (refusal.code, refusal.topic()) {
+            (code::CERT_HAS_EXPIRED, _) => Self::Expired,
+            (code::CERT_NOT_YET_VALID, _) => Self::NotYetValid,
+            (code::CERT_REVOKED, _) => Self::Revoked,
+            (_, Topic::Revocation) => Self::CrlUnavailable,
             _ => Self::Untrusted,
-        }
-    }
-
-    fn standing(self) -> Standing {
-        match self {
-            Self::Expired => Standing::Expired,
-            Self::NotYetValid => Standing::NotYetValid,
-            Self::Revoked => Standing::Revoked,
-            Self::Crl => Standing::CrlUnavailable,
-            Self::Untrusted => Standing::Untrusted,
         }
     }
 }
@@ -127,48 +82,57 @@ impl Assessment {
         Self { standing, detail: None }
     }
 
-    /// The standing of `certificate` at `now`. `verdict` is what validation of its chain says; without one only the dates
-    /// count.
+    /// The standing at `now` of the first certificate of a chain, given what validation of the chain says, or why it
+    /// could not be validated. `None` if there is no certificate.
     ///
-    /// Where several things are wrong, revocation comes first, then the certificate's own dates, then the rest.
+    /// Where several things are wrong, revocation comes first, then the certificate's own dates, then the rest. What
+    /// cannot be told is [`Standing::Unknown`], so that a file that cannot be read ends no session.
     pub fn of(
-        certificate: &Certificate,
-        verdict: Option<&Verdict>,
+        chain: &[Certificate],
+        verdict: &Result<Verdict, String>,
         now: UnixTime,
         renewal_window: i64,
-    ) -> Self {
-        if let Some(Verdict::Bad { cause: Cause::Revoked, .. }) = verdict {
-            return Self::bad(verdict);
+    ) -> Option<Self> {
+        let certificate = chain.first()?;
+        let refusal = match verdict {
+            Ok(Verdict::Refused(refusal)) => Some(refusal),
+            Ok(Verdict::Trusted(_)) | Err(_) => None,
+        };
+        if let Some(refusal) = refusal.filter(|refusal| refusal.code == code::CERT_REVOKED) {
+            return Some(Self::refused(refusal, chain));
         }
         let ends = certificate.not_after();
         if let Some(ends) = ends.filter(|ends| *ends < now) {
-            return Self::with(Standing::Expired, format_args!("expired at {ends}"));
+            return Some(Self::with(Standing::Expired, format_args!("expired at {ends}")));
         }
         if let Some(begins) = certificate.not_before().filter(|begins| *begins > now) {
-            return Self::with(Standing::NotYetValid, format_args!("not valid before {begins}"));
+            let detail = format_args!("not valid before {begins}");
+            return Some(Self::with(Standing::NotYetValid, detail));
         }
-        match verdict {
-            Some(Verdict::Good) | None => {}
-            Some(_) => return Self::bad(verdict),
+        if let Err(why) = verdict {
+            return Some(Self::with(Standing::Unknown, format_args!("{why}")));
         }
-        match ends {
+        if let Some(refusal) = refusal {
+            return Some(Self::refused(refusal, chain));
+        }
+        Some(match ends {
             Some(ends) if ends.0.saturating_sub(now.0) <= renewal_window => {
                 Self::with(Standing::RenewSoon, format_args!("expires at {ends}"))
             }
             _ => Self::plain(Standing::Valid),
-        }
+        })
     }
 
-    fn bad(verdict: Option<&Verdict>) -> Self {
-        match verdict {
-            Some(Verdict::Bad { cause, depth, text }) => {
-                Self::with(cause.standing(), format_args!("{text} at depth {depth}"))
-            }
-            Some(Verdict::Impossible(why)) => {
-                Self::with(Standing::Untrusted, format_args!("{why}"))
-            }
-            Some(Verdict::Good) | None => Self::plain(Standing::Valid),
+    /// A chain that was verified at login ends in a self-signed certificate. One that does not was cut, and then it says
+    /// nothing that its continuation is missing.
+    fn refused(refusal: &Refusal, chain: &[Certificate]) -> Self {
+        let whole = chain.last().is_some_and(Certificate::self_signed);
+        if refusal.lacks_an_issuer() && !whole {
+            let detail = format_args!("the chain was too large to be recorded whole");
+            return Self::with(Standing::Unknown, detail);
         }
+        let detail = format_args!("{} at depth {}", refusal.text, refusal.depth);
+        Self::with(Standing::of(refusal), detail)
     }
 
     fn with(standing: Standing, detail: fmt::Arguments<'_>) -> Self {
@@ -183,30 +147,50 @@ mod tests {
     use openssl::hash::MessageDigest;
     use openssl::nid::Nid;
     use openssl::pkey::PKey;
-    use openssl::x509::X509;
+    use openssl::x509::{X509, X509Name};
 
     use super::*;
 
     /// Valid from 1000 to 2000.
     fn certificate() -> Certificate {
+        issued("alice", "alice")
+    }
+
+    fn name(common_name: &str) -> X509Name {
+        let mut name = X509Name::builder().unwrap();
+        name.append_entry_by_text("CN", common_name).unwrap();
+        name.build()
+    }
+
+    fn issued(subject: &str, issuer: &str) -> Certificate {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
         let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
         let mut builder = X509::builder().unwrap();
         builder.set_not_before(&Asn1Time::from_unix(1000).unwrap()).unwrap();
         builder.set_not_after(&Asn1Time::from_unix(2000).unwrap()).unwrap();
+        builder.set_subject_name(&name(subject)).unwrap();
+        builder.set_issuer_name(&name(issuer)).unwrap();
         builder.set_pubkey(&key).unwrap();
         builder.sign(&key, MessageDigest::sha256()).unwrap();
         Certificate::from_der(&builder.build().to_der().unwrap()).unwrap()
     }
 
-    fn bad(result: i64) -> Verdict {
-        let cause = Cause::of_verify_result(result);
-        Verdict::Bad { cause, depth: 1, text: "why".to_owned() }
+    fn refused(code: i32) -> Result<Verdict, String> {
+        Ok(Verdict::Refused(Refusal {
+            code,
+            text: "why".to_owned(),
+            depth: 1,
+            certificate: None,
+            logged: "why".to_owned(),
+        }))
+    }
+
+    fn assess(verdict: &Result<Verdict, String>, now: i64) -> Assessment {
+        Assessment::of(&[certificate()], verdict, UnixTime(now), 100).unwrap()
     }
 
     #[test]
     fn dates_count_to_the_second() {
-        let certificate = certificate();
         for (now, expected) in [
             (999, Standing::NotYetValid),
             (1000, Standing::Valid),
@@ -215,37 +199,46 @@ mod tests {
             (2000, Standing::RenewSoon),
             (2001, Standing::Expired),
         ] {
-            for verdict in [None, Some(Verdict::Good)] {
-                let found = Assessment::of(&certificate, verdict.as_ref(), UnixTime(now), 100);
-                assert_eq!(found.standing, expected, "{now}");
-                assert_eq!(found.detail.is_none(), expected == Standing::Valid, "{now}");
-            }
+            let found = assess(&Ok(Verdict::Trusted(Vec::new())), now);
+            assert_eq!(found.standing, expected, "{now}");
+            assert_eq!(found.detail.is_none(), expected == Standing::Valid, "{now}");
         }
     }
 
     #[test]
     fn the_worst_comes_first() {
-        let certificate = certificate();
-        let standing = |verdict: &Verdict, now| {
-            Assessment::of(&certificate, Some(verdict), UnixTime(now), 100).standing
-        };
         for (verdict, good, expired) in [
-            (bad(23), Standing::Revoked, Standing::Revoked),
-            (bad(20), Standing::Untrusted, Standing::Expired),
-            (bad(3), Standing::CrlUnavailable, Standing::Expired),
-            (bad(10), Standing::Expired, Standing::Expired),
-            (bad(9), Standing::NotYetValid, Standing::Expired),
-            (Verdict::Impossible("no file".to_owned()), Standing::Untrusted, Standing::Expired),
+            (refused(23), Standing::Revoked, Standing::Revoked),
+            (refused(18), Standing::Untrusted, Standing::Expired),
+            (refused(3), Standing::CrlUnavailable, Standing::Expired),
+            (refused(10), Standing::Expired, Standing::Expired),
+            (refused(9), Standing::NotYetValid, Standing::Expired),
+            (Err("no file".to_owned()), Standing::Unknown, Standing::Expired),
         ] {
-            assert_eq!(standing(&verdict, 1500), good, "{verdict:?}");
-            assert_eq!(standing(&verdict, 2500), expired, "{verdict:?}");
+            assert_eq!(assess(&verdict, 1500).standing, good, "{verdict:?}");
+            assert_eq!(assess(&verdict, 2500).standing, expired, "{verdict:?}");
         }
-        let found = Assessment::of(&certificate, Some(&bad(23)), UnixTime(1500), 0);
-        assert_eq!(found.detail.as_deref(), Some("why at depth 1"));
+        assert_eq!(assess(&refused(23), 1500).detail.as_deref(), Some("why at depth 1"));
+        assert_eq!(Assessment::of(&[], &refused(23), UnixTime(1500), 0), None);
     }
 
     #[test]
-    fn a_missing_crl_ends_no_session() {
+    fn a_chain_that_was_cut_is_not_called_untrusted() {
+        let (authority, leaf) = (issued("CA", "CA"), issued("alice", "CA"));
+        let standing = |chain: &[&Certificate], code| {
+            let chain: Vec<_> = chain.iter().copied().cloned().collect();
+            Assessment::of(&chain, &refused(code), UnixTime(1500), 0).unwrap().standing
+        };
+        for code in [2, 20, 21] {
+            assert_eq!(standing(&[&leaf], code), Standing::Unknown, "{code}");
+            assert_eq!(standing(&[&leaf, &authority], code), Standing::Untrusted, "{code}");
+        }
+        assert_eq!(standing(&[&leaf], 7), Standing::Untrusted);
+        assert_eq!(standing(&[&leaf], 23), Standing::Revoked);
+    }
+
+    #[test]
+    fn what_is_not_the_certificates_fault_ends_no_session() {
         assert!(Standing::Revoked.is_invalid() && Standing::Untrusted.is_invalid());
         assert!(!Standing::CrlUnavailable.is_invalid() && !Standing::Unknown.is_invalid());
     }

@@ -123,29 +123,36 @@ impl Reason {
     ///
     /// The numbers are those of `openssl/x509_vfy.h`; they are part of OpenSSL's binary interface.
     pub fn of_verify_result(result: i64) -> Option<Self> {
+        use crate::trust::code::*;
+        let Ok(result) = i32::try_from(result) else { return Some(Self::Other) };
         Some(match result {
             0 => return None,
-            // UNABLE_TO_GET_ISSUER_CERT, …_LOCALLY, UNABLE_TO_VERIFY_LEAF_SIGNATURE, SELF_SIGNED_CERT_IN_CHAIN,
-            // CERT_CHAIN_TOO_LONG, CERT_UNTRUSTED, CERT_REJECTED
-            2 | 20 | 21 | 19 | 22 | 27 | 28 => Self::UnknownCa,
-            // DEPTH_ZERO_SELF_SIGNED_CERT
-            18 => Self::SelfSigned,
-            // CERT_HAS_EXPIRED
-            10 => Self::Expired,
-            // CERT_NOT_YET_VALID
-            9 => Self::NotYetValid,
-            // CERT_REVOKED
-            23 => Self::Revoked,
-            // UNABLE_TO_GET_CRL, CRL_NOT_YET_VALID, UNABLE_TO_GET_CRL_ISSUER, KEYUSAGE_NO_CRL_SIGN,
-            // UNHANDLED_CRITICAL_CRL_EXTENSION, DIFFERENT_CRL_SCOPE
-            3 | 11 | 33 | 35 | 36 | 44 => Self::CrlMissing,
-            // CRL_HAS_EXPIRED
-            12 => Self::CrlExpired,
-            // INVALID_CA, INVALID_PURPOSE, KEYUSAGE_NO_CERTSIGN
-            24 | 26 | 32 => Self::BadPurpose,
-            // UNABLE_TO_DECRYPT_CERT_SIGNATURE, UNABLE_TO_DECRYPT_CRL_SIGNATURE,
-            // UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY, CERT_SIGNATURE_FAILURE, CRL_SIGNATURE_FAILURE
-            4..=8 => Self::BadSignature,
+            UNABLE_TO_GET_ISSUER_CERT
+            | UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+            | UNABLE_TO_VERIFY_LEAF_SIGNATURE
+            | SELF_SIGNED_CERT_IN_CHAIN
+            | CERT_CHAIN_TOO_LONG
+            | CERT_UNTRUSTED
+            | CERT_REJECTED => Self::UnknownCa,
+            DEPTH_ZERO_SELF_SIGNED_CERT => Self::SelfSigned,
+            CERT_HAS_EXPIRED => Self::Expired,
+            CERT_NOT_YET_VALID => Self::NotYetValid,
+            CERT_REVOKED => Self::Revoked,
+            UNABLE_TO_GET_CRL
+            | CRL_NOT_YET_VALID
+            | UNABLE_TO_GET_CRL_ISSUER
+            | KEYUSAGE_NO_CRL_SIGN
+            | UNHANDLED_CRITICAL_CRL_EXTENSION
+            | DIFFERENT_CRL_SCOPE => Self::CrlMissing,
+            CRL_HAS_EXPIRED => Self::CrlExpired,
+            PATH_LENGTH_EXCEEDED | INVALID_PURPOSE | KEYUSAGE_NO_CERTSIGN | INVALID_CA => {
+                Self::BadPurpose
+            }
+            UNABLE_TO_DECRYPT_CERT_SIGNATURE
+            | UNABLE_TO_DECRYPT_CRL_SIGNATURE
+            | UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY
+            | CERT_SIGNATURE_FAILURE
+            | CRL_SIGNATURE_FAILURE => Self::BadSignature,
             _ => Self::Other,
         })
     }
