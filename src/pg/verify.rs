@@ -115,7 +115,7 @@ fn refused(context: &X509StoreContextRef) -> Verdict {
         code: result.as_raw(),
         text: result.error_string().to_owned(),
         depth: context.error_depth(),
-        certificate: context.current_cert().and_then(read),
+        certificate: context.current_cert().and_then(read).map(Box::new),
         logged: oldest.unwrap_or("certificate verify failed").to_owned(),
     })
 }

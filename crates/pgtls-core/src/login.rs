@@ -507,7 +507,7 @@ impl<'a> Login<'a> {
             let (subject, serial) = (certificate.subject(), certificate.serial());
             format!("{} (serial {})", subject.oneline(), serial.decimal())
         };
-        let certificate = refusal.certificate.as_ref();
+        let certificate = refusal.certificate.as_deref();
         let described = certificate.map_or("no certificate".to_owned(), described);
         let detail = format!(
             "{} (OpenSSL error {}) at depth {}: {described}",

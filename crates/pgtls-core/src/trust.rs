@@ -24,7 +24,7 @@ pub struct Refusal {
     /// How far from the leaf the certificate is that it is about; the leaf is 0.
     pub depth: u32,
     /// That certificate, if there is one.
-    pub certificate: Option<Certificate>,
+    pub certificate: Option<Box<Certificate>>,
     /// What the server logs behind `could not accept SSL connection: `.
     pub logged: String,
 }
