@@ -8,6 +8,7 @@ pub(crate) mod backends;
 pub(crate) mod catalog;
 pub(crate) mod failures;
 pub(crate) mod files;
+mod flags;
 pub(crate) mod guc;
 pub(crate) mod hooks;
 pub(crate) mod inventory;

@@ -3,6 +3,8 @@
 //! Without TLS, without a client certificate and in a process without a client, everything is NULL or no row, except
 //! `ssl_is_used()` and `ssl_client_cert_present()`, which are false.
 //!
+//! Those two are in `src/pg/flags.rs`.
+//!
 //! None of it can change during a session, so what takes work is worked out at the first call.
 
 use std::cell::{OnceCell, RefCell};
@@ -83,11 +85,6 @@ fn non_empty(name: &str) -> Option<Kept> {
 }
 
 #[pg_extern(sql = false)]
-fn ssl_is_used() -> bool {
-    Session::current().is_some_and(|session| session.tls_in_use())
-}
-
-#[pg_extern(sql = false)]
 fn ssl_version() -> Option<Kept> {
     tls(|tls| kept!(text(tls.version())))
 }
@@ -115,11 +112,6 @@ fn ssl_sni() -> Option<Kept> {
 #[pg_extern(sql = false)]
 fn ssl_alpn() -> Option<Kept> {
     tls(|tls| kept!(tls.application_protocol().and_then(bytes)))
-}
-
-#[pg_extern(sql = false)]
-fn ssl_client_cert_present() -> bool {
-    Session::current().is_some_and(|session| session.client_certificate_verified())
 }
 
 #[pg_extern(sql = false)]
@@ -230,7 +222,7 @@ fn ssl_session() -> Result<Rows, ErrorReport> {
         value.map_or(Value::Null, |value| Value::Text(lossless(value).into_owned()))
     };
     let mut row: Row = vec![
-        ("ssl".into(), Value::Bool(ssl_is_used())),
+        ("ssl".into(), Value::Bool(tls.is_some())),
         ("version".into(), lossless_text(tls.map(|tls| tls.version().as_bytes()))),
         ("cipher".into(), lossless_text(tls.and_then(Tls::cipher).map(str::as_bytes))),
         (
@@ -243,7 +235,10 @@ fn ssl_session() -> Result<Rows, ErrorReport> {
         ),
         ("sni".into(), lossless_text(tls.and_then(Tls::server_name))),
         ("alpn".into(), lossless_text(tls.and_then(Tls::application_protocol))),
-        ("client_cert_present".into(), Value::Bool(ssl_client_cert_present())),
+        (
+            "client_cert_present".into(),
+            Value::Bool(session.as_ref().is_some_and(Session::client_certificate_verified)),
+        ),
     ];
     let certificate = client_certificate()?;
     row.extend(Certificate::column_names().map(|name| {
