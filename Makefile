@@ -148,10 +148,10 @@ demo: deps ## see it at work in a throw-away server (KEEP=1: leave that up)
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' KEEP='$(KEEP)' $(TARGET)/debug/demo
 
 .PHONY: bench
-bench: deps ## benchmarks, against contrib/sslinfo and the server's own views
+bench: deps ## what it costs, against what it replaces (FILTER=part: core, functions, logins, sessions, crl)
 	@rm -rf '$(STAGE)-release'
 	@$(MAKE) --no-print-directory install PG=$(PG) PG_CONFIG='$(PG_CONFIG)' DESTDIR='$(STAGE)-release'
-	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)-release' scripts/bench.sh
+	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)-release' scripts/bench.sh $(FILTER)
 
 .PHONY: package
 package: deps build ## a tar archive and a Debian package in dist/

@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# All benchmarks, for PG_CONFIG's server with a release build staged below PGTLS_STAGE. Called by
+# Benchmarks for PG_CONFIG's server, with a release build staged below PGTLS_STAGE. Called by
 # `make bench`.
+#
+#   scripts/bench.sh [PART...]
+#
+# The part `core` is that of the library without a server; the others are those of the program bench.
 set -euo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.."
-ran=0
-if [ -d crates/pgtls-core/benches ]; then
+core=0 parts=()
+for part in "$@"; do
+    if [ "$part" = core ]; then core=1; else parts+=("$part"); fi
+done
+if [ $# = 0 ] || [ "$core" = 1 ]; then
     cargo bench -p pgtls-core
-    ran=1
 fi
-if [ -e tests/src/bin/bench.rs ]; then
-    cargo run --quiet --release -p pgtls-e2e --bin bench
-    ran=1
-fi
-if [ "$ran" = 0 ]; then
-    echo "there are no benchmarks" >&2
-    exit 1
+if [ $# = 0 ] || [ "${#parts[@]}" -gt 0 ]; then
+    cargo run --quiet --release -p pgtls-e2e --bin bench -- "${parts[@]}"
 fi

@@ -11,9 +11,11 @@ use openssl::asn1::Asn1BitStringRef;
 use openssl::nid::Nid;
 use openssl::ssl::{NameType, SslRef};
 use openssl::stack::StackRef;
+use openssl::x509::store::X509StoreRef;
 use openssl::x509::{X509, X509Ref};
 
 use super::text::lossless;
+use super::trust_store::{self, Object};
 
 /// A live TLS connection.
 pub(crate) struct Tls<'a> {
@@ -33,18 +35,11 @@ pub(crate) struct PrintedExtension {
 /// `SSL_CTRL_GET_NEGOTIATED_GROUP` of `openssl/ssl.h`, which openssl-sys lacks.
 const GET_NEGOTIATED_GROUP: c_int = 134;
 
-/// `X509_LU_CRL` of `openssl/x509_vfy.h`.
-const LOOKUP_CRL: c_int = 2;
-
 unsafe extern "C" {
-    /// The parameters of a store (`openssl/x509_vfy.h`); openssl-sys lacks it and the two below.
+    /// The parameters of a store (`openssl/x509_vfy.h`); openssl-sys lacks it.
     fn X509_STORE_get0_param(
         store: *const openssl_sys::X509_STORE,
     ) -> *mut openssl_sys::X509_VERIFY_PARAM;
-    fn X509_OBJECT_get_type(object: *const openssl_sys::X509_OBJECT) -> c_int;
-    fn X509_OBJECT_get0_X509_CRL(
-        object: *const openssl_sys::X509_OBJECT,
-    ) -> *mut openssl_sys::X509_CRL;
     /// The signature of a list (`openssl/x509.h`); openssl-sys lacks it.
     fn X509_CRL_get0_signature(
         crl: *const openssl_sys::X509_CRL,
@@ -221,13 +216,9 @@ impl Tls<'_> {
             if flags & openssl_sys::X509_V_FLAG_CRL_CHECK == 0 {
                 return false;
             }
-            let objects = openssl_sys::X509_STORE_get0_objects(store);
-            let count = openssl_sys::OPENSSL_sk_num(objects.cast());
-            for index in 0..count {
-                let object: *const openssl_sys::X509_OBJECT =
-                    openssl_sys::OPENSSL_sk_value(objects.cast(), index).cast();
-                if X509_OBJECT_get_type(object) == LOOKUP_CRL {
-                    visit(X509_OBJECT_get0_X509_CRL(object));
+            for object in trust_store::objects(X509StoreRef::from_ptr(store)) {
+                if let Object::Crl(crl) = object {
+                    visit(crl.as_ptr());
                 }
             }
         }

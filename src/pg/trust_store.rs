@@ -10,10 +10,13 @@ use std::path::PathBuf;
 use std::ptr;
 use std::rc::Rc;
 
-use foreign_types::ForeignType;
+use foreign_types::{ForeignType, ForeignTypeRef};
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::error::ErrorStack;
 use openssl::x509::store::{X509Store, X509StoreBuilder, X509StoreRef};
 use openssl::x509::verify::X509VerifyFlags;
+use openssl::x509::{X509CrlRef, X509Ref};
+use pgtls_core::UnixTime;
 use pgtls_core::login::TlsFacts;
 
 use super::files::{self, Identity};
@@ -28,6 +31,10 @@ unsafe extern "C" {
         file: *const c_char,
         directory: *const c_char,
     ) -> c_int;
+    /// `openssl/x509_vfy.h`; openssl-sys lacks it.
+    fn X509_OBJECT_get0_X509_CRL(
+        object: *const openssl_sys::X509_OBJECT,
+    ) -> *mut openssl_sys::X509_CRL;
 }
 
 /// The server's TLS settings.
@@ -86,7 +93,9 @@ impl Settings {
         }
         // What is outdated goes first: the old and the new content of a large file need not be there at once.
         KEPT.set(None);
-        let store = TrustStore(Rc::new(self.fill()?));
+        let store = self.fill()?;
+        let changes = stamp.as_ref().and_then(|_| changes(&store).ok());
+        let store = TrustStore(Rc::new(Content { store, changes }));
         KEPT.set(stamp.map(|stamp| (stamp, store.clone())));
         Ok(store)
     }
@@ -132,12 +141,81 @@ impl Settings {
 
 /// What the server trusts, and the revocation lists that it knows.
 #[derive(Clone)]
-pub(crate) struct TrustStore(Rc<X509Store>);
+pub(crate) struct TrustStore(Rc<Content>);
+
+struct Content {
+    store: X509Store,
+    /// See [`TrustStore::changes`].
+    changes: Option<Vec<UnixTime>>,
+}
+
+impl TrustStore {
+    /// The moments at which a certificate or list in it begins or ends, in order. `None` if they are not known, or what it
+    /// is made of may change unnoticed.
+    pub(crate) fn changes(&self) -> Option<&[UnixTime]> {
+        self.0.changes.as_deref()
+    }
+
+    /// Whether both are the same, and not only alike.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 impl AsRef<X509StoreRef> for TrustStore {
     fn as_ref(&self) -> &X509StoreRef {
-        &self.0
+        &self.0.store
     }
+}
+
+/// Something in a store.
+pub(super) enum Object<'a> {
+    Certificate(&'a X509Ref),
+    Crl(&'a X509CrlRef),
+}
+
+/// What is in a store now. The caller must not have OpenSSL look for more while it goes through it.
+pub(super) fn objects(store: &X509StoreRef) -> impl Iterator<Item = Object<'_>> {
+    // SAFETY: the store is live and owns the list; a backend has one thread, which is here.
+    let list = unsafe { openssl_sys::X509_STORE_get0_objects(store.as_ptr()) };
+    // SAFETY: as above; a store without objects has a null list, which has no members.
+    let count = unsafe { openssl_sys::OPENSSL_sk_num(list.cast()) };
+    (0..count).filter_map(move |index| {
+        // SAFETY: a member of the list, which holds objects. What is in one belongs to the store, and lives as long.
+        unsafe {
+            let object: *const openssl_sys::X509_OBJECT =
+                openssl_sys::OPENSSL_sk_value(list.cast(), index).cast();
+            let certificate = openssl_sys::X509_OBJECT_get0_X509(object);
+            if !certificate.is_null() {
+                return Some(Object::Certificate(X509Ref::from_ptr(certificate)));
+            }
+            let crl = X509_OBJECT_get0_X509_CRL(object);
+            (!crl.is_null()).then(|| Object::Crl(X509CrlRef::from_ptr(crl)))
+        }
+    })
+}
+
+/// The moments at which something in a store begins or ends.
+fn changes(store: &X509StoreRef) -> Result<Vec<UnixTime>, ErrorStack> {
+    let epoch = Asn1Time::from_unix(0)?;
+    let mut changes = Vec::new();
+    for object in objects(store) {
+        let (begins, ends) = match object {
+            Object::Certificate(it) => (it.not_before(), Some(it.not_after())),
+            Object::Crl(it) => (it.last_update(), it.next_update()),
+        };
+        for time in [begins].into_iter().chain(ends) {
+            changes.push(moment(&epoch, time)?);
+        }
+    }
+    changes.sort_unstable();
+    Ok(changes)
+}
+
+fn moment(epoch: &Asn1TimeRef, time: &Asn1TimeRef) -> Result<UnixTime, ErrorStack> {
+    let since = epoch.diff(time)?;
+    let days = i64::from(since.days).saturating_mul(86_400);
+    Ok(UnixTime(days.saturating_add(since.secs.into())))
 }
 
 /// How large the files may be, in bytes, of which a store is kept: OpenSSL takes several times that in memory.

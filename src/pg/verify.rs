@@ -1,5 +1,6 @@
 //! Has OpenSSL judge a client's chain, with the question that the server's TLS layer puts to it at a login.
 
+use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
 
 use foreign_types::ForeignTypeRef;
@@ -26,7 +27,7 @@ unsafe extern "C" {
 }
 
 /// How chains are judged.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Policy {
     /// The moment to judge for.
     at: UnixTime,
@@ -39,18 +40,36 @@ impl Policy {
     pub(crate) fn at(at: UnixTime) -> Result<Self, String> {
         Ok(Self { at, security_level: security_level()? })
     }
+
+    /// Whether the only difference is the moment.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        Self { at: other.at, ..self } == other
+    }
+}
+
+thread_local! {
+    /// The last value of `ssl_ciphers` and what OpenSSL made of it, which takes longer than judging a chain.
+    static LEVEL: RefCell<Option<(String, c_int)>> = const { RefCell::new(None) };
 }
 
 /// The security level that OpenSSL has for the server's connections: its default, or what `ssl_ciphers` says.
 fn security_level() -> Result<c_int, String> {
     let ciphers = settings::text(c"ssl_ciphers").unwrap_or_default();
-    let level = || -> Result<u32, ErrorStack> {
+    let known = LEVEL.with_borrow(|level| {
+        level.as_ref().filter(|(known, _)| *known == ciphers).map(|(_, level)| *level)
+    });
+    if let Some(level) = known {
+        return Ok(level);
+    }
+    let ask = || -> Result<u32, ErrorStack> {
         let mut context = SslContext::builder(SslMethod::tls())?;
         context.set_cipher_list(&ciphers)?;
         Ok(context.build().security_level())
     };
-    let level = level().map_err(|error| format!("invalid ssl_ciphers: {}", reason(&error)))?;
-    Ok(c_int::try_from(level).unwrap_or(c_int::MAX))
+    let level = ask().map_err(|error| format!("invalid ssl_ciphers: {}", reason(&error)))?;
+    let level = c_int::try_from(level).unwrap_or(c_int::MAX);
+    LEVEL.set(Some((ciphers, level)));
+    Ok(level)
 }
 
 /// What OpenSSL says of a client with this chain: its own certificate first, then what it sends along, in any order.

@@ -15,7 +15,12 @@ const ROUNDS: usize = 5;
 pub(crate) fn run() {
     let pki = Pki::standard();
     let large = pki.crl(pki.intermediate()).many(ENTRIES).revoke(&pki.revoked().cert).build();
-    let cluster = Cluster::builder().crl_file(&[pki.root_crl(), &large]).extension().start();
+    // The root alone in the CA file would leave nobody to check the signature of the intermediate's list.
+    let cluster = Cluster::builder()
+        .trust(&[pki.root(), pki.intermediate()])
+        .crl_file(&[pki.root_crl(), &large])
+        .extension()
+        .start();
     let question = |identity: &Identity| {
         let pem = quote(&identity.cert.pem());
         format!("select status from pgtls_crl_status({pem}) where depth = 0")

@@ -56,7 +56,7 @@ fn line(what: &str, [theirs, ours]: [String; 2], ratio: f64, goal: Option<f64>) 
     let goal = goal.map_or_else(String::new, |goal| {
         format!("at most {goal}: {}", if ratio <= goal { "met" } else { "missed" })
     });
-    println!("\n{what:<28}{theirs:>12}{ours:>12}{ratio:>8.3}  {goal}");
+    println!("{what:<28}{theirs:>12}{ours:>12}{ratio:>8.3}  {goal}");
 }
 
 /// Peak memory of a process so far, in bytes (`VmHWM`, see proc(5)); 0 if it is gone.
