@@ -7,7 +7,7 @@
 DO $check$
 BEGIN
     IF EXISTS (SELECT FROM pg_catalog.pg_proc
-               WHERE proname = 'ssl_is_used' AND pronamespace = current_schema()::pg_catalog.regnamespace)
+               WHERE proname = 'ssl_is_used' AND pronamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema()))
     THEN
         RAISE EXCEPTION USING
             ERRCODE = 'duplicate_function',

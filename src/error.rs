@@ -49,6 +49,8 @@ pub(crate) enum Error {
     PlaintextRefused,
     /// Something only the recorder knows, and it is not there.
     NotPreloaded,
+    /// There is no memory for a large argument.
+    OutOfMemory,
     /// A defect of the extension.
     Internal(String),
 }
@@ -102,6 +104,7 @@ impl Error {
             Self::OtherLibssl { .. } => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::PlaintextRefused => ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
             Self::NotPreloaded => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::OutOfMemory => ERRCODE_OUT_OF_MEMORY,
             Self::Internal(_) => ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -178,6 +181,7 @@ impl fmt::Display for Error {
             Self::NotPreloaded => {
                 f.write_str("pgtls_ext must be loaded via \"shared_preload_libraries\"")
             }
+            Self::OutOfMemory => f.write_str("out of memory"),
             Self::Internal(problem) => f.write_str(problem),
         }
     }

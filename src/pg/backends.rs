@@ -67,6 +67,16 @@ fn entry(index: i32) -> Option<Backend> {
     })
 }
 
+/// Whether the current user may see settings that name files, such as `hba_file`: superusers and members of
+/// `pg_read_all_settings`.
+pub(crate) fn may_see_files() -> bool {
+    // SAFETY: SQL functions run with a user, in a transaction.
+    unsafe {
+        let settings = pg_sys::Oid::from(pg_sys::ROLE_PG_READ_ALL_SETTINGS);
+        pg_sys::has_privs_of_role(pg_sys::GetUserId(), settings)
+    }
+}
+
 /// What the current user may see, asked once for each role.
 struct Permissions {
     user: pg_sys::Oid,

@@ -168,15 +168,12 @@ pub(super) unsafe fn heard(segment: Segment, session: &Session, message: &pg_sys
 pub(super) unsafe fn not_authenticated(segment: Segment, session: &Session) {
     let ahead = Reason::at(AHEAD.load(Ordering::Relaxed));
     // SAFETY: the caller's contract.
-    let by_certificate = unsafe { session.matched_rule() }.is_some_and(|rule| {
-        rule.client_certificate.is_some() || rule.method == Some(b"cert".as_slice())
+    let rule = unsafe { session.matched_rule() };
+    // Names are compared for other methods, too: a wrong password or a strange ident server is no failure of TLS.
+    let by_certificate = rule.is_some_and(|rule| {
+        rule.client_certificate == Some("verify-full") || rule.method == Some(b"cert".as_slice())
     });
-    // A wrong password, for example, is no failure of TLS.
-    let reason = match ahead {
-        Some(reason) if session.tls_in_use() => reason,
-        _ if by_certificate && ahead.is_some() => Reason::Other,
-        _ => return,
-    };
+    let Some(reason) = ahead.filter(|_| by_certificate && session.tls_in_use()) else { return };
     let (kept, length) = AHEAD_TEXT.get();
     let text = usize::try_from(length).ok().and_then(|length| kept.get(..length));
     count(segment, session, Failure { reason, depth: None, text: text.unwrap_or_default() });

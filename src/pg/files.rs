@@ -8,11 +8,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use pgtls_core::limits;
+
 use super::time;
 
-/// Largest file that is read, in bytes: room for a CRL of some six million entries in PEM, and a quarter of the largest
-/// value that the server itself can hold.
-pub(crate) const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// Largest file that is read, in bytes.
+pub(crate) const MAX_FILE_BYTES: u64 = limits::MAX_CRL_BYTES as u64;
 
 /// Most names of a directory that are looked at.
 pub(crate) const MAX_DIRECTORY_NAMES: usize = 10_000;
@@ -69,7 +70,10 @@ impl Readable {
     /// The whole content. A file that grows meanwhile is cut at the limit, and then refused for its content.
     pub(crate) fn read(self) -> Result<Vec<u8>, String> {
         let expected = usize::try_from(self.identity.size).unwrap_or_default();
-        let mut content = Vec::with_capacity(expected.saturating_add(1));
+        // An allocation that fails would end the process, and with it every session of the server.
+        let mut content = Vec::new();
+        let reserved = content.try_reserve_exact(expected.saturating_add(1));
+        reserved.map_err(|_| "out of memory".to_owned())?;
         self.file.take(MAX_FILE_BYTES).read_to_end(&mut content).map_err(problem)?;
         Ok(content)
     }
@@ -97,9 +101,18 @@ fn problem(error: io::Error) -> String {
     }
 }
 
+/// When the content or the name of a file last changed, in microseconds of the server's epoch; `None` if it cannot be looked
+/// at. A file that takes the place of another keeps the time of its content, but not the other.
+pub(crate) fn last_change(path: &Path) -> Option<i64> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let modified = time::file_time(metadata.modified().ok()?);
+    let changed =
+        metadata.ctime().saturating_mul(1_000_000).saturating_add(metadata.ctime_nsec() / 1000);
+    Some(modified.max(time::server_microseconds(changed)))
+}
+
 /// Whether the file was changed after the server loaded its configuration. The directory of relative names is the data
 /// directory, as for the server. A file that cannot be looked at counts as unchanged: whoever reads it finds out.
 pub(crate) fn changed_since_load(path: &Path) -> bool {
-    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|modified| time::file_time(modified) > time::configuration_loaded())
+    last_change(path).is_some_and(|change| change > time::configuration_loaded())
 }

@@ -157,19 +157,18 @@ pub(crate) struct Known {
 /// Copies the inventory, a batch at a time, so that logins do not wait for long. The least recently seen comes first.
 fn copied(segment: Segment) -> Vec<SavedCertificate> {
     let mut all: HashMap<[u8; 32], SavedCertificate> = HashMap::new();
+    // Written to before the lock is taken: a page that is touched for the first time may have to be waited for.
+    let mut batch = vec![([0_u8; 32], Entry::EMPTY); BATCH];
     for start in (0..segment.inventory_room()).step_by(BATCH) {
-        // Room for the copy is made before the lock is taken.
-        let mut batch: Vec<([u8; 32], Entry)> = Vec::with_capacity(BATCH);
-        segment.with_inventory(|inventory| {
-            for index in start..start.saturating_add(BATCH) {
-                let key = inventory.index.key(index);
-                let Some((key, entry)) = key.zip(inventory.entries.get(index)) else { break };
-                batch.push((*key, *entry));
-            }
+        let copied = segment.with_inventory(|inventory| {
+            let known = (start..)
+                .map_while(|index| inventory.index.key(index).zip(inventory.entries.get(index)));
+            let copies = batch.iter_mut().zip(known);
+            copies.map(|(room, (key, entry))| *room = (*key, *entry)).count()
         });
-        let last = batch.len() < BATCH;
-        all.extend(batch.iter().map(|(key, entry)| (*key, saved(*key, entry))));
-        if last {
+        let copies = batch.get(..copied).unwrap_or_default();
+        all.extend(copies.iter().map(|(key, entry)| (*key, saved(*key, entry))));
+        if copied < BATCH {
             break;
         }
     }

@@ -15,7 +15,8 @@ pub(crate) struct Kept(pg_sys::Datum);
 impl Kept {
     /// Keeps a value; `None` for one that is NULL.
     pub(crate) fn new(value: impl IntoDatum) -> Option<Self> {
-        // SAFETY: the context lives as long as the process; it is switched back on every way out.
+        // SAFETY: the context lives as long as the process. If the conversion raises, it stays the current one until the
+        // server has handled the error, which sets its own.
         unsafe { PgMemoryContexts::TopMemoryContext.switch_to(|_| value.into_datum()) }.map(Self)
     }
 }

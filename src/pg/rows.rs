@@ -84,7 +84,8 @@ unsafe fn store(rows: Rows, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
     for row in rows {
         pgrx::check_for_interrupts!();
         let row = row?;
-        // SAFETY: switches back on every way out, also when a server function raises.
+        // SAFETY: the context is this function's own. If a server function raises, it is dropped, and when dropped it makes
+        // its parent the current one.
         unsafe {
             memory.switch_to(|_| table.put(set, descriptor, row))?;
             memory.reset();

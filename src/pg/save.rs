@@ -40,25 +40,26 @@ pub(super) fn started(new: bool) {
 /// when the memory is not to be trusted.
 unsafe extern "C-unwind" fn ending(code: c_int, _: pg_sys::Datum) {
     if code == 0 {
-        // A panic must not keep the server from ending.
+        // A panic must not keep the server from ending. What cannot be written has been logged.
         let _ = catch_unwind(write);
     }
 }
 
-/// Writes the file, if that is wanted.
-pub(super) fn write() {
-    let Some(segment) = Segment::get().filter(|_| guc::save()) else { return };
+/// Writes the file, if that is wanted. Says whether all is as it should be; if not, it is logged.
+pub(super) fn write() -> bool {
+    let Some(segment) = Segment::get().filter(|_| guc::save()) else { return true };
     let mut state = State { failures: failures::saved(segment), ..State::default() };
     inventory::save(segment, &mut state);
     if let Err(error) = write_aside(&state.encode()) {
         pgrx::log!("pgtls_ext could not write \"{}\": {error}", NEW_FILE.to_string_lossy());
-        return;
+        return false;
     }
     // SAFETY: the server's own function, told to log and not to raise. It also makes the file durable.
-    unsafe {
+    let renamed = unsafe {
         let level = pgrx::PgLogLevel::LOG as c_int;
-        pg_sys::durable_rename(NEW_FILE.as_ptr(), FILE.as_ptr(), level);
-    }
+        pg_sys::durable_rename(NEW_FILE.as_ptr(), FILE.as_ptr(), level)
+    };
+    renamed == 0
 }
 
 fn write_aside(bytes: &[u8]) -> std::io::Result<()> {

@@ -268,9 +268,10 @@ pub(crate) fn terminate(recorded: &Recorded) -> bool {
     let still_there = (0..segment.slot_count())
         .filter_map(|index| segment.slot(index)?.read::<Head>(|_| 0))
         .any(|(head, _)| (head.pid, head.started) == recorded.key());
+    // A backend leads a process group, to which belong programs that it waits for (COPY … FROM PROGRAM).
     // SAFETY: a signal to a backend of this server, which has just been there. It leaves its slot before it ends, so
     // another process with its number is as unlikely here as in `pg_terminate_backend`.
-    still_there && unsafe { libc::kill(recorded.pid, libc::SIGTERM) } == 0
+    still_there && unsafe { libc::kill(recorded.pid.saturating_neg(), libc::SIGTERM) } == 0
 }
 
 /// All sessions that are recorded now, in no order.

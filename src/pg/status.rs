@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 
 use super::reload::Outcome;
 use super::shmem::Segment;
-use super::{failures, inventory};
+use super::{failures, files, inventory, settings};
 use crate::error::{Error, Result};
 
 /// The recorder's own state.
@@ -41,6 +41,15 @@ pub(crate) fn recorder() -> Option<Recorder> {
         certificates_room: segment.inventory_room(),
         evicted,
     })
+}
+
+/// Whether the server judges logins by `ssl_ca_file` as it is now: it loaded the file after the last change to it. False
+/// where that is not known.
+pub(crate) fn ca_file_is_in_force() -> bool {
+    let loaded = Segment::in_child()
+        .map_or(0, |segment| segment.shared().context_loaded_at.load(Ordering::Relaxed));
+    settings::path(c"ssl_ca_file")
+        .is_some_and(|path| files::last_change(&path).is_some_and(|change| change <= loaded))
 }
 
 /// Forgets counters, recent failures and the inventory. Sessions stay: they are there.

@@ -42,7 +42,8 @@ pub(super) fn install(check_credentials: fn()) {
 #[pgrx::pg_guard]
 pub(crate) extern "C-unwind" fn pgtls_ext_worker_main(_argument: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
-    let mut saved = (Instant::now(), save::changes());
+    // What was there before this worker came may be unsaved, too.
+    let mut saved = (Instant::now(), 0);
     let mut checked = Instant::now();
     while BackgroundWorker::wait_latch(Some(timeout(saved.0, checked))) {
         if BackgroundWorker::sighup_received() {
@@ -51,10 +52,9 @@ pub(crate) extern "C-unwind" fn pgtls_ext_worker_main(_argument: pg_sys::Datum) 
         }
         if saved.0.elapsed() >= SAVE_INTERVAL {
             let changes = save::changes();
-            if changes != saved.1 {
-                save::write();
-            }
-            saved = (Instant::now(), changes);
+            // What could not be saved is tried again.
+            let done = changes == saved.1 || save::write();
+            saved = (Instant::now(), if done { changes } else { saved.1 });
         }
         if guc::credential_check_interval().is_some_and(|interval| checked.elapsed() >= interval) {
             if let Some(check) = CHECK.get() {
@@ -63,6 +63,10 @@ pub(crate) extern "C-unwind" fn pgtls_ext_worker_main(_argument: pg_sys::Datum) 
             checked = Instant::now();
         }
     }
+    // A worker that ends with 0 is never started again. This may be somebody's `kill`, after which it should be; at a
+    // shutdown the server starts nothing.
+    // SAFETY: ends this process as the server's own launchers end.
+    unsafe { pg_sys::proc_exit(1) };
 }
 
 /// How long there is nothing to do.

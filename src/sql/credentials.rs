@@ -82,6 +82,7 @@ impl Evaluator {
     /// The credential of a chain: DER of its certificates, leaf first, one after the other. Empty if the first of them
     /// was too large to be recorded.
     pub(super) fn of_chain(&mut self, chain: &[u8]) -> Credential {
+        pgrx::check_for_interrupts!();
         self.load();
         let now = self.now.0;
         if let Some(known) = self.known.get(chain).filter(|known| known.holds.contains(&now)) {
@@ -211,6 +212,8 @@ thread_local! {
 
 /// What the worker does at every interval: says which sessions have a certificate that is not good any more, each once,
 /// and ends them if `credential_action` says so.
+///
+/// Nobody is ended as untrusted by a CA file that the server has not loaded: it would admit the client again at once.
 pub(crate) fn check_credentials() {
     let invalid = invalid_sessions();
     let mut reported = REPORTED.take();
@@ -218,8 +221,9 @@ pub(crate) fn check_credentials() {
     for (recorded, credential) in invalid {
         let standing = credential.assessment.standing;
         let key = (recorded.pid, recorded.started, standing);
-        let terminated =
-            guc::credential_action() == Action::Terminate && slots::terminate(&recorded);
+        let end = guc::credential_action() == Action::Terminate
+            && (standing != Standing::Untrusted || status::ca_file_is_in_force());
+        let terminated = end && slots::terminate(&recorded);
         if terminated || !reported.remove(&key) {
             report(&recorded, &credential, terminated);
         }

@@ -14,7 +14,7 @@ use pgtls_core::revocation::{
     CertificateStatus, Coverage, CoverageStatus, CrlSet, Rules, SelfSigned, Status, chain_of,
     coverage, list_status, statuses,
 };
-use pgtls_core::{Certificate, Serial, UnixTime, parse_certificates};
+use pgtls_core::{Certificate, Serial, UnixTime, limits, parse_certificates};
 
 use super::chain::client_chain;
 use super::configured::{Crls, ListedCrl, authorities};
@@ -312,7 +312,15 @@ fn in_words(status: Status) -> &'static str {
 
 /// The lists of an argument.
 fn parse(input: &[u8], form: Form) -> Result<Vec<Crl>> {
-    let members = parse_crls(input.to_vec()).map_err(Error::argument(form))?;
+    if input.len() > limits::MAX_CRL_BYTES {
+        let (what, limit) = ("input with revocation lists", limits::MAX_CRL_BYTES);
+        return Err(Error::Argument { form, source: pgtls_core::Error::TooLarge { what, limit } });
+    }
+    // An allocation that fails would end the process, and with it every session of the server.
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(input.len()).map_err(|_| Error::OutOfMemory)?;
+    copy.extend_from_slice(input);
+    let members = parse_crls(copy).map_err(Error::argument(form))?;
     let lone = members.len() == 1;
     members
         .into_iter()

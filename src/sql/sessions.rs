@@ -54,7 +54,7 @@ fn certificate_names() -> &'static [&'static str] {
     })
 }
 
-fn columns(session: &Session, credential: &Credential) -> Row {
+fn columns(session: &Session, credential: &Credential, with_files: bool) -> Row {
     let recorded = &session.recorded;
     let mut row: Row = vec![
         ("pid".into(), Value::Int(recorded.pid.into())),
@@ -65,7 +65,7 @@ fn columns(session: &Session, credential: &Credential) -> Row {
         ("alpn".into(), text(recorded.alpn.as_ref())),
         ("auth_method".into(), text(recorded.method.as_ref())),
         ("auth_identity".into(), text(recorded.identity.as_ref())),
-        ("hba_file".into(), text(recorded.hba_file.as_ref())),
+        ("hba_file".into(), text(recorded.hba_file.as_ref().filter(|_| with_files))),
         ("hba_line".into(), recorded.hba_line.map(i64::from).into()),
         ("ident_map".into(), text(recorded.map.as_ref())),
         ("clientcert".into(), text(recorded.client_cert.as_ref())),
@@ -87,9 +87,10 @@ fn columns(session: &Session, credential: &Credential) -> Row {
 #[pg_extern(sql = false)]
 fn pgtls_session_facts() -> Result<Rows, ErrorReport> {
     let mut evaluator = Evaluator::new();
+    let with_files = backends::may_see_files();
     let sessions = sessions_of(backends::visible());
     Ok(Rows::new(sessions.into_iter().map(move |session| {
         let credential = evaluator.of_session(&session.recorded);
-        Ok(columns(&session, &credential))
+        Ok(columns(&session, &credential, with_files))
     })))
 }

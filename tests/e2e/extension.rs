@@ -44,12 +44,16 @@ fn a_dump_restores_it() {
     let cluster = Cluster::builder().extension().start();
     let admin = cluster.admin();
     admin.run("create view who as select ssl_client_cn() as cn, ssl_is_used() as encrypted");
+    // A name that needs quotes.
+    admin.run("create schema \"TLS now\"");
+    admin.run("alter extension pgtls_ext set schema \"TLS now\"");
     let dump = cluster.psql("postgres").unix().tool("pg_dump", &[]).success();
     assert!(dump.contains("CREATE EXTENSION IF NOT EXISTS pgtls_ext"), "{dump}");
     admin.run("create database restored");
     cluster.psql("postgres").unix().database("restored").run(&dump).success();
     let restored = cluster.admin_in("restored");
     assert_eq!(restored.value("select encrypted from who"), "f");
+    restored.run("set search_path = \"TLS now\"");
     assert_eq!(restored.value("select count(*) from pgtls_sessions where source = 'own'"), "1");
 }
 

@@ -114,6 +114,7 @@ const CERTIFICATES: &[Option<&str>] = &[
     Some("revoked"),
     Some("under_revoked"),
     Some("alice without its chain"),
+    Some("a pattern for a name"),
     Some("alice with a bad signature"),
     Some("alice with a null byte"),
     None,
@@ -166,6 +167,7 @@ const ORDINARY: &[(Option<&str>, &str, &str)] = &[
     (Some("unknown_attribute"), "unknown_attribute", "app"),
     (Some("revoked"), "alice", "app"),
     (Some("expired"), "alice", "app"),
+    (Some("a pattern for a name"), "alice", "app"),
     (None, "pw", "app"),
     (Some("bob"), "pw", "app"),
     (None, "root", "full"),
@@ -270,6 +272,7 @@ fn identity(name: &str) -> Identity {
     match name {
         "alice without its chain" => pki.alice().leaf_only(),
         "alice with a bad signature" => pki.issue("/CN=alice").bad_signature().build(),
+        "a pattern for a name" => pki.issue("/CN=\\/^a").by(pki.intermediate()).build(),
         "alice with a null byte" => {
             let subject = Name::empty().attr_raw("CN", Text::Utf8, b"alice\0.example");
             pki.issue(subject).build()

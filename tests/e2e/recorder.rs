@@ -128,6 +128,8 @@ fn a_row_is_visible_to_whom_pg_stat_ssl_shows_it() {
             "select usename::text from pgtls_session_facts() f join pg_stat_activity using (pid) order by usename",
         );
         assert_eq!(seen, expected, "{role}");
+        // Where the server's files are is for pg_read_all_settings.
+        assert_eq!(session.value("select count(hba_file) from pgtls_sessions"), "0");
         assert!(session.error("select * from pgtls_failures").sqlstate == "42501");
         assert!(session.error("select * from pgtls_failure_log()").sqlstate == "42501");
     }

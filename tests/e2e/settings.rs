@@ -191,4 +191,14 @@ fn the_worker_says_and_ends_what_is_invalid() {
     let gone = format!("select from pg_stat_activity where pid = {}", alice.pid());
     eventually("the session ends", || admin.rows(&gone).is_empty());
     assert_eq!(bob.value("select 1"), "1");
+
+    // The server has not loaded this file, and would admit bob again at once.
+    let mark = cluster.mark();
+    cluster.replace_ca(&[&pki.other_root().cert]);
+    cluster.wait_for_log(mark, &format!("of process {} is untrusted: ", bob.pid()));
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(bob.value("select 1"), "1");
+    cluster.reload();
+    let gone = format!("select from pg_stat_activity where pid = {}", bob.pid());
+    eventually("the session ends", || admin.rows(&gone).is_empty());
 }

@@ -48,12 +48,19 @@ impl ServerVersion {
 pub struct Token {
     text: Vec<u8>,
     quoted: bool,
+    /// Not a word of a file, so it has no meaning but itself.
+    literal: bool,
 }
 
 impl Token {
     /// A word without its quotes, and whether it began with one.
     pub fn new(text: impl Into<Vec<u8>>, quoted: bool) -> Self {
-        Self { text: text.into(), quoted }
+        Self { text: text.into(), quoted, literal: false }
+    }
+
+    /// A name that the server made, which it takes for nothing but a name, whatever it begins with.
+    pub(crate) fn literal(text: impl Into<Vec<u8>>) -> Self {
+        Self { text: text.into(), quoted: true, literal: true }
     }
 
     /// The word without quotes.
@@ -63,7 +70,7 @@ impl Token {
 
     /// The regular expression, if the word is one; quotes do not matter.
     pub fn pattern(&self) -> Option<&[u8]> {
-        self.text.strip_prefix(b"/")
+        if self.literal { None } else { self.text.strip_prefix(b"/") }
     }
 
     /// The group whose members are meant, if the word is `+group`.

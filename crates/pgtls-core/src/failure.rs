@@ -143,7 +143,10 @@ impl Reason {
             | UNABLE_TO_GET_CRL_ISSUER
             | KEYUSAGE_NO_CRL_SIGN
             | UNHANDLED_CRITICAL_CRL_EXTENSION
-            | DIFFERENT_CRL_SCOPE => Self::CrlMissing,
+            | DIFFERENT_CRL_SCOPE
+            | CRL_PATH_VALIDATION_ERROR
+            | ERROR_IN_CRL_LAST_UPDATE_FIELD
+            | ERROR_IN_CRL_NEXT_UPDATE_FIELD => Self::CrlMissing,
             CRL_HAS_EXPIRED => Self::CrlExpired,
             PATH_LENGTH_EXCEEDED | INVALID_PURPOSE | KEYUSAGE_NO_CERTSIGN | INVALID_CA => {
                 Self::BadPurpose

@@ -281,9 +281,9 @@ impl Mapping {
                 text::lossless(target),
             )));
         };
-        // Only the first is replaced, and what comes of it is taken literally, as if quoted.
+        // Only the first is replaced, and what comes of it is no keyword, group or pattern: a client must not choose one.
         let role = [&target[..at], group, &target[at + 2..]].concat();
-        Some(Ok(Cow::Owned(Token::new(role, true))))
+        Some(Ok(Cow::Owned(Token::literal(role))))
     }
 }
 
@@ -352,6 +352,8 @@ mod tests {
         // What comes of it is a name, not a keyword.
         assert_eq!(admitted(16, r"m|/CN=(.*)|\1", "CN=all", "bob"), None);
         assert_eq!(admitted(16, r"m|/CN=(.*)|\1", "CN=+staff", "bob"), None);
+        assert_eq!(admitted(16, r"m|/CN=(.*)|\1", "CN=/bo", "bob"), None);
+        assert_eq!(admitted(16, r"m|/CN=(.*)|\1", "CN=/bo", "/bo"), Some(1));
     }
 
     #[test]

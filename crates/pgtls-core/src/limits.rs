@@ -10,6 +10,10 @@ pub const MAX_CERTIFICATE_BYTES: usize = 2 << 20;
 /// Bytes of a text or DER bundle of certificates. The bundle of a public root programme is 0.3 MB.
 pub const MAX_BUNDLE_BYTES: usize = 32 << 20;
 
+/// Bytes of a text or DER file of revocation lists: room for six million entries in PEM, and a quarter of the largest value
+/// that the server itself can hold.
+pub const MAX_CRL_BYTES: usize = 256 << 20;
+
 /// Certificates of one bundle; sixty times the size of a public root programme.
 pub const MAX_CERTIFICATES: usize = 10_000;
 

@@ -340,15 +340,21 @@ pub fn explain(
     login.configuration();
     login.tls();
     login.certificate();
+    // Every connection takes a slot before anything is known of its role.
+    let full = !facts.slots.for_superusers;
+    if full {
+        login.connection_slots();
+    }
     login.authentication();
     login.role();
     if around.version.reports_tls_before_database() {
         login.reporting();
+    }
+    if !full {
         login.connection_slots();
-        login.database();
-    } else {
-        login.connection_slots();
-        login.database();
+    }
+    login.database();
+    if !around.version.reports_tls_before_database() {
         login.reporting();
     }
     login.verdict();

@@ -11,7 +11,7 @@ use data_encoding::{Encoding, Specification};
 
 use crate::crl::{Crl, EXPECTED};
 use crate::der::{self, Reader};
-use crate::{Error, pem};
+use crate::{Error, limits, pem};
 
 /// One list of a file, or why it is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,12 @@ const DASHES: &[u8] = b"-----";
 /// Takes the file's buffer because it decodes in place. A list that is broken does not keep the others from being read. An
 /// error means that there is not one list in the file, not even a broken one.
 pub fn parse_crls(mut file: Vec<u8>) -> Result<Vec<Member>, Error> {
+    if file.len() > limits::MAX_CRL_BYTES {
+        return Err(Error::TooLarge {
+            what: "input with revocation lists",
+            limit: limits::MAX_CRL_BYTES,
+        });
+    }
     if is_der(&file) {
         return Ok(vec![Member { position: 1, offset: 0, crl: Crl::from_der(file) }]);
     }
