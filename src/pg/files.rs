@@ -66,6 +66,17 @@ pub(crate) fn open(path: &Path) -> Result<Readable, String> {
     Ok(Readable { identity: Identity::of(&metadata), file })
 }
 
+/// Whether a file is one that others can open without harm; one that is not there is. The error is a problem in words.
+pub(crate) fn check(path: &Path) -> Result<(), String> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err("not a regular file".to_owned()),
+        Ok(metadata) if metadata.len() > MAX_FILE_BYTES => {
+            Err(format!("larger than {MAX_FILE_BYTES} bytes"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Readable {
     /// The whole content. A file that grows meanwhile is cut at the limit, and then refused for its content.
     pub(crate) fn read(self) -> Result<Vec<u8>, String> {

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, OsStr, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::ptr;
 use std::rc::Rc;
 
@@ -120,6 +120,7 @@ impl Settings {
             format!("could not load root certificate file \"{}\": {reason}", shown(&self.ca_file))
         })?;
         if self.checks_crls() {
+            check_directories(&self.crl_directory)?;
             load(&store, &self.crl_file, &self.crl_directory).map_err(|reason| {
                 let place = match (self.crl_file.is_empty(), self.crl_directory.is_empty()) {
                     (false, true) => format!("file \"{}\"", shown(&self.crl_file)),
@@ -224,6 +225,24 @@ const KEPT_BYTES: u64 = 4 * 1024 * 1024;
 thread_local! {
     /// The last store that was made in this process, and of what.
     static KEPT: RefCell<Option<(Vec<Identity>, TrustStore)>> = const { RefCell::new(None) };
+}
+
+/// OpenSSL opens what is in the directories while it judges, and would wait for a FIFO without end.
+fn check_directories(directories: &CStr) -> Result<(), String> {
+    let is_hashed = |name: &[u8]| {
+        let (hash, rest) = name.split_at_checked(8).unwrap_or_default();
+        hash.iter().all(u8::is_ascii_hexdigit) && rest.starts_with(b".")
+    };
+    for directory in directories.to_bytes().split(|byte| *byte == b':') {
+        // One that cannot be read holds nothing for OpenSSL either.
+        let (paths, _) = files::list(Path::new(OsStr::from_bytes(directory))).unwrap_or_default();
+        for path in paths {
+            if path.file_name().is_some_and(|name| is_hashed(name.as_bytes())) {
+                files::check(&path).map_err(|problem| format!("{}: {problem}", path.display()))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn load(store: &X509StoreBuilder, file: &CStr, directory: &CStr) -> Result<(), String> {

@@ -17,8 +17,9 @@ use pgtls_core::revocation::{
 use pgtls_core::{Certificate, Serial, UnixTime, limits, parse_certificates};
 
 use super::chain::client_chain;
-use super::configured::{Crls, ListedCrl, authorities};
+use super::configured::{Crls, ListedCrl, Usable, authorities};
 use crate::error::{Error, Form, Result};
+use crate::pg::inventory;
 use crate::pg::port::Session;
 use crate::pg::rows::{Row, Rows};
 use crate::pg::time;
@@ -58,8 +59,9 @@ fn ssl_client_crl_status() -> Result<Rows, ErrorReport> {
 fn pgtls_crl_status(certificate: &[u8]) -> Result<Rows, ErrorReport> {
     let given = parse_certificates(certificate).map_err(Error::argument(Form::Text))?;
     let Some((leaf, others)) = given.split_first() else { return Ok(Rows::none()) };
-    let mut known = others.to_vec();
-    known.extend(authorities().and_then(std::result::Result::ok).unwrap_or_default());
+    // OpenSSL looks for issuers among what it trusts first.
+    let mut known = authorities().and_then(std::result::Result::ok).unwrap_or_default();
+    known.extend_from_slice(others);
     Ok(as_of_files(&chain_of(leaf, &known, time::now())).into_iter().collect())
 }
 
@@ -87,7 +89,7 @@ fn at_login(chain: &[Certificate]) -> Result<Rc<Vec<Row>>> {
 fn as_of_files(chain: &[Certificate]) -> Vec<Row> {
     let crls = Crls::read();
     if crls.is_loadable {
-        return status_rows("file", chain, crls.usable().as_ref(), time::now());
+        return rows_of_files(chain, crls.usable().as_ref());
     }
     let unreadable = crls.lists.iter().find(|list| list.problem.is_some() && !list.in_directory);
     (0..)
@@ -95,6 +97,25 @@ fn as_of_files(chain: &[Certificate]) -> Vec<Row> {
         .map(|(depth, certificate)| {
             let source = unreadable.map(|list| list.file.display().to_string());
             status_row("file", depth, certificate, "unreadable", None, Value::from(source))
+        })
+        .collect()
+}
+
+/// The rows for what can be used of the files. Where it depends on the version of OpenSSL what that is, nothing can be said
+/// of a certificate for which it makes a difference.
+fn rows_of_files(chain: &[Certificate], usable: Option<&Usable>) -> Vec<Row> {
+    let now = time::now();
+    let rows = status_rows("file", chain, usable.map(|usable| &usable.certain), now);
+    let Some(all) = usable.and_then(|usable| usable.all.as_ref()) else { return rows };
+    let certain = usable.map(|usable| statuses(chain, &usable.certain, now, rules()));
+    let both = certain.unwrap_or_default().into_iter().zip(statuses(chain, all, now, rules()));
+    let agree = both.map(|(certain, all)| certain.status.as_str() == all.status.as_str());
+    (0..)
+        .zip(chain)
+        .zip(rows.into_iter().zip(agree))
+        .map(|((depth, certificate), (row, agree))| match agree {
+            true => row,
+            false => status_row("file", depth, certificate, "unsupported", None, Value::Null),
         })
         .collect()
 }
@@ -174,10 +195,26 @@ fn count(number: usize) -> Value {
     Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
+/// Adds the intermediate CAs that clients have sent, as far as they are known: the client of this session, and with
+/// preloading those of the inventory. The server checks their lists, though it need not have their certificates.
+fn add_intermediates(authorities: &mut Vec<Certificate>) {
+    let own = client_chain().ok().flatten();
+    let own = own.iter().flat_map(|chain| chain.entries()).map(|entry| entry.certificate.clone());
+    let known = inventory::known().unwrap_or_default();
+    let known = known.iter().flat_map(|known| parse_certificates(&known.chain).unwrap_or_default());
+    for certificate in own.chain(known) {
+        let is_intermediate = certificate.is_ca() == Some(true) && !certificate.self_signed();
+        if is_intermediate && !authorities.contains(&certificate) {
+            authorities.push(certificate);
+        }
+    }
+}
+
 #[pg_extern(sql = false)]
 fn pgtls_crls() -> Rows {
     let now = time::now();
-    let authorities = authorities().and_then(std::result::Result::ok).unwrap_or_default();
+    let mut authorities = authorities().and_then(std::result::Result::ok).unwrap_or_default();
+    add_intermediates(&mut authorities);
     let session = Session::current();
     // Without TLS this session has no context to look into; with one that does not check there is no list in force.
     let in_force = session
@@ -203,6 +240,7 @@ fn crl_row(
         None => (None, None),
     };
     let in_force = match crl {
+        _ if list.is_uncertain => None,
         // The server reads the directory at each login.
         _ if list.in_directory => Some(crl.is_some() && list.problem.is_none()),
         Some(crl) => {
@@ -225,14 +263,16 @@ fn crl_row(
 
 #[pg_extern(sql = false)]
 fn pgtls_crl_coverage() -> Rows {
-    let authorities = match authorities() {
+    let mut authorities = match authorities() {
         None => return Rows::none(),
         Some(Ok(authorities)) => authorities,
         Some(Err(problem)) => return Rows::one(coverage_row(None, "unreadable", problem)),
     };
+    add_intermediates(&mut authorities);
     let crls = Crls::read();
-    let set = crls.usable();
-    let covered = coverage(&authorities, set.as_ref(), time::now(), rules());
+    let usable = crls.usable();
+    let set = usable.as_ref().map(|usable| &usable.certain);
+    let covered = coverage(&authorities, set, time::now(), rules());
     let is_authority = |certificate: &Certificate| certificate.is_ca() != Some(false);
     authorities
         .iter()

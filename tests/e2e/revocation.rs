@@ -121,6 +121,12 @@ fn the_status_agrees_with_the_server() {
     let intermediate = || pki.crl(pki.intermediate());
     let good_root = root().build();
     let good = intermediate().build();
+    let rolled = pki
+        .issue(Name::empty())
+        .subject_raw(&pki.intermediate().cert.subject_der())
+        .by(pki.root())
+        .ca()
+        .build();
     // What is in the files, and the expected statuses of alice, the intermediate and the root.
     let situations: Vec<(&str, Vec<Crl>, &str)> = vec![
         ("good", vec![good_root.clone(), good.clone()], "good,good,good"),
@@ -188,6 +194,20 @@ fn the_status_agrees_with_the_server() {
             "revoked,good,good",
         ),
         (
+            "the key of the CA was changed",
+            vec![
+                good_root.clone(),
+                pki.crl(&rolled).number(9).build(),
+                intermediate().revoke(&pki.alice().cert).build(),
+            ],
+            "revoked,good,good",
+        ),
+        (
+            "the key of the CA was changed, and with it the list",
+            vec![good_root.clone(), pki.crl(&rolled).number(9).build()],
+            "crl_missing,good,good",
+        ),
+        (
             "no next update",
             vec![good_root.clone(), intermediate().no_next_update().build()],
             "good,good,good",
@@ -195,12 +215,17 @@ fn the_status_agrees_with_the_server() {
     ];
     let in_file = builder().crl_file(&[&good_root, &good]).start();
     let in_directory = builder().crl_dir(&[&good_root, &good]).start();
+    let in_both = builder().crl_file(&[&good_root]).crl_dir(&[&good]).start();
     for (situation, crls, expected) in &situations {
         let crls: Vec<_> = crls.iter().collect();
         in_file.replace_crl(&crls);
         in_file.reload();
         in_directory.replace_crl_dir(&crls);
-        for cluster in [&in_file, &in_directory] {
+        let (first, others) = crls.split_first().unwrap();
+        in_both.replace_crl(&[first]);
+        in_both.replace_crl_dir(others);
+        in_both.reload();
+        for cluster in [&in_file, &in_directory, &in_both] {
             assert_eq!(statuses_of(cluster, pki.alice()), here(expected), "{situation}");
             let is_let_in = cluster.client("alice").with(pki.alice()).connect().is_ok();
             let good = here(expected) == here("good,good,good");
@@ -319,6 +344,139 @@ fn junk_in_a_directory_is_told_apart_from_what_the_server_reads() {
     assert_eq!(problem(&format!("{}.r0", root_crl.issuer_hash())), ("true".into(), String::new()));
     let alice = cluster.client("alice").with(pki.alice()).login();
     assert_eq!(statuses(&alice, "file"), here("good,good,good"));
+}
+
+/// Versions of OpenSSL differ about a file that is there and cannot be loaded, so nothing is claimed where that matters.
+#[test]
+fn a_broken_file_in_a_directory_makes_its_successors_uncertain() {
+    let pki = Pki::standard();
+    let crl = pki.intermediate_crl();
+    let cluster = builder().crl_dir(&[pki.root_crl(), crl]).start();
+    let name = |number: u32| cluster.crl_dir().join(format!("{}.r{number}", crl.issuer_hash()));
+    let write = |number, content: &str| {
+        std::fs::write(name(number), content).expect("the directory is ours");
+    };
+    let check = |expected: &str, situation: &str| {
+        assert_eq!(statuses_of(&cluster, pki.alice()), here(expected), "{situation}");
+        let is_let_in = cluster.client("alice").with(pki.alice()).connect().is_ok();
+        match expected.split_once(',') {
+            Some(("unsupported", _)) => println!("{situation}: let in: {is_let_in}"),
+            _ => assert_eq!(is_let_in, expected == "good,good,good", "{situation}"),
+        }
+    };
+    let broken = crl.pem().replace("MII", "!!!");
+    for first in ["no list", "", &broken, &pki.root().cert.pem(), &(crl.pem() + &broken)] {
+        write(0, first);
+        write(1, &crl.pem());
+        check("unsupported,good,good", first);
+        let uncertain = "select count(*) from pgtls_crls \
+             where in_force is null and problem like 'used by some versions%'";
+        assert_ne!(cluster.admin().value(uncertain), "0", "{first}");
+        // In front of it, it is certain again.
+        write(0, &crl.pem());
+        write(1, first);
+        check("good,good,good", first);
+    }
+    write(0, &(broken.clone() + &crl.pem()));
+    std::fs::remove_file(name(1)).expect("it was written");
+    check("crl_missing,good,good", "nothing behind a broken list");
+}
+
+/// OpenSSL would open it and wait.
+#[test]
+fn a_fifo_in_a_directory_hangs_nobody() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder()
+        .roles(&["alice"])
+        .crl_dir(&[pki.root_crl(), pki.intermediate_crl()])
+        .preloaded()
+        .start();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    let fifo = cluster.crl_dir().join(format!("{}.r1", pki.root_crl().issuer_hash()));
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo runs").success());
+    let admin = cluster.admin();
+    let row = admin.row(&format!(
+        "select credential_status, credential_detail from pgtls_sessions where pid = {}",
+        alice.pid()
+    ));
+    assert_eq!(row[0].as_deref(), Some("unknown"));
+    assert!(
+        row[1].as_ref().is_some_and(|detail| detail.ends_with("not a regular file")),
+        "{row:?}"
+    );
+    let question = format!(
+        "select pgtls_check_login({}, 'alice', 'postgres', '127.0.0.1')",
+        quote(&pki.alice().bundle_pem())
+    );
+    assert_eq!(admin.maybe(&question), None);
+    assert_eq!(
+        admin.value("select problem from pgtls_crls where file like '%.r1'"),
+        "not a regular file"
+    );
+}
+
+#[test]
+fn certificates_in_the_place_of_lists_are_trusted_and_leave_the_lists_missing() {
+    let pki = Pki::standard();
+    let cluster = builder().crl_file(&[pki.root_crl(), pki.intermediate_crl()]).start();
+    cluster.replace_crl_bytes(pki.intermediate().cert.pem().as_bytes());
+    cluster.reload();
+    assert_eq!(statuses_of(&cluster, pki.alice()), here("crl_missing,crl_missing,crl_missing"));
+    assert!(cluster.client("alice").with(pki.alice()).connect().is_err());
+    assert_eq!(
+        cluster.sql("select problem from pgtls_crls"),
+        [[Some("holds certificates and no revocation list".to_owned())]],
+    );
+    assert_eq!(
+        cluster.sql("select distinct crl_status from pgtls_crl_coverage"),
+        [[Some("missing".to_owned())]],
+    );
+    // With the lists behind it, the intermediate need not be sent.
+    let lists = [pki.root_crl(), pki.intermediate_crl()].map(|crl| crl.pem()).concat();
+    let whole = pki.intermediate().cert.pem() + &lists;
+    cluster.replace_crl_bytes(whole.as_bytes());
+    cluster.reload();
+    cluster.client("alice").with(&pki.alice().leaf_only()).login();
+    assert_eq!(statuses_of(&cluster, &pki.alice().leaf_only()), here("good,good,good"));
+    assert_eq!(
+        cluster.sql("select crl_status from pgtls_crl_coverage"),
+        [[Some("covered".to_owned())], [Some("covered".to_owned())]],
+    );
+}
+
+/// With the root alone in ssl_ca_file, nothing but what clients send tells of the CAs below it.
+#[test]
+fn intermediates_that_clients_sent_are_covered_or_not() {
+    let pki = Pki::standard();
+    let stale = pki.crl(pki.intermediate()).stale().build();
+    let of_intermediate = format!(
+        "select c.crl_status, l.status from pgtls_crl_coverage c join pgtls_crls l on l.issuer = c.subject \
+         where c.fingerprint = {}",
+        quote(&pki.intermediate().cert.fingerprint())
+    );
+    let cluster = Cluster::builder()
+        .roles(&["alice"])
+        .crl_file(&[pki.root_crl(), pki.intermediate_crl()])
+        .preloaded()
+        .start();
+    assert!(cluster.sql(&of_intermediate).is_empty());
+    // Nobody knows who issued it, but that it is stale can be seen.
+    cluster.replace_crl(&[pki.root_crl(), &stale]);
+    assert_eq!(
+        cluster.sql("select status from pgtls_crls order by position"),
+        [[Some("current".to_owned())], [Some("stale".to_owned())]],
+    );
+    drop(cluster.client("alice").with(pki.alice()).login());
+    assert_eq!(
+        cluster.sql(&of_intermediate),
+        [[Some("stale".to_owned()), Some("stale".to_owned())]],
+    );
+    cluster.replace_crl(&[pki.root_crl(), pki.intermediate_crl()]);
+    assert_eq!(
+        cluster.sql(&of_intermediate),
+        [[Some("covered".to_owned()), Some("current".to_owned())]],
+    );
 }
 
 #[test]

@@ -58,7 +58,8 @@ impl ListStatus {
 
 /// State of a list at `now`, and whether its signature is good; that is `None` if no authority may have signed it.
 ///
-/// Who signed comes first, then what kind of list it is, then its time.
+/// A wrong signature comes first, then what kind of list it is, then its time, then that its issuer is not known: clients
+/// may send the certificate of the issuer, so the list counts all the same.
 pub fn list_status<C: Borrow<Certificate>>(
     crl: &Crl,
     authorities: &[C],
@@ -72,11 +73,14 @@ pub fn list_status<C: Borrow<Certificate>>(
             signature = Some(crl.check_signature(key).is_good());
         }
     }
+    let known = signature.is_some();
     let status = match signature {
-        None => ListStatus::UnknownIssuer,
         Some(false) => ListStatus::BadSignature,
-        Some(true) if is_unsupported(crl, rules) => ListStatus::Unsupported,
-        Some(true) => ListStatus::of_time(check_time(crl, now)),
+        _ if is_unsupported(crl, rules) => ListStatus::Unsupported,
+        _ => match ListStatus::of_time(check_time(crl, now)) {
+            ListStatus::Current if !known => ListStatus::UnknownIssuer,
+            status => status,
+        },
     };
     (status, signature)
 }
