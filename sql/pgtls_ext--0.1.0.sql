@@ -550,7 +550,7 @@ COMMENT ON FUNCTION pgtls_ident_mappings() IS
 CREATE VIEW pgtls_ident_mappings AS SELECT * FROM pgtls_ident_mappings();
 REVOKE ALL ON pgtls_ident_mappings FROM PUBLIC;
 COMMENT ON VIEW pgtls_ident_mappings IS
-'the mappings of pg_ident.conf as the file is now; quoted names are in double quotes';
+'the mappings of pg_ident.conf as the file is now; a role that is quoted there is in double quotes';
 
 CREATE FUNCTION pgtls_check_mapping(identity text, role name, map text DEFAULT NULL)
 RETURNS boolean

@@ -46,11 +46,13 @@ pub(crate) extern "C-unwind" fn pgtls_ext_worker_main(_argument: pg_sys::Datum) 
     let mut saved = (Instant::now(), 0);
     let mut checked = Instant::now();
     while BackgroundWorker::wait_latch(Some(timeout(saved.0, checked))) {
-        if BackgroundWorker::sighup_received() {
+        let reload = BackgroundWorker::sighup_received();
+        if reload {
             // SAFETY: outside of any transaction, as the server's own processes do it.
             unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
         }
-        if saved.0.elapsed() >= SAVE_INTERVAL {
+        // A reload is also the way to have everything saved now.
+        if reload || saved.0.elapsed() >= SAVE_INTERVAL {
             let changes = save::changes();
             // What could not be saved is tried again.
             let done = changes == saved.1 || save::write();

@@ -131,6 +131,16 @@ fn it_survives_a_restart_and_a_file_that_is_no_good() {
     cluster.start_again();
     assert_eq!(cell(&cluster.admin(), pki.alice(), "logins").as_deref(), Some("1"));
 
+    // The worker writes as well, once a minute and at a reload.
+    let written = || std::fs::metadata(file(&cluster)).and_then(|file| file.modified()).ok();
+    let before = written();
+    cluster.client("alice").with(pki.alice()).login();
+    cluster.reload();
+    eventually("the worker has written", || written() != before);
+    cluster.shut_down(Shutdown::Immediate);
+    cluster.start_again();
+    assert_eq!(cell(&cluster.admin(), pki.alice(), "logins").as_deref(), Some("2"));
+
     // Damaged, cut short, of another version, of something else.
     cluster.shut_down(Shutdown::Fast);
     let good = std::fs::read(file(&cluster)).unwrap();
@@ -152,7 +162,7 @@ fn it_survives_a_restart_and_a_file_that_is_no_good() {
     }
     std::fs::write(file(&cluster), good).unwrap();
     cluster.start_again();
-    assert_eq!(cell(&cluster.admin(), pki.alice(), "logins").as_deref(), Some("1"));
+    assert_eq!(cell(&cluster.admin(), pki.alice(), "logins").as_deref(), Some("2"));
     cluster.set("pgtls_ext.save", "off");
     cluster.restart();
     assert_eq!(cell(&cluster.admin(), pki.alice(), "logins"), None);
