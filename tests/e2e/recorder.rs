@@ -374,9 +374,6 @@ fn killed_backends_and_restarts_leave_no_stale_row() {
     cluster.kill9(alice.pid());
     drop((alice, other));
     let count = "select count(*) from pgtls_session_facts()";
-    eventually("the server has recovered", || {
-        cluster.client("alice").with(pki.alice()).connect().is_ok()
-    });
     eventually("one session is left", || cluster.admin().value(count) == "1");
     cluster.shut_down(Shutdown::Immediate);
     cluster.start_again();

@@ -472,13 +472,17 @@ impl Cluster {
         });
     }
 
-    /// Ends one process of this server with SIGKILL.
+    /// Ends one process of this server with SIGKILL, which makes the server end all others and start anew, and waits until
+    /// it has.
     ///
     /// # Panics
-    /// If `pid` is not a child of this server.
+    /// If `pid` is not a child of this server, or the server does not come back.
     pub fn kill9(&self, pid: u32) {
         assert_eq!(sys::parent_of(pid), Some(self.pid()), "{pid} is not a child of this server");
+        let mark = self.mark();
         sys::signal(pid, libc::SIGKILL).expect("a child of the server can be killed");
+        let log = self.wait_for_log(mark, "database system is ready to accept connections");
+        assert!(log.contains("all server processes terminated; reinitializing"), "{log}");
     }
 
     // --- What it is --------------------------------------------------------------------------------------------
