@@ -18,13 +18,14 @@ use pgtls_core::{hba, ident};
 use super::network::ip_of;
 use super::sys;
 use super::text::lossless;
+use super::version;
 
 /// The major version of the server this is built for.
 pub(crate) const VERSION: ServerVersion = ServerVersion(pg_sys::PG_VERSION_NUM / 10_000);
 
 /// The level that the server's functions report at: below all levels that a client or the log can ask for, because a
 /// report can quote a secret.
-const QUIET: c_int = 9;
+pub(super) const QUIET: c_int = 9;
 
 /// What the server says of a line that has no `=` in an option; it goes on with the option itself, which can be a secret.
 const NO_NAME_AND_VALUE: &str = "authentication option not in name=value format";
@@ -80,7 +81,7 @@ unsafe fn each_line<T>(
     // on the way, it closes the file when it rolls back.
     unsafe {
         memory.switch_to(|_| {
-            let open = by_version::Open::new(file)?;
+            let open = version::auth_file::Open::new(file)?;
             let mut converted = Vec::new();
             for line in cells(open.lines) {
                 pgrx::check_for_interrupts!();
@@ -101,7 +102,7 @@ unsafe fn rule_line(
 ) -> hba::Line {
     // SAFETY: the caller's contract.
     unsafe {
-        let (file, number) = by_version::place(line, file);
+        let (file, number) = version::auth_file::place(line, file);
         let mut result = hba::Line { file, number, rule: None, problem: problem(line) };
         if result.problem.is_some() {
             return result;
@@ -131,7 +132,7 @@ unsafe fn rule_line(
 unsafe fn mapping_line(line: *mut sys::TokenizedAuthLine, file: &str) -> ident::Line {
     // SAFETY: the caller's contract.
     unsafe {
-        let (file, number) = by_version::place(line, file);
+        let (file, number) = version::auth_file::place(line, file);
         let mut result = ident::Line { file, number, mapping: None, problem: problem(line) };
         if result.problem.is_some() {
             return result;
@@ -309,120 +310,7 @@ unsafe fn bytes(string: *const c_char) -> Option<Vec<u8>> {
 ///
 /// # Safety
 /// `string` is null or NUL-terminated.
-unsafe fn string(string: *const c_char) -> Option<String> {
+pub(super) unsafe fn string(string: *const c_char) -> Option<String> {
     // SAFETY: the caller's contract.
     unsafe { bytes(string) }.map(|bytes| lossless(&bytes).into_owned())
-}
-
-/// The tokenizer of PostgreSQL 15: it makes a memory context of its own below the current one, and does not say which
-/// file a line is from, because there are no included ones.
-#[cfg(feature = "pg15")]
-mod by_version {
-    use super::*;
-
-    /// A file that was tokenized.
-    pub(super) struct Open {
-        /// Its lines.
-        pub(super) lines: *mut pg_sys::List,
-    }
-
-    impl Open {
-        /// # Safety
-        /// `file` is NUL-terminated.
-        pub(super) unsafe fn new(file: *const c_char) -> Result<Self, String> {
-            // SAFETY: NUL-terminated strings; the file is closed below, or by the server if it raises.
-            unsafe {
-                let open = pg_sys::AllocateFile(file, c"r".as_ptr());
-                if open.is_null() {
-                    let error = std::io::Error::last_os_error().to_string();
-                    let reason = error.split(" (os error").next().unwrap_or_default();
-                    let file = string(file).unwrap_or_default();
-                    return Err(format!("could not open file \"{file}\": {reason}"));
-                }
-                let mut lines: *mut pg_sys::List = std::ptr::null_mut();
-                let target = &raw mut lines;
-                let stream = open.cast();
-                pg_guard_ffi_boundary(|| sys::tokenize_auth_file(file, stream, target, QUIET));
-                pg_sys::FreeFile(open);
-                Ok(Self { lines })
-            }
-        }
-
-        /// Nothing is left to close: the lines are freed with the memory context they are in.
-        pub(super) fn close(self) {}
-    }
-
-    /// The file and number of a line of the configured file.
-    ///
-    /// # Safety
-    /// `line` is a line of the tokenizer.
-    pub(super) unsafe fn place(
-        line: *const sys::TokenizedAuthLine,
-        configured: &str,
-    ) -> (String, Option<u32>) {
-        // SAFETY: the caller's contract.
-        (configured.to_owned(), u32::try_from(unsafe { (*line).line_num }).ok())
-    }
-}
-
-/// The tokenizer of PostgreSQL 16 and later: it keeps its lines in a context that goes with the file.
-#[cfg(not(feature = "pg15"))]
-mod by_version {
-    use super::*;
-
-    /// How deep in included files the configured one is.
-    const START_DEPTH: c_int = 0;
-
-    /// A file that was tokenized.
-    pub(super) struct Open {
-        file: *mut sys::FILE,
-        /// Its lines, and those of files it includes.
-        pub(super) lines: *mut pg_sys::List,
-    }
-
-    impl Open {
-        /// # Safety
-        /// `file` is NUL-terminated.
-        pub(super) unsafe fn new(file: *const c_char) -> Result<Self, String> {
-            let mut problem: *mut c_char = std::ptr::null_mut();
-            let mut lines: *mut pg_sys::List = std::ptr::null_mut();
-            let (message, target) = (&raw mut problem, &raw mut lines);
-            // SAFETY: a NUL-terminated name and places for the results; only pointers are captured.
-            unsafe {
-                let open = pg_guard_ffi_boundary(|| {
-                    let open = sys::open_auth_file(file, QUIET, START_DEPTH, message);
-                    if !open.is_null() {
-                        sys::tokenize_auth_file(file, open, target, QUIET, START_DEPTH);
-                    }
-                    open
-                });
-                if open.is_null() {
-                    return Err(string(problem).unwrap_or_else(|| "could not open file".to_owned()));
-                }
-                Ok(Self { file: open, lines })
-            }
-        }
-
-        /// Closes the file and frees the lines.
-        pub(super) fn close(self) {
-            let file = self.file;
-            // SAFETY: the file that was opened above, closed once.
-            unsafe { pg_guard_ffi_boundary(|| sys::free_auth_file(file, START_DEPTH)) }
-        }
-    }
-
-    /// The file and number of a line of the configured file, or of one that it includes.
-    ///
-    /// # Safety
-    /// `line` is a line of the tokenizer.
-    pub(super) unsafe fn place(
-        line: *const sys::TokenizedAuthLine,
-        configured: &str,
-    ) -> (String, Option<u32>) {
-        // SAFETY: the caller's contract; the name of a file is NUL-terminated.
-        unsafe {
-            let file = string((*line).file_name).unwrap_or_else(|| configured.to_owned());
-            (file, u32::try_from((*line).line_num).ok())
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use pgrx::pg_sys;
 
 use super::text::lossless;
+use super::version;
 
 /// A client backend or walsender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,11 +51,7 @@ pub(crate) fn all() -> Vec<Backend> {
 /// One entry of the server's snapshot, counted from 1; `None` for a process without a client.
 fn entry(index: i32) -> Option<Backend> {
     // SAFETY: the index is within the snapshot; the result is null or an entry of it, which lives until the transaction ends.
-    #[cfg(feature = "pg15")]
-    let entry = unsafe { pg_sys::pgstat_fetch_stat_local_beentry(index).as_ref() };
-    // SAFETY: the same.
-    #[cfg(not(feature = "pg15"))]
-    let entry = unsafe { pg_sys::pgstat_get_local_beentry_by_index(index).as_ref() };
+    let entry = unsafe { version::backend_entry(index).as_ref() };
     let status = &entry?.backendStatus;
     let has_client = matches!(
         status.st_backendType,

@@ -10,6 +10,7 @@ use pgtls_core::access::Roles;
 use pgtls_core::login::{DatabaseFacts, Password, RoleFacts, SlotFacts};
 
 use super::time;
+use super::version;
 use crate::error::{Error, Result};
 
 /// What `datconnlimit` is set to before a database is dropped (`DATCONNLIMIT_INVALID_DB`).
@@ -85,7 +86,7 @@ pub(crate) fn role(name: &CStr) -> Option<RoleFacts> {
             .and_then(|datum| unsafe { i64::from_datum(datum, false) })
             .and_then(time::from_microseconds),
         limit_reached: limit >= 0 && connections() >= limit,
-        may_use_reserved: may_use_reserved(oid),
+        may_use_reserved: version::may_use_reserved(oid),
     })
 }
 
@@ -121,18 +122,6 @@ fn password(datum: pg_sys::Datum) -> Password {
     }
 }
 
-#[cfg(feature = "pg15")]
-fn may_use_reserved(_role: pg_sys::Oid) -> bool {
-    false
-}
-
-#[cfg(not(feature = "pg15"))]
-fn may_use_reserved(role: pg_sys::Oid) -> bool {
-    let holders = pg_sys::Oid::from(pg_sys::ROLE_PG_USE_RESERVED_CONNECTIONS);
-    // SAFETY: two valid OIDs; pgrx guards the call.
-    unsafe { pg_sys::has_privs_of_role(role, holders) }
-}
-
 /// What matters of a database when this role logs in to it; `None` if it does not exist.
 pub(crate) fn database(name: &CStr, role: &CStr) -> Option<DatabaseFacts> {
     // SAFETY: a NUL-terminated name; pgrx guards the call.
@@ -156,43 +145,18 @@ pub(crate) fn database(name: &CStr, role: &CStr) -> Option<DatabaseFacts> {
 
 fn may_connect(database: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     let mode = pg_sys::AclMode::from(pg_sys::ACL_CONNECT);
-    // SAFETY: valid OIDs; pgrx guards the calls.
-    #[cfg(feature = "pg15")]
-    let result = unsafe { pg_sys::pg_database_aclcheck(database, role, mode) };
-    // SAFETY: as above.
-    #[cfg(not(feature = "pg15"))]
-    let result =
-        unsafe { pg_sys::object_aclcheck(pg_sys::DatabaseRelationId, database, role, mode) };
-    result == pg_sys::AclResult::ACLCHECK_OK
+    version::database_aclcheck(database, role, mode) == pg_sys::AclResult::ACLCHECK_OK
 }
 
 /// Whether there is room for one more connection.
 pub(crate) fn slots() -> SlotFacts {
-    // SAFETY: settings that are fixed at server start.
-    #[cfg(feature = "pg15")]
-    let (superusers, reserved) = unsafe { (pg_sys::ReservedBackends, 0) };
-    // SAFETY: as above.
-    #[cfg(not(feature = "pg15"))]
-    let (superusers, reserved) =
-        unsafe { (pg_sys::SuperuserReservedConnections, pg_sys::ReservedConnections) };
+    let (superusers, reserved) = version::reserved_connections();
     // The server looks after the new connection has taken its own.
     SlotFacts {
-        for_superusers: has_free(1),
-        for_reserved: has_free(superusers.saturating_add(1)),
-        for_everybody: has_free(superusers.saturating_add(reserved).saturating_add(1)),
-    }
-}
-
-fn has_free(count: c_int) -> bool {
-    // SAFETY: looks at shared memory under the server's own lock; pgrx guards the calls.
-    #[cfg(feature = "pg15")]
-    unsafe {
-        pg_sys::HaveNFreeProcs(count)
-    }
-    // SAFETY: as above, with a place for the count.
-    #[cfg(not(feature = "pg15"))]
-    unsafe {
-        let mut free = 0;
-        pg_sys::HaveNFreeProcs(count, &mut free)
+        for_superusers: version::has_free_procs(1),
+        for_reserved: version::has_free_procs(superusers.saturating_add(1)),
+        for_everybody: version::has_free_procs(
+            superusers.saturating_add(reserved).saturating_add(1),
+        ),
     }
 }

@@ -31,4 +31,5 @@ pub(crate) mod time;
 pub(crate) mod tls;
 pub(crate) mod trust_store;
 pub(crate) mod verify;
+mod version;
 mod worker;

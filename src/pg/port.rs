@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use super::network::ip_of;
 use super::sys;
 use super::tls::Tls;
+use super::version;
 
 /// The client connection of this backend.
 pub(crate) struct Session {
@@ -141,12 +142,7 @@ impl Session {
 
     /// Who the client was authenticated as, such as the subject of its certificate; `None` where the method does not say.
     pub(super) fn authenticated_identity(&self) -> Option<&[u8]> {
-        #[cfg(feature = "pg15")]
-        let identity = self.port().authn_id;
-        // SAFETY: a plain read of a variable of this process.
-        #[cfg(not(feature = "pg15"))]
-        let identity = unsafe { sys::MyClientConnectionInfo.authn_id };
-        self.bytes_at(identity)
+        self.bytes_at(version::authenticated_identity(self.port()))
     }
 
     /// The rule of pg_hba.conf that the connection matched.
@@ -160,10 +156,7 @@ impl Session {
         let method = unsafe { sys::hba_authname(rule.auth_method) };
         Some(Rule {
             line: rule.linenumber,
-            #[cfg(feature = "pg15")]
-            file: None,
-            #[cfg(not(feature = "pg15"))]
-            file: self.bytes_at(rule.sourcefile),
+            file: self.bytes_at(version::rule_file(rule)),
             map: self.bytes_at(rule.usermap).filter(|map| !map.is_empty()),
             method: self.bytes_at(method),
             client_certificate: match rule.clientcert {

@@ -11,6 +11,7 @@ use pgrx::pg_sys;
 
 use super::port::Session;
 use super::shmem::{COUNTER_BYTES, Plain, Segment, Writing};
+use super::version;
 use super::{guc, reload, tls};
 
 /// Room in a slot for everything that is text: a file name, a map, an identity, a server name and some short words.
@@ -94,7 +95,7 @@ impl Head {
 /// # Safety
 /// Only inside `ClientAuthentication_hook`.
 pub(super) unsafe fn record(segment: Segment, session: &Session) -> Option<()> {
-    let index = own_index()?;
+    let index = version::own_proc_number()?;
     let slot = segment.slot(index)?;
     clear_at_exit(index);
     let mut writing = slot.write();
@@ -159,17 +160,6 @@ unsafe fn fill(writing: &mut Writing<'_>, session: &Session) -> Head {
     }
     head.used = u32::try_from(tail.used).unwrap_or(0);
     head
-}
-
-/// The slot of this backend, which is the place of its process structure.
-fn own_index() -> Option<usize> {
-    // SAFETY: a backend has its process structure from before authentication until after the exit callbacks.
-    #[cfg(any(feature = "pg15", feature = "pg16"))]
-    let number = unsafe { pg_sys::MyProc.as_ref() }?.pgprocno;
-    // SAFETY: a plain read of a variable of this process.
-    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
-    let number = unsafe { pg_sys::MyProcNumber };
-    usize::try_from(number).ok()
 }
 
 /// Has the slot emptied when the backend ends, before it gives its process structure up.
