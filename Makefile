@@ -82,7 +82,7 @@ clean: ## remove everything that was built (not the chroots: scripts/chroot.sh r
 ifeq ($(WHERE),chroot)
 
 # The same target, inside the chroot of that version; make knows no difference there.
-IN_CHROOT := build stage test test-login-grid demo bench package
+IN_CHROOT := build stage test test-login-grid test-stress demo bench package
 .PHONY: $(IN_CHROOT) install
 $(IN_CHROOT): deps
 	@scripts/setup-debian.sh chroot
@@ -141,6 +141,12 @@ test-login-grid: stage ## hundreds of logins, each foretold and then made
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' PGTLS_LOGIN_GRID=full \
 		cargo test --workspace --no-default-features --features pgtls_ext/pg$(PG) --test e2e -- \
 		--nocapture what_is_foretold
+
+.PHONY: test-stress
+test-stress: stage ## 100 clients that come and go for 5 minutes while the views are read
+	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' PGTLS_STRESS_CLIENTS=100 PGTLS_STRESS_SECONDS=300 \
+		cargo test --workspace --no-default-features --features pgtls_ext/pg$(PG) --test e2e -- \
+		--nocapture rows_are_consistent
 
 .PHONY: demo
 demo: deps ## see it at work in a throw-away server (KEEP=1: leave that up)
