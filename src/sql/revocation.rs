@@ -23,19 +23,17 @@ use crate::pg::inventory;
 use crate::pg::port::Session;
 use crate::pg::rows::{Row, Rows};
 use crate::pg::time;
+use crate::pg::verify;
 
 /// Where the lists of a session's context are said to be from: OpenSSL does not remember the files.
 const CONTEXT: &str = "server context";
 
-/// The first version of OpenSSL that asks for no list for a self-signed certificate.
-const SKIPS_SELF_SIGNED: i64 = 0x3060_0000;
-
 /// What OpenSSL does where its versions differ. About rare kinds of lists that is not asked, so what depends on them is
 /// `unsupported`.
 fn rules() -> Rules {
-    let self_signed = match openssl::version::number() >= SKIPS_SELF_SIGNED {
-        true => SelfSigned::Skipped,
-        false => SelfSigned::Checked,
+    let self_signed = match verify::wants_list_for_self_signed() {
+        true => SelfSigned::Checked,
+        false => SelfSigned::Skipped,
     };
     Rules { self_signed, ..Rules::default() }
 }
