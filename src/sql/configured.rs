@@ -36,7 +36,7 @@ pub(super) struct ListedCrl {
     pub(super) problem: Option<String>,
     /// Whether it is from `ssl_crl_dir`, which the server looks into at every login.
     pub(super) in_directory: bool,
-    /// Whether some versions of OpenSSL use the list and others do not; then there is a problem, too.
+    /// Whether it is used only by some versions of OpenSSL, or for some chains; then there is a problem, too.
     pub(super) is_uncertain: bool,
 }
 
@@ -94,9 +94,9 @@ impl Crls {
 
 /// The lists that the server can use.
 pub(super) struct Usable {
-    /// Those that every version of OpenSSL uses.
+    /// Those that are used in any case.
     pub(super) certain: CrlSet,
-    /// With those that only some versions use, if there are any.
+    /// With those that may be used, if there are any.
     pub(super) all: Option<CrlSet>,
 }
 
@@ -228,6 +228,8 @@ fn lists_reached(hash: &str, files: BTreeMap<u32, Vec<ListedCrl>>) -> Vec<Listed
                 let why = format!("not read by the server, because {hash}.r{missing} is missing");
                 list.problem = Some(why);
             } else if is_misnamed {
+                // It is used by who comes after a look for that issuer, such as a chain with both.
+                list.is_uncertain = true;
                 list.problem = Some("named with the hash of another issuer".to_owned());
             } else if let Some(broken) = broken {
                 list.is_uncertain = true;

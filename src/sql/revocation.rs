@@ -99,8 +99,8 @@ fn as_of_files(chain: &[Certificate]) -> Vec<Row> {
         .collect()
 }
 
-/// The rows for what can be used of the files. Where it depends on the version of OpenSSL what that is, nothing can be said
-/// of a certificate for which it makes a difference.
+/// The rows for what can be used of the files. Where it is uncertain what that is, nothing can be said of a certificate for
+/// which it makes a difference.
 fn rows_of_files(chain: &[Certificate], usable: Option<&Usable>) -> Vec<Row> {
     let now = time::now();
     let rows = status_rows("file", chain, usable.map(|usable| &usable.certain), now);
