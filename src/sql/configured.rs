@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use memchr::memmem;
 use pgtls_core::Certificate;
 use pgtls_core::crl::{Crl, parse_crls};
 use pgtls_core::revocation::CrlSet;
@@ -312,10 +313,9 @@ impl Content {
             return Err("is DER, but the server reads PEM only".to_owned());
         }
         // Most files of lists have no certificates, and are large.
-        let may_have = |text: &str| text.contains("CERTIFICATE-----");
-        let certificates = match std::str::from_utf8(&bytes).map_or(true, may_have) {
-            true => Self::certificates(&bytes)?,
-            false => Vec::new(),
+        let certificates = match memmem::find(&bytes, b"CERTIFICATE-----") {
+            Some(_) => Self::certificates(&bytes)?,
+            None => Vec::new(),
         };
         let members = match parse_crls(bytes) {
             Ok(members) => members,
