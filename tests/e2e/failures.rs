@@ -41,8 +41,9 @@ fn every_reason_is_counted_under_its_name() {
     let under_leaf = pki.issue("/CN=alice").by(pki.bob()).build();
 
     let cluster = Cluster::builder()
-        .roles(&["alice", "bob", "banned", "mapped", "strict", "unknown_attribute"])
+        .roles(&["alice", "bob", "banned", "mapped", "strict", "plain", "unknown_attribute"])
         .hba("hostssl all banned all reject")
+        .hba("hostnossl all plain all trust")
         .hba("hostssl all mapped all cert map=people")
         .hba("hostssl all strict all trust clientcert=verify-full")
         .hba("hostssl all all all cert")
@@ -149,6 +150,14 @@ fn every_reason_is_counted_under_its_name() {
             );
         });
     }
+    cluster.client("plain").no_tls().login();
+    cluster.set("pgtls_ext.require_tls", "on");
+    cluster.reload();
+    check("not encrypted where that is demanded", "plaintext_refused", Some("plain"), &|| {
+        cluster.client("plain").no_tls().refused();
+    });
+    cluster.unset("pgtls_ext.require_tls");
+    cluster.reload();
     check("server not trusted", "client_rejected_server", None, &|| {
         cluster.client("alice").with(pki.alice()).server_ca(pki.other_root()).refused();
     });
