@@ -163,8 +163,10 @@ impl Drop for Evaluator {
     fn drop(&mut self) {
         if let Some(Ok((store, policy))) = self.trust.take()
             && store.changes().is_some()
-            && self.known.len() <= KEPT_CHAINS
         {
+            while self.known.len() > KEPT_CHAINS {
+                self.known.pop_last();
+            }
             KEPT.set(Some((store, policy, std::mem::take(&mut self.known))));
         }
     }
