@@ -104,7 +104,7 @@ build: ## build the extension (PROFILE=dev: without optimisation)
 		echo "$(PG_CONFIG) is missing: 'make deps' installs PostgreSQL $(PG), or pass PG_CONFIG=..." >&2; \
 		exit 1; \
 	elif command -v cargo >/dev/null; then \
-		cargo build $(PACKAGES) --profile $(PROFILE) $(FEATURES); \
+		scripts/cargo.sh build $(PACKAGES) --profile $(PROFILE) $(FEATURES); \
 	elif [ -e $(LIBRARY) ]; then \
 		echo "no cargo here (sudo?): taking $(LIBRARY) as it is"; \
 	else \
@@ -139,13 +139,13 @@ test: deps ## every test suite (FILTER=name: only such end-to-end tests)
 .PHONY: test-login-grid
 test-login-grid: stage ## hundreds of logins, each foretold and then made
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' PGTLS_LOGIN_GRID=full \
-		cargo test --workspace --no-default-features --features pgtls_ext/pg$(PG) --test e2e -- \
+		scripts/cargo.sh test --workspace --no-default-features --features pgtls_ext/pg$(PG) --test e2e -- \
 		--nocapture what_is_foretold
 
 .PHONY: test-stress
 test-stress: stage ## 100 clients that come and go for 5 minutes while the views are read
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' PGTLS_STRESS_CLIENTS=100 PGTLS_STRESS_SECONDS=300 \
-		cargo test --workspace --no-default-features --features pgtls_ext/pg$(PG) --test e2e -- \
+		scripts/cargo.sh test --workspace --no-default-features --features pgtls_ext/pg$(PG) --test e2e -- \
 		--nocapture rows_are_consistent
 
 .PHONY: demo

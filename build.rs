@@ -100,10 +100,10 @@ impl PgConfig {
             .ok_or("set PGRX_PG_CONFIG_PATH to the pg_config of the server to build for")?;
         let found = Self(path.into());
         let version = found.ask("--version")?;
-        let feature = ["15", "16", "17", "18"]
+        let feature = ["15", "16", "17", "18", "19"]
             .into_iter()
             .find(|major| env::var_os(format!("CARGO_FEATURE_PG{major}")).is_some())
-            .ok_or("enable one of the features pg15, pg16, pg17, pg18")?;
+            .ok_or("enable one of the features pg15, pg16, pg17, pg18, pg19")?;
         let major: String = version
             .chars()
             .skip_while(|c| !c.is_ascii_digit())

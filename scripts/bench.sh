@@ -13,8 +13,8 @@ for part in "$@"; do
     if [ "$part" = core ]; then core=1; else parts+=("$part"); fi
 done
 if [ $# = 0 ] || [ "$core" = 1 ]; then
-    cargo bench -p pgtls-core
+    scripts/cargo.sh bench -p pgtls-core
 fi
 if [ $# = 0 ] || [ "${#parts[@]}" -gt 0 ]; then
-    cargo run --quiet --release -p pgtls-e2e --bin bench -- "${parts[@]}"
+    scripts/cargo.sh run --quiet --release -p pgtls-e2e --bin bench -- "${parts[@]}"
 fi

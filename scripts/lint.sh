@@ -19,7 +19,7 @@ mkdir -p target/results
 rm -f "${results%.tsv}".*
 
 step format cargo fmt --all --check
-step clippy cargo clippy "${workspace[@]}" --all-targets -- -D warnings
+step clippy scripts/cargo.sh clippy "${workspace[@]}" --all-targets -- -D warnings
 step unsafe-fence scripts/check-unsafe.sh
 step shellcheck shellcheck scripts/*.sh .ci/run
 if [ "${2:-}" = --with-core-tests ]; then
@@ -27,7 +27,7 @@ if [ "${2:-}" = --with-core-tests ]; then
     for file in crates/*/tests/*.rs; do
         [ ! -e "$file" ] || core+=(--test "$(basename "$file" .rs)")
     done
-    tests core cargo test "${workspace[@]}" "${core[@]}" --no-fail-fast
+    tests core scripts/cargo.sh test "${workspace[@]}" "${core[@]}" --no-fail-fast
 fi
 
 scripts/suites.sh summary "$results"

@@ -34,14 +34,14 @@ for file in crates/*/tests/*.rs; do
 done
 
 if step build make --no-print-directory stage PG_CONFIG="$PG_CONFIG"; then built=1; else built=0; fi
-tests core cargo test "${workspace[@]}" "${core[@]}" || true
+tests core scripts/cargo.sh test "${workspace[@]}" "${core[@]}" || true
 if grep -rqE '^ *//[/!] ```rust$' crates/*/src; then
     # Not --doc, which leaves out what only tests depend on and so would compile half the tree again.
     # Only the names of documentation tests have this in them.
-    tests documentation cargo test "${workspace[@]}" -- '.rs - ' || true
+    tests documentation scripts/cargo.sh test "${workspace[@]}" -- '.rs - ' || true
 fi
 if [ "$built" = 1 ]; then
-    tests e2e cargo test "${workspace[@]}" --test e2e -- ${filter:+"$filter"} || true
+    tests e2e scripts/cargo.sh test "${workspace[@]}" --test e2e -- ${filter:+"$filter"} || true
     tap sslinfo-tap scripts/sslinfo-tap.sh "$version" || true
 else
     skip e2e "the build failed" || true
