@@ -5,8 +5,9 @@
 //! set aside with a line in the log; it never keeps the server from starting.
 
 use std::ffi::{CStr, c_int};
-use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -15,7 +16,7 @@ use pgrx::pg_sys;
 use pgtls_core::state::State;
 
 use super::shmem::Segment;
-use super::{failures, guc, inventory};
+use super::{failures, files, guc, inventory};
 
 /// Relative to the data directory, which is the working directory of every server process.
 const FILE: &CStr = c"pg_stat/pgtls_ext.stat";
@@ -62,23 +63,29 @@ pub(super) fn write() -> bool {
     renamed == 0
 }
 
-fn write_aside(bytes: &[u8]) -> std::io::Result<()> {
-    File::create(path(NEW_FILE))?.write_all(bytes)
+/// Writes a new file. What is in its place goes first: a FIFO there would make the open wait for a reader, and a link
+/// would have another file overwritten.
+fn write_aside(bytes: &[u8]) -> io::Result<()> {
+    match std::fs::remove_file(path(NEW_FILE)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path(NEW_FILE))?;
+    file.write_all(bytes)
 }
 
-/// Reads the file, if there is one.
+/// Reads the file, if there is one. Never waits: what is not a regular file is set aside like a damaged one.
 fn load() {
-    let bytes = match std::fs::read(path(FILE)) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            if error.kind() != ErrorKind::NotFound {
-                pgrx::log!("pgtls_ext could not read \"{}\": {error}", FILE.to_string_lossy());
-            }
-            return;
-        }
-    };
+    match std::fs::symlink_metadata(path(FILE)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return,
+        _ => {}
+    }
     let Some(segment) = Segment::get() else { return };
-    match State::decode(&bytes) {
+    let decoded = files::open(path(FILE))
+        .and_then(files::Readable::read)
+        .and_then(|bytes| State::decode(&bytes).map_err(|why| why.to_string()));
+    match decoded {
         Ok(state) => {
             inventory::restore(segment, &state);
             failures::restore(segment, &state.failures);

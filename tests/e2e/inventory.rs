@@ -1,6 +1,6 @@
 //! `pgtls_client_certificates`: what is remembered of client certificates, and for how long.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pgtls_e2e::prelude::*;
 
@@ -166,6 +166,42 @@ fn it_survives_a_restart_and_a_file_that_is_no_good() {
     cluster.set("pgtls_ext.save", "off");
     cluster.restart();
     assert_eq!(cell(&cluster.admin(), pki.alice(), "logins"), None);
+}
+
+/// Somebody may have put anything where the file is kept. The server starts, saves and stops all the same.
+#[test]
+fn what_is_not_a_file_keeps_the_server_neither_from_starting_nor_from_stopping() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    let kept = file(&cluster);
+    let new = kept.with_extension("stat.tmp");
+    let put = |path: &Path, what: &str| {
+        let (program, arguments) = match what {
+            "FIFO" => ("mkfifo", [].as_slice()),
+            "link" => ("ln", ["-s", "/dev/zero"].as_slice()),
+            _ => ("mkdir", [].as_slice()),
+        };
+        let done = std::process::Command::new(program).args(arguments).arg(path).status();
+        assert!(done.expect("the program is there").success(), "{what}");
+    };
+    for what in ["FIFO", "link", "directory"] {
+        cluster.shut_down(Shutdown::Fast);
+        let _ = std::fs::remove_file(&kept);
+        let damaged = kept.with_extension("stat.damaged");
+        let _ = std::fs::remove_file(&damaged);
+        put(&kept, what);
+        let mark = cluster.mark();
+        cluster.start_again();
+        let said = "sets \"pg_stat/pgtls_ext.stat\" aside as \"pg_stat/pgtls_ext.stat.damaged\": not a regular file";
+        assert!(cluster.log_since(mark).contains(said), "{what}: {}", cluster.log_since(mark));
+        cluster.client("alice").with(pki.alice()).login();
+
+        put(&new, what);
+        cluster.restart();
+        // A directory stands in the way of the new file, and nothing is saved; it is not ours to remove.
+        let logins = if what == "directory" { None } else { Some("1") };
+        assert_eq!(cell(&cluster.admin(), pki.alice(), "logins").as_deref(), logins, "{what}");
+    }
 }
 
 #[test]
