@@ -24,6 +24,11 @@ pub(crate) fn text(name: &CStr) -> Option<String> {
     bytes(name).map(|value| value.to_string_lossy().into_owned())
 }
 
+/// Whether a setting is `on`; not so if this version of the server does not have it.
+pub(crate) fn is_on(name: &CStr) -> bool {
+    bytes(name).is_some_and(|value| value.as_bytes() == b"on")
+}
+
 /// A file or directory named by a setting. A relative path is relative to the data directory, which is where every server
 /// process works.
 pub(crate) fn path(name: &CStr) -> Option<PathBuf> {

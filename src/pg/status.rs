@@ -1,9 +1,7 @@
 //! What the recorder knows of the server and of itself, and how it is told to start over.
 
-use std::ffi::CStr;
 use std::sync::atomic::Ordering;
 
-use pgrx::pg_sys;
 
 use super::reload::Outcome;
 use super::shmem::Segment;
@@ -64,9 +62,11 @@ pub(crate) fn reset() -> Result<()> {
 
 /// Whether the server's `ssl` is on.
 pub(crate) fn ssl_on() -> bool {
-    // SAFETY: a read of a setting that every version has; with `missing_ok` it cannot raise.
-    unsafe {
-        let value = pg_sys::GetConfigOption(c"ssl".as_ptr(), true, false);
-        !value.is_null() && CStr::from_ptr(value) == c"on"
-    }
+    settings::is_on(c"ssl")
+}
+
+/// Whether the server chooses certificate and CA file by the host name that a client asks for (`ssl_sni`, since
+/// PostgreSQL 19). Then `ssl_ca_file` alone does not say whom it trusts.
+pub(crate) fn chooses_by_host() -> bool {
+    settings::is_on(c"ssl_sni")
 }

@@ -215,7 +215,8 @@ thread_local! {
 /// What the worker does at every interval: says which sessions have a certificate that is not good any more, each once,
 /// and ends them if `credential_action` says so.
 ///
-/// Nobody is ended as untrusted by a CA file that the server has not loaded: it would admit the client again at once.
+/// Nobody is ended as untrusted by a CA file that the server has not loaded: it would admit the client again at once. And
+/// nobody is ended at all while the CA file depends on the host name that the client asked for, which is not looked at.
 pub(crate) fn check_credentials() {
     let invalid = invalid_sessions();
     let mut reported = REPORTED.take();
@@ -224,6 +225,7 @@ pub(crate) fn check_credentials() {
         let standing = credential.assessment.standing;
         let key = (recorded.pid, recorded.started, standing);
         let end = guc::credential_action() == Action::Terminate
+            && !status::chooses_by_host()
             && (standing != Standing::Untrusted || status::ca_file_is_in_force());
         let terminated = end && slots::terminate(&recorded);
         if terminated || !reported.remove(&key) {
