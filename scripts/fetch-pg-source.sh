@@ -7,6 +7,7 @@
 # Unpacks src/test/ssl and contrib/sslinfo. What else `prove` needs is installed with the headers:
 # $(dirname $(pg_config --pgxs))/../../src/test/perl and pg_regress. The apt configuration of the
 # machine is neither changed nor used for package lists: sources are looked up in a state of our own.
+# Where the archive does not have the source of that version, the nearest one's tests are taken.
 #
 # Environment: PGTLS_CACHE  cache directory, as in scripts/chroot.sh
 set -euo pipefail
@@ -16,8 +17,47 @@ version=$1
 say() { printf '%s\n' "source: $*" >&2; }
 
 root=$("$here/chroot.sh" path "$version")
-cache=$(dirname "$root") suite=${root##*-}
+cache=$(dirname "$root")
 result=$cache/source-pg$version
+
+# The major versions whose tests will do, best first: its own, then the nearest ones.
+candidates() {
+    local other
+    for other in 15 17 18; do
+        echo "$((other > version ? other - version : version - other)) $other"
+    done | sort -n | cut -d' ' -f2
+}
+
+# $1: a directory for apt's state, $2: the major version. Leaves the archive in it. An archive that its
+# list names and that is not there any more is an error here, as is a list that cannot be had.
+download() {
+    local suite mirror
+    suite=$("$here/chroot.sh" path "$2")
+    suite=${suite##*-}
+    mirror=$("$here/chroot.sh" mirror "$2") || return
+    mkdir -p "$1"/{lists/partial,archives/partial}
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
+        >"$1/sources.list"
+    cat >"$1/apt.conf" <<EOF
+Dir::Etc::SourceList "$1/sources.list";
+Dir::Etc::SourceParts "-";
+Dir::State::Lists "$1/lists";
+Dir::Cache "$1";
+Dir::Cache::Archives "$1/archives";
+Acquire::Check-Valid-Until "false";
+Acquire::Check-Date "false";
+Acquire::Languages "none";
+Acquire::Retries "3";
+APT::Sandbox::User "$(id -un)";
+EOF
+    say "fetching the source of PostgreSQL $2 (Debian $suite)"
+    # The archive is enough: Debian's patches do not touch the tests.
+    (
+        cd "$1" || exit
+        export APT_CONFIG=$1/apt.conf
+        apt-get update -q && apt-get source --download-only --tar-only -q "postgresql-$2"
+    ) >&2
+}
 
 if [ -e "$result/complete" ]; then
     echo "$result"
@@ -33,31 +73,23 @@ fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work" "$result.new"' EXIT
-mkdir -p "$work"/{lists/partial,archives/partial}
-echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $("$here/chroot.sh" mirror "$suite") $suite main" \
-    >"$work/sources.list"
-cat >"$work/apt.conf" <<EOF
-Dir::Etc::SourceList "$work/sources.list";
-Dir::Etc::SourceParts "-";
-Dir::State::Lists "$work/lists";
-Dir::Cache "$work";
-Dir::Cache::Archives "$work/archives";
-Acquire::Check-Valid-Until "false";
-Acquire::Check-Date "false";
-Acquire::Languages "none";
-Acquire::Retries "3";
-APT::Sandbox::User "$(id -un)";
-EOF
-export APT_CONFIG=$work/apt.conf
-
-say "fetching the source of PostgreSQL $version (Debian $suite)"
-apt-get update -q >&2
-# The archive is enough: Debian's patches do not touch the tests.
-(cd "$work" && apt-get source --download-only --tar-only -q "postgresql-$version" >&2)
+archive=
+for candidate in $(candidates); do
+    if download "$work/$candidate" "$candidate"; then
+        archive=$(find "$work/$candidate" -maxdepth 1 -name '*.orig.tar.*' -not -name '*.asc')
+        [ "$candidate" = "$version" ] ||
+            say "the source of PostgreSQL $version cannot be had: taking the tests of $candidate"
+        break
+    fi
+done
+if [ -z "$archive" ]; then
+    say "no source of PostgreSQL can be had"
+    exit 1
+fi
 
 rm -rf "$result.new"
 mkdir -p "$result.new"
-tar -x -C "$result.new" --strip-components=1 --wildcards -f "$(find "$work" -maxdepth 1 -name '*.orig.tar.*' -not -name '*.asc')" \
+tar -x -C "$result.new" --strip-components=1 --wildcards -f "$archive" \
     '*/src/test/ssl' '*/contrib/sslinfo' '*/COPYRIGHT'
 touch "$result.new/complete"
 rm -rf "$result"

@@ -5,14 +5,20 @@
 #   scripts/suites.sh tap RESULTS NAME COMMAND...    the same for tests that print TAP, as `prove -v` does
 #   scripts/suites.sh run RESULTS NAME COMMAND...    the same for a command that counts as one test
 #   scripts/suites.sh skip RESULTS NAME REASON       a suite that could not run: counts as failed
+#   scripts/suites.sh unavailable RESULTS NAME REASON
+#                                                    one that needs what cannot be fetched: skipped
 #   scripts/suites.sh summary RESULTS...             table of suites, then "N passed, N failed"
 #
 # What a suite prints is shown as it comes. Tests that fail without a failed test (they did not
 # compile, they crashed) or that ran no test count as one failure. The exit status is non-zero on
-# failure; that of `summary` also when nothing ran at all.
+# failure; that of `summary` also when nothing ran at all. Where something was skipped, `summary` names
+# it with the reason, and its last line goes on with ", N skipped".
 set -euo pipefail
 
 trap 'exit 130' INT TERM HUP
+
+# The status of a command under `run` that could not fetch what it needs; its last line says why.
+CANNOT_FETCH=75
 
 # Prints "passed failed" for cargo tests that printed file $1 and exited with $2.
 count_tests() {
@@ -42,7 +48,8 @@ count_tap() {
 
 count_run() { if [ "$2" = 0 ]; then echo 1 0; else echo 0 1; fi; }
 
-record() { printf '%s\t%s\t%s\t%s\n' "$2" "$3" "$4" "$5" >>"$1"; }
+# The fifth field counts suites that were skipped.
+record() { printf '%s\t%s\t%s\t%s\t%s\n' "$2" "$3" "$4" "$5" "${6:-0}" >>"$1"; }
 
 # $1: how to count
 suite() {
@@ -52,6 +59,10 @@ suite() {
     log=${results%.tsv}.${name//[^A-Za-z0-9]/-}.log
     printf '\n== %s\n' "$name"
     "$@" 2>&1 </dev/null | tee "$log" || status=${PIPESTATUS[0]}
+    if [ "$count" = count_run ] && [ "$status" = "$CANNOT_FETCH" ]; then
+        unavailable "$results" "$name" "$(tail -n 1 "$log")"
+        return
+    fi
     read -r passed failed <<<"$("$count" "$log" "$status")"
     record "$results" "$name" "$passed" "$failed" $((SECONDS - started))
     printf '== %s: %s passed, %s failed, %s s\n' "$name" "$passed" "$failed" $((SECONDS - started))
@@ -65,6 +76,12 @@ skip() {
     return 1
 }
 
+unavailable() {
+    printf '\n== %s: skipped, %s\n' "$2" "$3"
+    mkdir -p "$(dirname "$1")"
+    record "$1" "$2 ($3)" 0 0 0 1
+}
+
 summary() {
     local file
     for file in "$@"; do
@@ -72,11 +89,14 @@ summary() {
     done
     echo
     awk -F '\t' '
+        $5 > 0 { skipped += $5; why = why sprintf("skipped: %s: %s\n", group(FILENAME), $1); next }
         { printf "%8d passed %6d failed %6d s   %s: %s\n", $2, $3, $4, group(FILENAME), $1
           passed += $2; failed += $3 }
         function group(path) { sub(/.*\//, "", path); sub(/\.tsv$/, "", path); return path }
         END {
-            printf "%d passed, %d failed\n", passed, failed
+            printf "%s%d passed, %d failed", why, passed, failed
+            if (skipped > 0) printf ", %d skipped", skipped
+            print ""
             exit failed > 0 || passed == 0
         }' "$@"
 }
@@ -86,7 +106,7 @@ tap() { suite count_tap "$@"; }
 run() { suite count_run "$@"; }
 
 case ${1:-} in
-tests | tap | run | skip | summary) "$@" ;;
+tests | tap | run | skip | unavailable | summary) "$@" ;;
 *)
     sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
     exit 2

@@ -43,10 +43,15 @@ finish() {
 
 phase() { phases+=("$(printf '%6d s  %s' $((SECONDS - $1)) "$2")"); }
 
+# One that cannot be made is tried once more, later. Whether it is there is asked afterwards.
 create_chroots() {
     local version
+    local -a left=()
     for version in "${elsewhere[@]}"; do
-        nice scripts/chroot.sh create "$version" || return
+        nice scripts/chroot.sh create "$version" || left+=("$version")
+    done
+    for version in "${left[@]}"; do
+        nice scripts/chroot.sh create "$version" || true
     done
 }
 
@@ -85,10 +90,19 @@ if [ ${#elsewhere[@]} -gt 0 ]; then
     finish chroots || true
     phase "$started" "waiting for chroots"
     started=$SECONDS
+    there=()
     for version in "${elsewhere[@]}"; do
+        if scripts/chroot.sh exists "$version"; then
+            there+=("$version")
+        else
+            scripts/suites.sh unavailable "target/results/pg$version.tsv" "PostgreSQL $version" \
+                "its chroot cannot be made, see the log of scripts/chroot.sh create"
+        fi
+    done
+    for version in "${there[@]}"; do
         start "$version" test_marked "$version"
     done
-    for version in "${elsewhere[@]}"; do
+    for version in "${there[@]}"; do
         finish "$version" || true
         phase "$started" "PostgreSQL $version (beside the others)"
     done
