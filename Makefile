@@ -67,8 +67,13 @@ check: deps ## lint, and the tests of the core: what to run before a commit
 	@scripts/lint.sh $(PG) --with-core-tests
 
 .PHONY: test-matrix
-test-matrix: deps ## every suite on PostgreSQL 15, 17 and 18
-	@scripts/test-matrix.sh 15 17 18
+test-matrix: deps ## every suite on PostgreSQL 15, 17, 18 and 19
+	@scripts/test-matrix.sh 15 17 18 19
+
+.PHONY: test-fresh
+test-fresh: ## `make demo` on a bare Debian 12, in a chroot made for it; needs root
+	@scripts/setup-debian.sh chroot
+	@scripts/suites.sh run target/results/fresh.tsv fresh-machine scripts/fresh-machine.sh make demo
 
 .PHONY: fuzz
 fuzz: deps ## fuzz every target for SECONDS=60 each (FILTER=name: only that one)
@@ -149,8 +154,12 @@ test-stress: stage ## 100 clients that come and go for 5 minutes while the views
 		--nocapture rows_are_consistent
 
 .PHONY: demo
-demo: deps ## see it at work in a throw-away server (KEEP=1: leave that up)
-	@$(MAKE) --no-print-directory stage PG=$(PG) PG_CONFIG='$(PG_CONFIG)' NO_TESTS=1
+demo: ## see it at work in a throw-away server (KEEP=1: leave that up)
+	@mkdir -p target
+	@PGTLS_INSTALL_LOG=target/demo-build.log scripts/setup-debian.sh build
+	@echo "building pgtls_ext for PostgreSQL $(PG), minutes at the first time (see target/demo-build.log)"
+	@$(MAKE) --no-print-directory stage PG=$(PG) PG_CONFIG='$(PG_CONFIG)' NO_TESTS=1 \
+		>>target/demo-build.log 2>&1 || { tail -n 20 target/demo-build.log >&2; exit 1; }
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' KEEP='$(KEEP)' $(TARGET)/debug/demo
 
 .PHONY: bench

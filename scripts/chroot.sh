@@ -4,6 +4,7 @@
 #   scripts/chroot.sh create NN          make the chroot for PostgreSQL NN, or reuse a complete one
 #   scripts/chroot.sh run NN COMMAND...  run COMMAND in it, in the source tree, with the host's Rust
 #   scripts/chroot.sh where NN           "host" or "chroot": where PostgreSQL NN is to be tested
+#   scripts/chroot.sh exists NN          whether there is a complete chroot
 #   scripts/chroot.sh path NN            where the chroot is
 #   scripts/chroot.sh remove NN          delete it
 #   scripts/chroot.sh mirror NN          which archive it is made from
@@ -27,10 +28,13 @@ suite_of() {
     case $1 in
     15) echo bookworm ;;
     17) echo trixie ;;
-    18) echo forky ;;
-    *) die "no Debian release ships PostgreSQL $1: 15, 17 and 18 can be tested" ;;
+    18 | 19) echo forky ;;
+    *) die "no Debian release ships PostgreSQL $1: 15, 17, 18 and 19 can be tested" ;;
     esac
 }
+
+# A suite that has what the release itself does not have yet; nothing for most versions.
+extra_suite_of() { if [ "$1" = 19 ]; then echo experimental; fi; }
 
 # What is needed to build and to test, and no more: no clang and llvm headers (hook_bindgen says how
 # bindgen is served), no recommended packages.
@@ -60,7 +64,7 @@ need_root() {
 
 # Changes whenever this script would make another chroot, so that a stale one is made anew.
 recipe_hash() {
-    { suite_of "$1"; packages_of "$1"; declare -f hook_start hook_bindgen build; } |
+    { suite_of "$1"; packages_of "$1"; declare -f extra_suite_of hook_pins hook_start hook_bindgen build; } |
         sha256sum | cut -c1-16
 }
 
@@ -86,6 +90,17 @@ mirror() {
 }
 
 # --- create ---------------------------------------------------------------------------------------
+
+# Before apt looks at anything: apt takes nothing from experimental by itself. Here it takes PostgreSQL
+# and its client library from where they are newest. $1 root, $2 version.
+hook_pins() {
+    local suite
+    suite=$(extra_suite_of "$2")
+    [ -n "$suite" ] || return 0
+    mkdir -p "$1/etc/apt/preferences.d"
+    printf 'Package: *postgresql*-%s libpq*\nPin: release a=%s\nPin-Priority: 500\n' "$2" "$suite" \
+        >"$1/etc/apt/preferences.d/pgtls_ext"
+}
 
 # Before the packages: PostgreSQL's package shall not make a cluster of its own.
 hook_start() {
@@ -116,9 +131,12 @@ hook_bindgen() {
 # $1 version, $2 directory to make. The dates of the archive are not checked: the clock of a test
 # machine may be wrong, and what is installed is signed all the same.
 build() {
-    local suite packages
+    local suite extra packages
+    local -a archives
     suite=$(suite_of "$1")
+    extra=$(extra_suite_of "$1")
     packages=$(packages_of "$1")
+    archives=("deb $(mirror) $suite main" ${extra:+"deb $(mirror) $extra main"})
     mmdebstrap --mode=root --variant=apt --format=directory \
         --keyring="$keyring" --include="${packages// /,}" \
         --aptopt='Acquire::Check-Valid-Until "false"' \
@@ -131,9 +149,10 @@ build() {
         --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --setup-hook="'$self' __hook_pins \"\$1\" $1" \
         --essential-hook="'$self' __hook_start \"\$1\"" \
         --customize-hook="'$self' __hook_bindgen \"\$1\" $1" \
-        "$suite" "$2" "deb $(mirror) $suite main"
+        "$suite" "$2" "${archives[@]}"
 }
 
 create() {
@@ -285,10 +304,12 @@ main() {
     shift
     case $command in
     create | remove | where) "$command" "$1" ;;
+    exists) is_complete "$1" ;;
     path) path_of "$1" ;;
     mirror) mirror ;;
     run) [ $# -ge 2 ] || usage; run "$@" ;;
     __enter) enter "$@" ;;
+    __hook_pins) hook_pins "$1" "$2" ;;
     __hook_start) hook_start "$1" ;;
     __hook_bindgen) hook_bindgen "$1" "$2" ;;
     *) usage ;;

@@ -9,7 +9,8 @@
 #         chroot  what makes the chroots of the other PostgreSQL versions
 #         source  what unpacks PostgreSQL's own tests
 #
-# Environment: PG  PostgreSQL major version (15)
+# Environment: PG                 PostgreSQL major version (15)
+#              PGTLS_INSTALL_LOG  where to write what apt-get prints (default: the standard output)
 #
 # Does nothing, and needs no rights, when nothing is missing.
 set -euo pipefail
@@ -25,11 +26,15 @@ packages_of() {
     build)
         echo gcc libc6-dev make pkg-config openssl ca-certificates
         echo libssl-dev libclang-dev libkrb5-dev
+        rust_packages build
         if [ "$("$here/chroot.sh" where "$postgresql")" = host ]; then
             echo "postgresql-$postgresql" "postgresql-server-dev-$postgresql"
         fi
         ;;
-    check) echo shellcheck ;;
+    check)
+        echo shellcheck
+        rust_packages check
+        ;;
     fuzz) echo g++ ;;
     chroot) echo mmdebstrap debian-archive-keyring util-linux mount ;;
     source) echo dpkg-dev libipc-run-perl perl ;;
@@ -55,17 +60,34 @@ missing_packages() {
     esac
 }
 
-# A tool-chain is not installed here: Debian's own is too old, and where another one comes from is
-# the user's choice.
+# The oldest Rust that builds this workspace.
+wanted_rust() { sed -n 's/^rust-version = "\(.*\)"/\1/p' "$here/../Cargo.toml" | head -n 1; }
+
+has_rust() { command -v cargo >/dev/null && command -v rustc >/dev/null; }
+
+# Whether the tool-chain is Debian's, of which missing parts can be installed.
+has_debian_rust() { is_installed rustc-web; }
+
+# Debian has a current Rust beside the one of its release, under these names. It is installed only where
+# there is none: a tool-chain that is there is the user's choice. $1: build or check.
+rust_packages() {
+    if has_rust && ! has_debian_rust; then return; fi
+    # pgrx formats what it generates.
+    case $1 in
+    build) echo cargo-web rustc-web rustfmt-web ;;
+    check) echo rust-web-clippy ;;
+    esac
+}
+
 check_rust() {
     local wanted have component
-    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$here/../Cargo.toml" | head -n 1)
-    if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
-        die "cargo and rustc are missing: install Rust $wanted or newer with rustup, and have ~/.cargo/bin in PATH"
-    fi
+    wanted=$(wanted_rust)
+    has_rust || die "cargo and rustc are missing: install Rust $wanted or newer, and have it in PATH"
     have=$(rustc --version | cut -d' ' -f2)
     [ "$(printf '%s\n' "$wanted" "${have%%-*}" | sort -V | head -n 1)" = "$wanted" ] ||
-        die "rustc $have is too old: $wanted or newer is needed"
+        die "rustc $have in $(command -v rustc) is too old: $wanted or newer is needed." \
+            "With rustup, run 'rustup update stable'; a Debian package of this version gives way to newer" \
+            "ones with 'apt-get install cargo-web rustc-web rustfmt-web'"
     for component in "$@"; do
         cargo "$component" --version >/dev/null 2>&1 ||
             die "cargo $component is missing: rustup component add ${component/fmt/rustfmt}"
@@ -104,11 +126,33 @@ install_packages() {
     case " $* " in
     *" postgresql-"*) prevent_main_cluster ;;
     esac
+    if [ -n "${PGTLS_INSTALL_LOG:-}" ]; then
+        say "installing them, minutes at the first time (see $PGTLS_INSTALL_LOG)"
+        apt_install "${options[@]}" "$@" >>"$PGTLS_INSTALL_LOG" 2>&1 || {
+            tail -n 20 "$PGTLS_INSTALL_LOG" >&2
+            die "apt-get could not install them"
+        }
+    else
+        apt_install "${options[@]}" "$@"
+    fi
+}
+
+apt_install() {
     # Other vendors' archives may fail to answer; the install tells whether that matters.
     as_root apt-get update -o Acquire::Retries=3 -q ||
         say "apt-get update reported errors; trying to install all the same"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -o Acquire::Retries=3 \
-        "${options[@]}" "$@"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -o Acquire::Retries=3 "$@"
+}
+
+# The tool-chain is new enough, and has what these groups need of it.
+check_groups() {
+    local group
+    for group in "$@"; do
+        case $group in
+        build) check_rust ;;
+        check) check_rust fmt clippy ;;
+        esac
+    done
 }
 
 main() {
@@ -117,14 +161,10 @@ main() {
     # A chroot is made complete, from packages other than these.
     [ -z "${PGTLS_IN_CHROOT:-}" ] || exit 0
     [ $# -gt 0 ] || groups=(build)
-    for group in "${groups[@]}"; do
-        case $group in
-        build) check_rust ;;
-        check) check_rust fmt clippy ;;
-        esac
-    done
+    if has_rust && ! has_debian_rust; then check_groups "${groups[@]}"; fi
     if ! command -v apt-get >/dev/null; then
         say "this is not Debian: install by your own means what this script lists under packages_of"
+        check_groups "${groups[@]}"
         exit 0
     fi
     mapfile -t packages < <(for group in "${groups[@]}"; do packages_of "$group"; done | tr ' ' '\n')
@@ -135,6 +175,7 @@ main() {
     install_packages "${packages[@]}"
     [ -z "$(missing_packages "${packages[@]}")" ] ||
         die "still missing: $(missing_packages "${packages[@]}" | tr '\n' ' ')"
+    check_groups "${groups[@]}"
     say "installed"
 }
 
