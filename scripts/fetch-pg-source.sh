@@ -7,7 +7,7 @@
 # Unpacks src/test/ssl and contrib/sslinfo. What else `prove` needs is installed with the headers:
 # $(dirname $(pg_config --pgxs))/../../src/test/perl and pg_regress. The apt configuration of the
 # machine is neither changed nor used for package lists: sources are looked up in a state of our own.
-# Where the archive does not have the source of that version, the nearest one's tests are taken.
+# Where the archive does not have the source of that version, those of the next older one are taken.
 #
 # Environment: PGTLS_CACHE  cache directory, as in scripts/chroot.sh
 set -euo pipefail
@@ -20,12 +20,13 @@ root=$("$here/chroot.sh" path "$version")
 cache=$(dirname "$root")
 result=$cache/source-pg$version
 
-# The major versions whose tests will do, best first: its own, then the nearest ones.
+# The major versions whose tests will do, best first: its own, then the next older ones. A newer one's
+# tests use settings that the server does not have.
 candidates() {
     local other
-    for other in 15 17 18; do
-        echo "$((other > version ? other - version : version - other)) $other"
-    done | sort -n | cut -d' ' -f2
+    for other in 18 17 15; do
+        if [ "$other" -le "$version" ]; then echo "$other"; fi
+    done
 }
 
 # $1: a directory for apt's state, $2: the major version. Leaves the archive in it. An archive that its
