@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-
 use super::reload::Outcome;
 use super::shmem::Segment;
 use super::{failures, files, inventory, settings};

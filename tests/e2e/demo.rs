@@ -32,6 +32,16 @@ fn the_demo_shows_what_it_promises() {
         UNKNOWN_OID,
         "certificate expired",
         " alice | ",
+        " alice   | alice     | revoked",
+        " carol   | ",
+        " | alice   | revoked           | t",
+        "certificate revoked",
+        "could not accept SSL connection: certificate verify failed",
+        " expired | /O=Acme/CN=alice",
+        " revoked | /O=Acme/CN=alice",
+        " revocation | failed",
+        " pg_reload_conf \n----------------\n t",
+        " last_reload_ok \n----------------\n f",
     ] {
         assert!(shown.contains(text), "no {text:?}:\n{shown}");
     }
@@ -51,10 +61,10 @@ fn a_demo_that_is_kept_can_be_used_and_stopped() {
     let services = after(&shown, "PGSERVICEFILE=");
     let stop = Path::new(after(&shown, "  sh "));
     let mut psql = Installation::get().program("psql");
-    psql.args(["-XAt", "service=alice", "-c", "select ssl_client_cn()"]);
+    psql.args(["-XAt", "service=carol", "-c", "select ssl_client_cn()"]);
     let output = psql.env("PGSERVICEFILE", services).output().expect("psql can be started");
     let stopped = Command::new("sh").arg(stop).output().expect("sh can be started");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "alice\n", "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "carol\n", "{output:?}");
     assert!(stopped.status.success(), "{stopped:?}");
     let directory = stop.parent().expect("a script is in a directory");
     assert!(!directory.exists(), "{} was left behind", directory.display());

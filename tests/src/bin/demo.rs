@@ -3,6 +3,7 @@
 //! `KEEP=1` leaves the server up and says how to connect and how to stop it.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pgtls_e2e::der;
@@ -27,21 +28,24 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
 
-    say("A server is started with its own certificates and these rules in pg_hba.conf:");
+    say("A server is started with its own certificates, with pgtls_ext in
+-- shared_preload_libraries, and with these rules in pg_hba.conf:");
     println!("  {}", RULES.join("\n  "));
+    let pki = Pki::standard();
     let cluster = Cluster::builder()
         .roles(&["guest", "alice", "billing", "carol"])
         .hba(RULES[0])
         .hba(RULES[1])
-        .extension()
+        .crl_file(&[pki.root_crl(), &pki.crl(pki.intermediate()).build()])
+        .preloaded()
         .start();
 
-    let pki = Pki::standard();
     let admin = Client::new("admin", cluster.psql(SUPERUSER).unix());
     let guest = Client::new("guest", cluster.psql("guest"));
     let client =
         |name, identity: CertBuilder| Client::new(name, cluster.psql(name).with(&identity.build()));
-    let alice = client("alice", pki.issue("/O=Acme/CN=alice"));
+    let of_alice = pki.issue("/O=Acme/CN=alice").build();
+    let alice = Client::new("alice", cluster.psql("alice").with(&of_alice));
     let carol = client("carol", pki.issue(LONG_NAME));
     let billing = pki.issue("/O=Acme/CN=billing").san_dns("billing.acme.example");
     let billing = billing.san_uri("spiffe://acme.example/billing").san_email("ops@acme.example");
@@ -111,12 +115,65 @@ from pgtls_parse_certificates(:'pem');",
         ),
     );
 
+    let crl = pki.crl(pki.intermediate()).revoke(&of_alice.cert).build();
+    cluster.replace_crl(&[pki.root_crl(), &crl]);
+    cluster.reload();
+    admin.shows(
+        "alice's certificate is revoked, and the server has the CRL. She is still connected.",
+        "select usename, client_cn, credential_status
+from pgtls_sessions where client_cn is not null
+order by usename;",
+    );
+    let sql = "select pid, usename, credential_status, terminated
+from pgtls_terminate_invalid(false);";
+    admin.shows("Her session is ended, and nobody else's.", sql);
+    let mark = cluster.mark();
+    alice.shows("She tries again, and is refused.", "select 1;");
+    cluster.wait_for_log(mark, "certificate verify failed");
+    let log = cluster.log_since(mark);
+    let line = log.lines().find(|line| line.contains("could not accept SSL connection"));
+    let line = line.and_then(|line| line.split_once("could not")).map_or("", |(_, rest)| rest);
+    say("The server's log has the same line for this as for the certificate that had expired:");
+    println!("  could not{line}");
+    admin.shows(
+        "pgtls_ext knows both reasons, and whose certificates they were.",
+        "select reason, subject from pgtls_recent_failures order by at;",
+    );
+    admin.shows(
+        "Would she get in again? Which step refuses her can be asked without a login.",
+        &format!(
+            "\\set pem `cat {}`
+select check_name, outcome, detail
+from pgtls_explain_login(:'pem', 'alice', 'postgres', '127.0.0.1')
+where outcome = 'failed';",
+            kept_bundle(&cluster, &of_alice).display()
+        ),
+    );
+    let server_certificate = cluster.tls_path("server.crt");
+    let good = fs::read(&server_certificate).expect("the server has a certificate");
+    fs::write(&server_certificate, "nonsense").expect("a file can be written");
+    cluster.reload();
+    admin.shows(
+        "Somebody breaks the server's certificate and reloads. The function says t all the same.",
+        "select pg_reload_conf();
+select last_reload_ok from pgtls_status;",
+    );
+    fs::write(&server_certificate, good).expect("a file can be written");
+    cluster.reload();
+
     if keep {
         keep_up(cluster, &[&admin, &guest, &alice, &carol, &billing, &late]);
     } else {
         say("The server is stopped and removed. make demo KEEP=1 leaves it up to try yourself.");
     }
     ExitCode::SUCCESS
+}
+
+/// The certificates that a client sends, in a file.
+fn kept_bundle(cluster: &Cluster, identity: &Identity) -> PathBuf {
+    let file = cluster.dir().join("alice.crt");
+    fs::write(&file, identity.bundle_pem()).expect("certificates can be written");
+    file
 }
 
 /// Somebody with `psql`.
@@ -158,7 +215,7 @@ fn keep_up(cluster: Cluster, clients: &[&Client]) {
     let entries: Vec<_> = clients.iter().map(|client| client.psql.service(client.name)).collect();
     fs::write(&services, entries.join("\n")).expect("a service file can be written");
 
-    say("The server stays up. These are its clients; the last one is refused:");
+    say("The server stays up. These are its clients; alice and late are refused:");
     println!("  export PGSERVICEFILE={}", services.display());
     for client in clients {
         println!("  {psql} service={}", client.name);
