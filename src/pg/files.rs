@@ -50,20 +50,27 @@ pub(crate) struct Readable {
     file: File,
     /// What it holds, as of its opening.
     pub(crate) identity: Identity,
+    /// No more of it than this is taken in.
+    limit: u64,
 }
 
 /// Opens a regular file that is not too large. The error is a problem in words, without the file's name.
 pub(crate) fn open(path: &Path) -> Result<Readable, String> {
+    open_up_to(path, MAX_FILE_BYTES)
+}
+
+/// The same with another limit, in bytes.
+pub(crate) fn open_up_to(path: &Path, limit: u64) -> Result<Readable, String> {
     let options = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(options).open(path).map_err(problem)?;
     let metadata = file.metadata().map_err(problem)?;
     if !metadata.is_file() {
         return Err("not a regular file".to_owned());
     }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(format!("larger than {MAX_FILE_BYTES} bytes"));
+    if metadata.len() > limit {
+        return Err(format!("larger than {limit} bytes"));
     }
-    Ok(Readable { identity: Identity::of(&metadata), file })
+    Ok(Readable { identity: Identity::of(&metadata), file, limit })
 }
 
 /// Whether a file is one that others can open without harm; one that is not there is. The error is a problem in words.
@@ -85,7 +92,7 @@ impl Readable {
         let mut content = Vec::new();
         let reserved = content.try_reserve_exact(expected.saturating_add(1));
         reserved.map_err(|_| "out of memory".to_owned())?;
-        self.file.take(MAX_FILE_BYTES).read_to_end(&mut content).map_err(problem)?;
+        self.file.take(self.limit).read_to_end(&mut content).map_err(problem)?;
         Ok(content)
     }
 }

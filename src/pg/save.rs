@@ -7,7 +7,6 @@
 use std::ffi::{CStr, c_int};
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -23,6 +22,9 @@ const FILE: &CStr = c"pg_stat/pgtls_ext.stat";
 const NEW_FILE: &CStr = c"pg_stat/pgtls_ext.stat.tmp";
 /// Where a file that cannot be read is put.
 const DAMAGED_FILE: &CStr = c"pg_stat/pgtls_ext.stat.damaged";
+
+/// Largest file that is read. The inventory at its largest setting, with every entry full, takes half of it.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// Called in the postmaster when there is shared memory; `new` if nothing is in it yet.
 pub(super) fn started(new: bool) {
@@ -70,9 +72,8 @@ fn write_aside(bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path(NEW_FILE))?;
-    file.write_all(bytes)
+    // Its mode is that of the server's files: the postmaster's mask allows what the data directory allows.
+    OpenOptions::new().write(true).create_new(true).open(path(NEW_FILE))?.write_all(bytes)
 }
 
 /// Reads the file, if there is one. Never waits: what is not a regular file is set aside like a damaged one.
@@ -82,7 +83,7 @@ fn load() {
         _ => {}
     }
     let Some(segment) = Segment::get() else { return };
-    let decoded = files::open(path(FILE))
+    let decoded = files::open_up_to(path(FILE), MAX_BYTES)
         .and_then(files::Readable::read)
         .and_then(|bytes| State::decode(&bytes).map_err(|why| why.to_string()));
     match decoded {

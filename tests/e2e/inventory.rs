@@ -204,6 +204,42 @@ fn what_is_not_a_file_keeps_the_server_neither_from_starting_nor_from_stopping()
     }
 }
 
+/// The inventory at its largest setting makes a file larger than any CRL that is read.
+#[test]
+fn a_large_file_is_read_and_an_endless_one_is_not() {
+    let cluster = Cluster::builder().preloaded().start();
+    for (bytes, why) in [
+        ((256_u64 << 20) + 1, "it is no state file of pgtls_ext"),
+        ((1 << 30) + 1, "larger than 1073741824 bytes"),
+    ] {
+        cluster.shut_down(Shutdown::Fast);
+        let sparse = std::fs::File::create(file(&cluster)).unwrap();
+        sparse.set_len(bytes).unwrap();
+        let mark = cluster.mark();
+        cluster.start_again();
+        let log = cluster.log_since(mark);
+        assert!(log.contains(&format!("pgtls_ext.stat.damaged\": {why}")), "{bytes}: {log}");
+        std::fs::remove_file(file(&cluster).with_extension("stat.damaged")).unwrap();
+    }
+}
+
+/// Where the data directory is open to a group, so is this file, as the server's own are.
+#[test]
+fn the_file_has_the_mode_of_the_servers_own() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let cluster = Cluster::builder().preloaded().start();
+    let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for (directory, expected) in [(0o700, 0o600), (0o750, 0o640)] {
+        cluster.shut_down(Shutdown::Fast);
+        let permissions = std::fs::Permissions::from_mode(directory);
+        std::fs::set_permissions(cluster.data_dir(), permissions).unwrap();
+        cluster.start_again();
+        cluster.restart();
+        assert_eq!(mode(file(&cluster)), expected);
+    }
+}
+
 #[test]
 fn a_standby_has_its_own() {
     let pki = Pki::standard();
