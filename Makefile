@@ -156,6 +156,7 @@ test-stress: stage ## 100 clients that come and go for 5 minutes while the views
 .PHONY: demo
 demo: ## see it at work in a throw-away server (KEEP=1: leave that up)
 	@mkdir -p target
+	@: >target/demo-build.log
 	@PGTLS_INSTALL_LOG=target/demo-build.log scripts/setup-debian.sh build
 	@echo "building pgtls_ext for PostgreSQL $(PG), minutes at the first time (see target/demo-build.log)"
 	@$(MAKE) --no-print-directory stage PG=$(PG) PG_CONFIG='$(PG_CONFIG)' NO_TESTS=1 \

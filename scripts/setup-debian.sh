@@ -86,8 +86,8 @@ check_rust() {
     have=$(rustc --version | cut -d' ' -f2)
     [ "$(printf '%s\n' "$wanted" "${have%%-*}" | sort -V | head -n 1)" = "$wanted" ] ||
         die "rustc $have in $(command -v rustc) is too old: $wanted or newer is needed." \
-            "With rustup, run 'rustup update stable'; a Debian package of this version gives way to newer" \
-            "ones with 'apt-get install cargo-web rustc-web rustfmt-web'"
+            "If it comes from rustup, run 'rustup update stable'; if it comes from Debian, run" \
+            "'apt-get install cargo-web rustc-web rustfmt-web' with the security archive enabled"
     for component in "$@"; do
         cargo "$component" --version >/dev/null 2>&1 ||
             die "cargo $component is missing: rustup component add ${component/fmt/rustfmt}"
@@ -169,6 +169,7 @@ main() {
     fi
     mapfile -t packages < <(for group in "${groups[@]}"; do packages_of "$group"; done | tr ' ' '\n')
     if [ -z "$(missing_packages "${packages[@]}")" ]; then
+        check_groups "${groups[@]}"
         say "nothing is missing (${groups[*]})"
         exit 0
     fi
