@@ -37,10 +37,10 @@ suite_of() {
 extra_suite_of() { if [ "$1" = 19 ]; then echo experimental; fi; }
 
 # What is needed to build and to test, and no more: no clang and llvm headers (hook_bindgen says how
-# bindgen is served), no recommended packages.
+# bindgen is served), no recommended packages. The server's headers, which pgrx reads, name those of ICU.
 packages_of() {
     echo "postgresql-$1" openssl ca-certificates \
-        gcc libc6-dev make pkg-config libssl-dev libkrb5-dev libipc-run-perl
+        gcc libc6-dev make pkg-config libssl-dev libkrb5-dev libicu-dev libipc-run-perl
 }
 
 host_codename() { sed -n 's/^VERSION_CODENAME=//p' /etc/os-release; }
