@@ -7,7 +7,8 @@ use std::fmt;
 
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
-use pgtls_core::{Error as CoreError, pem};
+use pgtls_core::error::Error as CoreError;
+use pgtls_core::pem;
 
 /// Whatever can go wrong in a function of this extension.
 #[derive(Debug, Clone)]

@@ -12,13 +12,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::{PgMemoryContexts, pg_sys};
-use pgtls_core::access::{ServerVersion, Surroundings, Token};
-use pgtls_core::{hba, ident};
+use pgtls_core::login::access::{Surroundings, Token};
+use pgtls_core::login::server_version::ServerVersion;
+use pgtls_core::login::{hba, ident};
 
 use super::network::ip_of;
-use super::sys;
 use super::text::lossless;
-use super::version;
+use super::{sys, version};
 
 /// The major version of the server this is built for.
 pub(crate) const VERSION: ServerVersion = ServerVersion(pg_sys::PG_VERSION_NUM / 10_000);

@@ -6,11 +6,10 @@ use std::ffi::{CStr, CString, c_int};
 
 use pgrx::spi::{self, Spi};
 use pgrx::{FromDatum, pg_sys};
-use pgtls_core::access::Roles;
-use pgtls_core::login::{DatabaseFacts, Password, RoleFacts, SlotFacts};
+use pgtls_core::login::access::Roles;
+use pgtls_core::login::facts::{DatabaseFacts, Password, RoleFacts, SlotFacts};
 
-use super::time;
-use super::version;
+use super::{time, version};
 use crate::error::{Error, Result};
 
 /// What `datconnlimit` is set to before a database is dropped (`DATCONNLIMIT_INVALID_DB`).

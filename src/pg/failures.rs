@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 
 use openssl::x509::X509Ref;
 use pgrx::pg_sys;
-use pgtls_core::failure::{Message, Reason, first_number};
-use pgtls_core::state::SavedCount;
+use pgtls_core::recorder::failure::{Message, Reason, first_number};
+use pgtls_core::recorder::saved_state::SavedCount;
 
 use super::port::Session;
 use super::shmem::{COUNTER_BYTES, Plain, Segment};

@@ -11,12 +11,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use pgrx::pg_sys;
-use pgtls_core::failure::Reason;
+use pgtls_core::recorder::failure::Reason;
 
-use super::failures::Failure;
+use super::failures::{self, Failure};
 use super::port::Session;
 use super::shmem::{self, Segment};
-use super::{failures, guc, inventory, reload, slots, sys, worker};
+use super::{guc, inventory, reload, slots, sys, worker};
 use crate::error::{Error, PLAINTEXT_REFUSED};
 
 /// The server's `STATUS_OK`: the client is who it says it is.

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::Ordering;
 
 use pgrx::pg_sys;
-use pgtls_core::state::{SavedCertificate, State};
+use pgtls_core::recorder::saved_state::{SavedCertificate, State};
 
 use super::port::Session;
 use super::shmem::{Inventory, Segment};

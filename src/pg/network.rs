@@ -7,7 +7,7 @@ use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr;
 
-use pgtls_core::access::Network;
+use pgtls_core::login::access::Network;
 
 /// The system's resolver and interfaces; each name is looked up once.
 #[derive(Default)]

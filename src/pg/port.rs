@@ -8,9 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr::NonNull;
 
 use super::network::ip_of;
-use super::sys;
 use super::tls::Tls;
-use super::version;
+use super::{sys, version};
 
 /// The client connection of this backend.
 pub(crate) struct Session {

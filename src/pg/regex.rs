@@ -11,7 +11,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::{PgMemoryContexts, pg_sys};
-use pgtls_core::access::{Found, Patterns};
+use pgtls_core::login::access::{Found, Patterns};
 
 use super::sys;
 

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::Datum;
 use pgrx::{AnyNumeric, IntoDatum, PgMemoryContexts, pg_sys};
-use pgtls_core::column::Value;
+use pgtls_core::value::Value;
 
 use super::{text, time};
 use crate::error::{Error, Result};

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use pgrx::pg_sys;
-use pgtls_core::state::State;
+use pgtls_core::recorder::saved_state::State;
 
 use super::shmem::Segment;
 use super::{failures, files, guc, inventory};

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, fe
 
 use pgrx::pg_sys;
 
-use pgtls_core::lru;
+use pgtls_core::recorder::lru;
 
 use super::{failures, guc, inventory, reload, save, slots};
 

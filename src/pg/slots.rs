@@ -11,8 +11,7 @@ use pgrx::pg_sys;
 
 use super::port::Session;
 use super::shmem::{COUNTER_BYTES, Plain, Segment, Writing};
-use super::version;
-use super::{guc, reload, tls};
+use super::{guc, reload, tls, version};
 
 /// Room in a slot for everything that is text: a file name, a map, an identity, a server name and some short words.
 pub(super) const TEXT_BYTES: usize = 4096;

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use pgrx::pg_sys;
 use pgrx::prelude::TimestampWithTimeZone;
-use pgtls_core::UnixTime;
+use pgtls_core::time::UnixTime;
 
 /// Seconds from the Unix epoch to PostgreSQL's, 2000-01-01 00:00:00 UTC.
 const POSTGRES_EPOCH: i64 = 946_684_800;

@@ -16,8 +16,8 @@ use openssl::error::ErrorStack;
 use openssl::x509::store::{X509Store, X509StoreBuilder, X509StoreRef};
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509CrlRef, X509Ref};
-use pgtls_core::UnixTime;
-use pgtls_core::login::TlsFacts;
+use pgtls_core::login::facts::TlsFacts;
+use pgtls_core::time::UnixTime;
 
 use super::files::{self, Identity};
 use super::settings;

@@ -11,8 +11,9 @@ use openssl::stack::Stack;
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam, X509VerifyParamRef};
 use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef};
-use pgtls_core::trust::{Refusal, Verdict};
-use pgtls_core::{Certificate, UnixTime};
+use pgtls_core::time::UnixTime;
+use pgtls_core::verify::verdict::{Refusal, Verdict};
+use pgtls_core::x509::certificate::Certificate;
 
 use super::settings;
 use super::trust_store::{TrustStore, reason};

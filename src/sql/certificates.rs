@@ -4,7 +4,9 @@
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgtls_core::{Certificate, json, parse_certificates};
+use pgtls_core::json;
+use pgtls_core::x509::bundle::parse_certificates;
+use pgtls_core::x509::certificate::Certificate;
 
 use crate::error::{Error, Form, Result};
 use crate::pg::json::Json;

@@ -2,8 +2,11 @@
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgtls_core::column::Value;
-use pgtls_core::{Certificate, Chain, GeneralName, json};
+use pgtls_core::json;
+use pgtls_core::value::Value;
+use pgtls_core::verify::chain::Chain;
+use pgtls_core::x509::certificate::Certificate;
+use pgtls_core::x509::general_name::GeneralName;
 
 use super::session::client_certificate;
 use crate::error::{Error, Result};

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use memchr::memmem;
-use pgtls_core::Certificate;
 use pgtls_core::crl::{Crl, parse_crls};
-use pgtls_core::revocation::CrlSet;
+use pgtls_core::verify::revocation::crl_set::CrlSet;
+use pgtls_core::x509::certificate::Certificate;
 
 use crate::pg::files::{self, Identity};
 use crate::pg::settings;
@@ -122,7 +122,7 @@ pub(super) fn authorities() -> Option<Result<Vec<Certificate>, String>> {
     let path = settings::path(c"ssl_ca_file")?;
     let read = || {
         let content = files::open(&path)?.read()?;
-        pgtls_core::parse_certificates(&content).map_err(|error| error.to_string())
+        pgtls_core::x509::bundle::parse_certificates(&content).map_err(|error| error.to_string())
     };
     let mut authorities = match read() {
         Ok(authorities) => authorities,
@@ -319,7 +319,9 @@ impl Content {
         };
         let members = match parse_crls(bytes) {
             Ok(members) => members,
-            Err(pgtls_core::Error::NoPemBlock { .. }) if !certificates.is_empty() => Vec::new(),
+            Err(pgtls_core::error::Error::NoPemBlock { .. }) if !certificates.is_empty() => {
+                Vec::new()
+            }
             Err(error) => return Err(error.to_string()),
         };
         let member = |member: pgtls_core::crl::Member| Member {
@@ -331,8 +333,8 @@ impl Content {
 
     /// The certificates among PEM blocks of any kind; of what is too large for a bundle of certificates, none.
     fn certificates(bytes: &[u8]) -> Result<Vec<Certificate>, String> {
-        use pgtls_core::Error::{NoPemBlock, TooLarge};
-        match pgtls_core::parse_certificates(bytes) {
+        use pgtls_core::error::Error::{NoPemBlock, TooLarge};
+        match pgtls_core::x509::bundle::parse_certificates(bytes) {
             Ok(certificates) => Ok(certificates),
             Err(NoPemBlock { .. } | TooLarge { .. }) => Ok(Vec::new()),
             Err(error) => Err(error.to_string()),

@@ -9,10 +9,12 @@ use std::rc::Rc;
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgtls_core::column::Value;
-use pgtls_core::credential::{Assessment, Standing};
-use pgtls_core::trust::Verdict;
-use pgtls_core::{Certificate, UnixTime, parse_certificates};
+use pgtls_core::time::UnixTime;
+use pgtls_core::value::Value;
+use pgtls_core::verify::credential::{Assessment, Standing};
+use pgtls_core::verify::verdict::Verdict;
+use pgtls_core::x509::bundle::parse_certificates;
+use pgtls_core::x509::certificate::Certificate;
 
 use crate::error::Error;
 use crate::pg::backends::{self, Backend};

@@ -2,8 +2,9 @@
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgtls_core::column::Value;
-use pgtls_core::{Name, Serial};
+use pgtls_core::value::Value;
+use pgtls_core::x509::name::Name;
+use pgtls_core::x509::serial::Serial;
 
 use crate::error::Error;
 use crate::pg::failures::{self, Recent};

@@ -8,9 +8,13 @@ use pgrx::datum::Inet;
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::TimestampWithTimeZone;
-use pgtls_core::login::{self, Explanation, Facts, Question, Remark};
-use pgtls_core::trust::Verdict;
-use pgtls_core::{Certificate, UnixTime, parse_certificates};
+use pgtls_core::login::explain::explain;
+use pgtls_core::login::facts::{Facts, Question, Remark};
+use pgtls_core::login::step::Explanation;
+use pgtls_core::time::UnixTime;
+use pgtls_core::verify::verdict::Verdict;
+use pgtls_core::x509::bundle::parse_certificates;
+use pgtls_core::x509::certificate::Certificate;
 
 use super::mapping::{Server, checked_mappings};
 use crate::error::{Error, Form, Result};
@@ -81,7 +85,7 @@ impl<'a> Arguments<'a> {
             tls: self.tls,
             at: self.at,
         };
-        login::explain(&question, &facts, &around)
+        explain(&question, &facts, &around)
     }
 
     /// What OpenSSL says of the chain; `None` if there is none to judge.

@@ -7,20 +7,19 @@ use std::ffi::CStr;
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgtls_core::access::Surroundings;
-use pgtls_core::column::Value;
-use pgtls_core::hba::{self, Client, ClientName};
-use pgtls_core::ident::{self, Decision};
+use pgtls_core::login::access::Surroundings;
+use pgtls_core::login::hba::{self, Client, ClientName};
+use pgtls_core::login::ident::{self, Decision};
+use pgtls_core::value::Value;
 
 use crate::error::{Error, Result};
-use crate::pg::auth_files;
 use crate::pg::catalog::{self, Catalog};
 use crate::pg::network::System;
 use crate::pg::port::Session;
 use crate::pg::regex::Engine;
 use crate::pg::rows::{Row, Rows, row};
-use crate::pg::slots;
 use crate::pg::text::{lossless, to_utf8};
+use crate::pg::{auth_files, slots};
 
 /// What matching asks of this server; what it has found out is kept for one question.
 pub(super) struct Server {

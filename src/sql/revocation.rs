@@ -8,22 +8,27 @@ use std::rc::Rc;
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgtls_core::column::Value;
 use pgtls_core::crl::{Crl, Cursor, NextUpdate, parse_crls};
-use pgtls_core::revocation::{
-    CertificateStatus, Coverage, CoverageStatus, CrlSet, Rules, SelfSigned, Status, chain_of,
-    coverage, list_status, statuses,
+use pgtls_core::limits;
+use pgtls_core::time::UnixTime;
+use pgtls_core::value::Value;
+use pgtls_core::verify::revocation::behaviour::{Rules, SelfSigned};
+use pgtls_core::verify::revocation::coverage::{
+    Coverage, CoverageStatus, chain_of, coverage, list_status,
 };
-use pgtls_core::{Certificate, Serial, UnixTime, limits, parse_certificates};
+use pgtls_core::verify::revocation::crl_set::CrlSet;
+use pgtls_core::verify::revocation::status::{CertificateStatus, Status};
+use pgtls_core::verify::revocation::statuses;
+use pgtls_core::x509::bundle::parse_certificates;
+use pgtls_core::x509::certificate::Certificate;
+use pgtls_core::x509::serial::Serial;
 
 use super::chain::client_chain;
 use super::configured::{Crls, ListedCrl, Usable, authorities};
 use crate::error::{Error, Form, Result};
-use crate::pg::inventory;
 use crate::pg::port::Session;
 use crate::pg::rows::{Row, Rows};
-use crate::pg::time;
-use crate::pg::verify;
+use crate::pg::{inventory, time, verify};
 
 /// Where the lists of a session's context are said to be from: OpenSSL does not remember the files.
 const CONTEXT: &str = "server context";
@@ -352,7 +357,10 @@ fn in_words(status: Status) -> &'static str {
 fn parse(input: &[u8], form: Form) -> Result<Vec<Crl>> {
     if input.len() > limits::MAX_CRL_BYTES {
         let (what, limit) = ("input with revocation lists", limits::MAX_CRL_BYTES);
-        return Err(Error::Argument { form, source: pgtls_core::Error::TooLarge { what, limit } });
+        return Err(Error::Argument {
+            form,
+            source: pgtls_core::error::Error::TooLarge { what, limit },
+        });
     }
     // An allocation that fails would end the process, and with it every session of the server.
     let mut copy = Vec::new();
@@ -366,7 +374,7 @@ fn parse(input: &[u8], form: Form) -> Result<Vec<Crl>> {
             member.crl.map_err(|source| {
                 let source = match lone {
                     true => source,
-                    false => pgtls_core::Error::Member {
+                    false => pgtls_core::error::Error::Member {
                         expected: "certificate revocation list",
                         position: member.position,
                         source: Box::new(source),

@@ -15,8 +15,10 @@ use std::thread::LocalKey;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::TimestampWithTimeZone;
 use pgrx::{AnyNumeric, pg_extern};
-use pgtls_core::column::Value;
-use pgtls_core::{Certificate, Name, Oid};
+use pgtls_core::asn1::oid::Oid;
+use pgtls_core::value::Value;
+use pgtls_core::x509::certificate::Certificate;
+use pgtls_core::x509::name::Name;
 
 use crate::error::{Error, Result};
 use crate::pg::kept::Kept;

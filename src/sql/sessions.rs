@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgtls_core::Certificate;
-use pgtls_core::column::Value;
+use pgtls_core::value::Value;
+use pgtls_core::x509::certificate::Certificate;
 
 use super::credentials::{Credential, Evaluator, certificate_columns};
 use crate::pg::backends::{self, Backend};

@@ -2,7 +2,7 @@
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgtls_core::column::Value;
+use pgtls_core::value::Value;
 
 use crate::pg::rows::{Row, Rows};
 use crate::pg::time::unix_microseconds;

@@ -12,7 +12,9 @@ mod common;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pgtls_core::{Certificate, parse_certificates, pem};
+use pgtls_core::pem;
+use pgtls_core::x509::bundle::parse_certificates;
+use pgtls_core::x509::certificate::Certificate;
 
 fn leaf(criterion: &mut Criterion) {
     let der = common::fixtures::named("leaf");
@@ -41,7 +43,7 @@ fn leaf(criterion: &mut Criterion) {
         });
     });
     group.bench_function("field", |bencher| {
-        let oid = pgtls_core::Oid::from_text("commonName").unwrap();
+        let oid = pgtls_core::asn1::oid::Oid::from_text("commonName").unwrap();
         bencher.iter(|| {
             let field = black_box(&certificate).subject().field(&oid);
             assert_eq!(field.as_deref(), Some("alice"));

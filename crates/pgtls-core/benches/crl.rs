@@ -20,8 +20,13 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use pgtls_core::crl::{Crl, Reason, parse_crls};
-use pgtls_core::revocation::{CrlSet, Rules, Status, statuses};
-use pgtls_core::{Certificate, Serial, UnixTime};
+use pgtls_core::time::UnixTime;
+use pgtls_core::verify::revocation::behaviour::Rules;
+use pgtls_core::verify::revocation::crl_set::CrlSet;
+use pgtls_core::verify::revocation::status::Status;
+use pgtls_core::verify::revocation::statuses;
+use pgtls_core::x509::certificate::Certificate;
+use pgtls_core::x509::serial::Serial;
 
 use crl_support::{
     CertificateWriter, CrlWriter, Order, authority_key_id, big_entries, big_serial, name, pem, tlv,

@@ -14,9 +14,9 @@
 
 use serde_json::Map;
 
-use crate::certificate::Certificate;
-use crate::chain::Chain;
-use crate::column::Value;
+use crate::value::Value;
+use crate::verify::chain::Chain;
+use crate::x509::certificate::Certificate;
 
 /// One object from a list of columns.
 pub fn object(columns: Vec<(&'static str, Value)>) -> serde_json::Value {
@@ -29,7 +29,7 @@ pub fn certificate(certificate: &Certificate) -> serde_json::Value {
     object(certificate.columns())
 }
 
-/// The array of a chain's certificates, leaf first: [`ChainEntry::columns`](crate::ChainEntry::columns) each.
+/// The array of a chain's certificates, leaf first: [`ChainEntry::columns`](crate::verify::chain::ChainEntry::columns) each.
 pub fn chain(chain: &Chain) -> serde_json::Value {
     chain.entries().iter().map(|entry| object(entry.columns())).collect()
 }
@@ -43,7 +43,7 @@ impl From<Value> for serde_json::Value {
             Value::Timestamp(time) => Self::String(time.to_string()),
             // Whole seconds: no document holds a moment so far.
             Value::Moment(moment) => {
-                Self::String(crate::UnixTime(moment.div_euclid(1_000_000)).to_string())
+                Self::String(crate::time::UnixTime(moment.div_euclid(1_000_000)).to_string())
             }
             Value::Bool(value) => Self::Bool(value),
             Value::Int(value) => value.into(),

@@ -10,37 +10,16 @@
 #![deny(clippy::as_conversions)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
-pub mod access;
-mod certificate;
-mod chain;
-pub mod column;
-pub mod credential;
+pub mod asn1;
 pub mod crl;
-mod der;
-mod error;
-mod extension;
-pub mod failure;
-pub mod hba;
-pub mod ident;
+pub mod error;
 pub mod json;
 pub mod limits;
 pub mod login;
-pub mod lru;
-mod name;
-mod oid;
 pub mod pem;
-pub mod revocation;
-mod serial;
-pub mod state;
+pub mod recorder;
 mod text;
-mod time;
-pub mod trust;
-
-pub use certificate::{Certificate, Problem, each_certificate, parse_certificates};
-pub use chain::{Chain, ChainEntry, Source};
-pub use error::Error;
-pub use extension::{Extension, GeneralName, GeneralNameKind};
-pub use name::{Attribute, Name};
-pub use oid::Oid;
-pub use serial::Serial;
-pub use time::UnixTime;
+pub mod time;
+pub mod value;
+pub mod verify;
+pub mod x509;

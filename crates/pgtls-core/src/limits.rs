@@ -1,7 +1,7 @@
 //! How much input the core takes, and why that much.
 //!
 //! Everything else in the core is linear in the size of what it is given, so these few bounds are what keeps hostile
-//! input cheap. Passing one is [`Error::TooLarge`](crate::Error::TooLarge), never a silent cut.
+//! input cheap. Passing one is [`Error::TooLarge`](crate::error::Error::TooLarge), never a silent cut.
 
 /// Bytes of one certificate. A TLS peer can send at most 100 kB of certificates (OpenSSL's `SSL_MAX_CERT_LIST_DEFAULT`,
 /// which PostgreSQL leaves alone); from SQL, 10,000 subject alternative names of DNS length need some 700 kB.

@@ -12,8 +12,10 @@ use std::process::{Command, Stdio};
 
 use openssl::asn1::Asn1Object;
 use openssl::x509::{X509, X509NameRef};
-use pgtls_core::column::Value;
-use pgtls_core::{Certificate, UnixTime, each_certificate, parse_certificates};
+use pgtls_core::time::UnixTime;
+use pgtls_core::value::Value;
+use pgtls_core::x509::bundle::{each_certificate, parse_certificates};
+use pgtls_core::x509::certificate::Certificate;
 
 use common::fixtures::Fixture;
 
@@ -110,7 +112,7 @@ fn compare(label: &str, certificate: &Certificate, reference: &X509) {
         assert_eq!(Some(name.rfc2253().into()), common::openssl::rfc2253(reference));
         assert_eq!(name.common_name_bytes(), common::openssl::common_name_bytes(reference));
         for oid in ["CN", "organizationName", "2.5.4.6", "emailAddress"] {
-            let oid = pgtls_core::Oid::from_text(oid).unwrap();
+            let oid = pgtls_core::asn1::oid::Oid::from_text(oid).unwrap();
             let nid = Asn1Object::from_str(&oid.dotted()).unwrap().nid();
             let expected = common::openssl::field(reference, nid);
             assert_eq!(name.field(&oid).map(String::into_bytes), expected, "{label} {oid:?}");

@@ -5,7 +5,10 @@ mod common;
 
 use common::der::{CertificateParts, name};
 use openssl::x509::X509;
-use pgtls_core::{Certificate, Error, each_certificate, limits, parse_certificates, pem};
+use pgtls_core::error::Error;
+use pgtls_core::x509::bundle::{each_certificate, parse_certificates};
+use pgtls_core::x509::certificate::Certificate;
+use pgtls_core::{limits, pem};
 use proptest::prelude::*;
 
 fn certificate(common_name: &str) -> Vec<u8> {

@@ -13,10 +13,11 @@ use openssl::pkey::{PKey, Private};
 use openssl::rsa::{Padding, Rsa};
 use openssl::sign::{RsaPssSaltlen, Signer};
 use openssl::x509::{CrlStatus, X509Crl};
-use pgtls_core::crl::{
-    Crl, Cursor, DistributionPointName, Entry, NextUpdate, Reason, SignatureCheck, parse_crls,
-};
-use pgtls_core::{Error, Serial, UnixTime};
+use pgtls_core::crl::{Crl, Cursor, Entry, NextUpdate, Reason, SignatureCheck, parse_crls};
+use pgtls_core::error::Error;
+use pgtls_core::time::UnixTime;
+use pgtls_core::x509::distribution_point::DistributionPointName;
+use pgtls_core::x509::serial::Serial;
 
 use crl_support::*;
 

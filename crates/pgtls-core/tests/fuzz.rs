@@ -13,7 +13,7 @@ use std::{env, fs};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
-use pgtls_core::Certificate;
+use pgtls_core::x509::certificate::Certificate;
 
 use crl_support::*;
 

@@ -4,7 +4,8 @@
 mod common;
 
 use common::der::{self, SET, attribute, concat, element, sequence};
-use pgtls_core::{Name, Oid};
+use pgtls_core::asn1::oid::Oid;
+use pgtls_core::x509::name::Name;
 use proptest::prelude::*;
 
 const UTF8: u8 = 12;

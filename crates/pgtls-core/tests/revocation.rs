@@ -21,11 +21,13 @@ use openssl::x509::store::{X509Lookup, X509StoreBuilder};
 use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
 use openssl::x509::{X509, X509Crl, X509PurposeId, X509StoreContext};
 use pgtls_core::crl::{Crl, Reason};
-use pgtls_core::revocation::{
-    CoverageStatus, CrlSet, DeltaLists, EmptyScopes, ListStatus, Rules, SelfSigned, Status,
-    WhyPassedOver, WhyUnknown, coverage, list_status, statuses,
-};
-use pgtls_core::{Certificate, UnixTime};
+use pgtls_core::time::UnixTime;
+use pgtls_core::verify::revocation::behaviour::{DeltaLists, EmptyScopes, Rules, SelfSigned};
+use pgtls_core::verify::revocation::coverage::{CoverageStatus, ListStatus, coverage, list_status};
+use pgtls_core::verify::revocation::crl_set::CrlSet;
+use pgtls_core::verify::revocation::status::{Status, WhyPassedOver, WhyUnknown};
+use pgtls_core::verify::revocation::statuses;
+use pgtls_core::x509::certificate::Certificate;
 
 use crl_support::*;
 

@@ -9,9 +9,10 @@ use std::sync::{Arc, LazyLock};
 
 use data_encoding::{Encoding, Specification};
 
+use crate::asn1::der::{self, Reader};
 use crate::crl::{Crl, EXPECTED};
-use crate::der::{self, Reader};
-use crate::{Error, limits, pem};
+use crate::error::Error;
+use crate::{limits, pem};
 
 /// One list of a file, or why it is none.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::UnixTime;
-use crate::crl::extensions::{Extension, general_names};
-use crate::der::{self, Element, Fault, Reader};
-use crate::extension::GeneralName;
-use crate::serial::Serial;
+use crate::asn1::der::{self, Element, Fault, Reader};
+use crate::time::UnixTime;
+use crate::x509::extension::RawExtension;
+use crate::x509::general_name::{GeneralName, general_names};
+use crate::x509::serial::Serial;
 
 /// OIDs of the extensions of entries, as content octets.
 const REASON_CODE: &[u8] = &[0x55, 0x1d, 21];
@@ -102,7 +102,7 @@ pub struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// The serial number of the certificate.
-    pub fn serial(&self) -> Result<Serial, crate::Error> {
+    pub fn serial(&self) -> Result<Serial, crate::error::Error> {
         Serial::from_element(&self.serial).map_err(|fault| fault.into_error("serial number"))
     }
 
@@ -125,7 +125,7 @@ pub(crate) struct Effect<'a> {
     /// A critical extension that OpenSSL does not process: any but certificateIssuer, so even a reason.
     pub(crate) unhandled_critical: Option<&'a [u8]>,
     /// A new issuer for this and the entries that follow.
-    pub(crate) issuer: Field<Extension<'a>>,
+    pub(crate) issuer: Field<RawExtension<'a>>,
     pub(crate) reason: Field<Reason>,
 }
 
@@ -159,8 +159,8 @@ impl<'a> RawEntry<'a> {
             Effect { unhandled_critical: None, issuer: Field::Absent, reason: Field::Absent };
         let Some(mut extensions) = self.extensions.clone() else { return Ok(effect) };
         while !extensions.is_empty() {
-            let extension = Extension::read(&mut extensions)?;
-            if extension.oid == CERTIFICATE_ISSUER {
+            let extension = RawExtension::read(&mut extensions)?;
+            if extension.oid.content == CERTIFICATE_ISSUER {
                 effect.issuer = match effect.issuer {
                     Field::Absent if extension.decode(certificate_issuer).is_ok() => {
                         Field::Is(extension)
@@ -169,14 +169,14 @@ impl<'a> RawEntry<'a> {
                 };
                 continue;
             }
-            if extension.oid == REASON_CODE {
+            if extension.oid.content == REASON_CODE {
                 effect.reason = match (effect.reason, extension.decode(reason)) {
                     (Field::Absent, Ok(reason)) => Field::Is(reason),
                     _ => Field::Broken,
                 };
             }
             if extension.critical && effect.unhandled_critical.is_none() {
-                effect.unhandled_critical = Some(extension.oid);
+                effect.unhandled_critical = Some(extension.oid.content);
             }
         }
         Ok(effect)
@@ -193,13 +193,13 @@ impl<'a> RawEntry<'a> {
         if let Some(mut extensions) = self.extensions.clone() {
             let mut reasons = Field::Absent;
             while !extensions.is_empty() {
-                let extension = Extension::read(&mut extensions)?;
-                if extension.oid == REASON_CODE {
+                let extension = RawExtension::read(&mut extensions)?;
+                if extension.oid.content == REASON_CODE {
                     reasons = match (reasons, extension.decode(reason)) {
                         (Field::Absent, Ok(reason)) => Field::Is(reason),
                         _ => Field::Broken,
                     };
-                } else if extension.oid == INVALIDITY_DATE {
+                } else if extension.oid.content == INVALIDITY_DATE {
                     entry.invalidity_date =
                         extension.reader().any().and_then(|date| date.time()).ok();
                 }

@@ -4,8 +4,8 @@
 //! of the same serial number stay in the order of the file, so that the first of them is found first, as OpenSSL finds
 //! it after its (stable) sort. A list that is written in order, as most are, is not sorted again.
 
+use crate::asn1::der::Reader;
 use crate::crl::entry::compare_serials;
-use crate::der::Reader;
 
 /// Where each entry is, by serial number.
 #[derive(Debug, Default)]
@@ -132,8 +132,8 @@ fn offset_of(key: u128) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asn1::der::push_header;
     use crate::crl::entry::RawEntry;
-    use crate::der::push_header;
 
     /// Entries of these serial numbers, and where each starts.
     fn list(serials: &[&[u8]]) -> (Vec<u8>, Vec<u32>) {

@@ -2,7 +2,7 @@
 //!
 //! Owns reading them: from PEM or DER, one or many per file ([`parse_crls`]), their fields and extensions, the entry of a
 //! serial number, and the check of the signature. Whether a list is *the* list for a certificate is for
-//! [`revocation`](crate::revocation) to say.
+//! [`revocation`](crate::verify::revocation) to say.
 //!
 //! A list of a million entries has to cost little: the file's buffer is decoded in place and kept, one walk over the DER
 //! checks it and notes where each entry starts, and everything else borrows from these bytes and is decoded when asked
@@ -16,7 +16,6 @@
 
 mod bundle;
 mod entry;
-mod extensions;
 mod index;
 mod signature;
 
@@ -25,21 +24,22 @@ use std::sync::{Arc, Mutex};
 
 pub use bundle::{Member, parse_crls};
 pub use entry::{Entry, Reason};
-pub(crate) use extensions::is_directory_name;
-pub use extensions::{
-    AuthorityKeyId, DistributionPoint, DistributionPointName, IssuingDistributionPoint,
-};
 pub use signature::SignatureCheck;
 
+use crate::asn1::ber;
+use crate::asn1::der::{self, Element, Fault, Reader};
+use crate::asn1::oid::Oid;
 use crate::crl::entry::{Field, RawEntry};
-use crate::crl::extensions::Extension;
 use crate::crl::index::SerialIndex;
-use crate::der::{self, Element, Fault, Reader};
-use crate::extension::{GeneralName, GeneralNameKind};
-use crate::name::Name;
-use crate::oid::Oid;
-use crate::serial::Serial;
-use crate::{Error, UnixTime, pem};
+use crate::error::Error;
+use crate::pem;
+use crate::time::UnixTime;
+use crate::x509::algorithm::Algorithm;
+use crate::x509::distribution_point::{DistributionPoint, IssuingDistributionPoint};
+use crate::x509::extension::{AuthorityKeyId, RawExtension};
+use crate::x509::general_name::{GeneralName, GeneralNameKind};
+use crate::x509::name::{self, Name};
+use crate::x509::serial::Serial;
 
 /// What an error calls the input of this module.
 const EXPECTED: &str = pem::CRL.expected;
@@ -354,10 +354,10 @@ fn is_named(general: &GeneralName, canonical: &[u8]) -> bool {
 impl Inner {
     /// Reads a list in BER, by way of a copy in DER. What was signed is the bytes as they came.
     fn from_ber(bytes: &[u8]) -> Result<Self, Fault> {
-        let (definite, _) = der::to_definite(bytes)?;
+        let (definite, _) = ber::to_definite(bytes)?;
         let mut inner = Self::walk(&definite)?;
         let rest = bytes.get(der::header_size(bytes)?..).unwrap_or_default();
-        let (_, length) = der::to_definite(rest)?;
+        let (_, length) = ber::to_definite(rest)?;
         inner.signed = Some(rest.get(..length).unwrap_or_default().into());
         inner.file = Arc::new(definite);
         Ok(inner)
@@ -368,7 +368,7 @@ impl Inner {
         let list = Reader::new(bytes, 0).expect(der::SEQUENCE, "a SEQUENCE")?;
         let mut parts = list.inside();
         let tbs = parts.expect(der::SEQUENCE, "tbsCertList")?;
-        let outer_algorithm = algorithm(&mut parts)?;
+        let outer_algorithm = Algorithm::read(&mut parts, "a signature algorithm")?.element;
         let signature = parts.expect(der::BIT_STRING, "a signature")?;
         signature.bits()?;
         parts.end()?;
@@ -381,10 +381,10 @@ impl Inner {
             }
             None => Some(1),
         };
-        let inner_algorithm = algorithm(&mut fields)?;
+        let inner_algorithm = Algorithm::read(&mut fields, "a signature algorithm")?.element;
         let issuer_element = fields.expect_list(der::SEQUENCE, "an issuer")?;
         let issuer = Name::from_element(&issuer_element)?;
-        if !extensions::is_readable(&issuer) {
+        if !name::is_readable(&issuer) {
             return Err(issuer_element.fault("issuer that OpenSSL does not read"));
         }
         let this_update = time(&fields.any()?)?;
@@ -448,18 +448,6 @@ fn position(narrow: u32) -> usize {
     usize::try_from(narrow).unwrap_or(usize::MAX)
 }
 
-/// An AlgorithmIdentifier: an OID and at most one parameter.
-fn algorithm<'a>(fields: &mut Reader<'a>) -> Result<Element<'a>, Fault> {
-    let algorithm = fields.expect(der::SEQUENCE, "a signature algorithm")?;
-    let mut parts = algorithm.inside();
-    Oid::from_element(&parts.expect(der::OBJECT, "the OID of a signature algorithm")?)?;
-    if !parts.is_empty() {
-        parts.any()?;
-    }
-    parts.end()?;
-    Ok(algorithm)
-}
-
 fn time(element: &Element<'_>) -> Result<ListTime, Fault> {
     match element.tag {
         der::UTC_TIME | der::GENERALIZED_TIME => {
@@ -477,8 +465,8 @@ impl Extensions {
         let mut issuing_distribution_point = Field::Absent;
         let mut freshest = Field::Absent;
         while !list.is_empty() {
-            let extension = Extension::read(&mut list)?;
-            let handled = match extension.oid {
+            let extension = RawExtension::read(&mut list)?;
+            let handled = match extension.oid.content {
                 oids::CRL_NUMBER => {
                     fill(&mut number, extension.decode(integer));
                     false
@@ -505,7 +493,7 @@ impl Extensions {
                 _ => false,
             };
             if extension.critical && !handled {
-                judgement.note_critical(extension.oid, false);
+                judgement.note_critical(extension.oid.content, false);
             }
         }
         let mut broken = Vec::new();

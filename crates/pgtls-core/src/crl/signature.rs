@@ -10,9 +10,9 @@ use openssl::pkey::{Id, PKey, Public};
 use openssl::rsa::Padding;
 use openssl::sign::{RsaPssSaltlen, Verifier};
 
+use crate::asn1::der::{self, Fault, Reader};
+use crate::asn1::oid::Oid;
 use crate::crl::Crl;
-use crate::der::{self, Fault, Reader};
-use crate::oid::Oid;
 
 /// How many keys' outcomes are kept with a list: more than a CA has keys at a time.
 const MAX_CHECKED: usize = 8;

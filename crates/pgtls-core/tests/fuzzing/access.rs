@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use pgtls_core::UnixTime;
-use pgtls_core::access::{Found, Network, Patterns, Roles, ServerVersion, Surroundings, Token};
-use pgtls_core::hba::{
+use pgtls_core::login::access::{Found, Network, Patterns, Roles, Surroundings, Token};
+use pgtls_core::login::explain as login;
+use pgtls_core::login::facts::{Facts, Question, RoleFacts, SlotFacts, TlsFacts};
+use pgtls_core::login::hba::{
     self, Address, Client, ClientCertificate, ClientName, Connection, Method, Rule,
 };
-use pgtls_core::ident::{self, Decision, Mapping};
-use pgtls_core::login::{self, Check, Facts, Outcome, Question, RoleFacts, SlotFacts, TlsFacts};
+use pgtls_core::login::ident::{self, Decision, Mapping};
+use pgtls_core::login::server_version::ServerVersion;
+use pgtls_core::login::step::{Check, Outcome};
+use pgtls_core::time::UnixTime;
 
 /// A server whose patterns are plain text with the rest as a group after `(`, and fail after `?`.
 struct Server;

@@ -1,7 +1,11 @@
 //! `certificate`, `name` and `pem_bundle`: what is read of certificates agrees with itself.
 
-use pgtls_core::column::Value;
-use pgtls_core::{Certificate, Name, Oid, each_certificate, json, parse_certificates, pem};
+use pgtls_core::asn1::oid::Oid;
+use pgtls_core::value::Value;
+use pgtls_core::x509::bundle::{each_certificate, parse_certificates};
+use pgtls_core::x509::certificate::Certificate;
+use pgtls_core::x509::name::Name;
+use pgtls_core::{json, pem};
 
 /// Bytes as one certificate.
 pub fn certificate(data: &[u8]) {

@@ -1,10 +1,13 @@
 //! `crl` and `revocation`: what is read of lists agrees with itself, and what they say of a chain holds together.
 
 use pgtls_core::crl::{Crl, parse_crls};
-use pgtls_core::revocation::{
-    CrlSet, DeltaLists, EmptyScopes, Rules, Status, WhyUnknown, coverage, list_status, statuses,
-};
-use pgtls_core::{Certificate, UnixTime};
+use pgtls_core::time::UnixTime;
+use pgtls_core::verify::revocation::behaviour::{DeltaLists, EmptyScopes, Rules};
+use pgtls_core::verify::revocation::coverage::{coverage, list_status};
+use pgtls_core::verify::revocation::crl_set::CrlSet;
+use pgtls_core::verify::revocation::status::{Status, WhyUnknown};
+use pgtls_core::verify::revocation::statuses;
+use pgtls_core::x509::certificate::Certificate;
 
 /// SubjectPublicKeyInfo of an Ed25519 key that signed nothing, up to the key.
 const KEY_START: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];

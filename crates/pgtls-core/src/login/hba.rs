@@ -6,9 +6,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::access::{Network, Surroundings, Token};
-use crate::column::Value;
+use crate::login::access::{Network, Surroundings, Token};
 use crate::text;
+use crate::value::Value;
 
 /// What was read from one place of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -359,7 +359,7 @@ fn is_within(client: IpAddr, network: IpAddr, mask: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::fake::surroundings;
+    use crate::login::access::fake::surroundings;
 
     fn token(text: &str) -> Token {
         match text.strip_prefix('\'') {

@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 
-use crate::access::{Surroundings, Token};
-use crate::column::Value;
-use crate::hba::place;
+use crate::login::access::{Surroundings, Token};
+use crate::login::hba::place;
 use crate::text;
+use crate::value::Value;
 
 /// What was read from one place of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -290,7 +290,7 @@ impl Mapping {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::fake::surroundings;
+    use crate::login::access::fake::surroundings;
 
     fn lines(text: &str) -> Vec<Line> {
         let token = |word: &str| match word.strip_prefix('\'') {

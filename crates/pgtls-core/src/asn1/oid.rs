@@ -11,7 +11,7 @@ use std::fmt;
 use openssl::asn1::Asn1Object;
 use openssl::nid::Nid;
 
-use crate::der::{Element, Fault};
+use crate::asn1::der::{Element, Fault};
 use crate::{limits, text};
 
 /// An object identifier; borrowed from a certificate or owned.

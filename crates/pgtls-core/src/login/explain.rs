@@ -7,270 +7,16 @@
 //! Invariant: the steps are in the server's order, and the verdict is that of the first step that fails. Steps after it
 //! are still looked at, because whoever asks wants to repair everything at once.
 
-use std::fmt;
-use std::net::IpAddr;
-
-use crate::access::Surroundings;
-use crate::certificate::Certificate;
-use crate::column::Value;
-use crate::hba::{self, Client, ClientCertificate, ClientName, Method, Rule};
-use crate::ident::{self, Decision};
-use crate::oid::Oid;
+use crate::asn1::oid::Oid;
+use crate::login::access::Surroundings;
+use crate::login::facts::{Facts, Password, Question};
+use crate::login::hba::{self, Client, ClientCertificate, ClientName, Method, Rule};
+use crate::login::ident::{self, Decision};
+use crate::login::step::{Check, Explanation, Outcome, Step, Words};
 use crate::text::lossless;
-use crate::time::UnixTime;
-use crate::trust::{self, Topic};
-
-/// Who wants in.
-#[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
-    /// What the client sends: its own certificate first. Empty if it has none.
-    pub certificates: &'a [Certificate],
-    /// The role it asks for.
-    pub role: &'a [u8],
-    /// The database it asks for.
-    pub database: &'a [u8],
-    /// Where it comes from; `None` over the Unix socket.
-    pub address: Option<IpAddr>,
-    /// Whether it uses TLS.
-    pub tls: bool,
-    /// When.
-    pub at: UnixTime,
-}
-
-/// What is known of the server.
-#[derive(Debug, Clone)]
-pub struct Facts<'a> {
-    /// The content of `pg_hba.conf`.
-    pub rules: &'a [hba::Line],
-    /// The content of `pg_ident.conf`.
-    pub mappings: &'a [ident::Line],
-    /// How it does TLS.
-    pub tls: TlsFacts,
-    /// What OpenSSL says of the chain, or why it cannot be asked; `None` if there is no chain.
-    pub trust: Option<Result<trust::Verdict, String>>,
-    /// The role; `None` if it does not exist.
-    pub role: Option<RoleFacts>,
-    /// The database; `None` if it does not exist.
-    pub database: Option<DatabaseFacts>,
-    /// Whether there is room for one more connection.
-    pub slots: SlotFacts,
-    /// Files that may differ from what is in force.
-    pub remarks: Vec<Remark>,
-}
-
-/// How the server does TLS.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TlsFacts {
-    /// `ssl = on`.
-    pub enabled: bool,
-    /// `ssl_ca_file`; without one, no client is asked for a certificate.
-    pub ca_file: Option<String>,
-    /// `ssl_crl_file` and `ssl_crl_dir`, as far as they are set.
-    pub crls: Vec<String>,
-}
-
-/// A role.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RoleFacts {
-    /// `LOGIN`.
-    pub may_log_in: bool,
-    /// `SUPERUSER`.
-    pub superuser: bool,
-    /// How its password is kept.
-    pub password: Password,
-    /// `VALID UNTIL`, if that is a moment.
-    pub valid_until: Option<UnixTime>,
-    /// Whether the limit on its connections is used up.
-    pub limit_reached: bool,
-    /// Whether it may use the connections of `reserved_connections`.
-    pub may_use_reserved: bool,
-}
-
-/// How a role's password is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Password {
-    /// There is none.
-    #[default]
-    None,
-    /// As an MD5 hash.
-    Md5,
-    /// As a SCRAM secret.
-    Scram,
-}
-
-/// A database.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DatabaseFacts {
-    /// Whether it was left behind by an interrupted `DROP DATABASE`.
-    pub invalid: bool,
-    /// `ALLOW_CONNECTIONS`.
-    pub allows_connections: bool,
-    /// Whether the role has the privilege `CONNECT`.
-    pub role_may_connect: bool,
-    /// Whether the limit on its connections is used up.
-    pub limit_reached: bool,
-}
-
-/// Free connections, apart from the ones kept for some.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SlotFacts {
-    /// For superusers.
-    pub for_superusers: bool,
-    /// For roles with the privileges of `pg_use_reserved_connections`.
-    pub for_reserved: bool,
-    /// For everybody.
-    pub for_everybody: bool,
-}
-
-impl SlotFacts {
-    /// Room for everybody.
-    pub const PLENTY: Self = Self { for_superusers: true, for_reserved: true, for_everybody: true };
-}
-
-/// A file that may differ from what the server has loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remark {
-    /// What is to be said about it.
-    pub detail: String,
-    /// The file.
-    pub source: String,
-}
-
-/// What is looked at in a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Check {
-    /// Whether the files are what the server has loaded.
-    Configuration,
-    /// Whether the client gets the encryption it wants.
-    Tls,
-    /// Issuers, signatures and constraints of the chain.
-    Chain,
-    /// What the certificates may be used for.
-    Purpose,
-    /// Revocation.
-    Revocation,
-    /// Dates of the certificates.
-    Validity,
-    /// Whether the server can take the certificate's subject.
-    Subject,
-    /// The rule of `pg_hba.conf`.
-    HbaRule,
-    /// Whether the rule's demand for a certificate is met.
-    ClientCertificate,
-    /// The authentication method.
-    Authentication,
-    /// The name that is taken from the certificate.
-    Identity,
-    /// Whether that name may be the role.
-    Mapping,
-    /// The role.
-    Role,
-    /// Free connections.
-    ConnectionSlots,
-    /// The database.
-    Database,
-    /// Whether the server can show the certificate in `pg_stat_ssl`.
-    Reporting,
-    /// All in all.
-    Verdict,
-}
-
-/// The word in the column `check_name`.
-impl fmt::Display for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Configuration => "configuration",
-            Self::Tls => "tls",
-            Self::Chain => "chain",
-            Self::Purpose => "purpose",
-            Self::Revocation => "revocation",
-            Self::Validity => "validity",
-            Self::Subject => "subject",
-            Self::HbaRule => "hba_rule",
-            Self::ClientCertificate => "client_certificate",
-            Self::Authentication => "authentication",
-            Self::Identity => "identity",
-            Self::Mapping => "mapping",
-            Self::Role => "role",
-            Self::ConnectionSlots => "connection_slots",
-            Self::Database => "database",
-            Self::Reporting => "reporting",
-            Self::Verdict => "verdict",
-        })
-    }
-}
-
-/// How a step ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// Nothing against the login.
-    Ok,
-    /// The login fails here.
-    Failed,
-    /// It cannot be told from here.
-    Unknown,
-    /// There is nothing to look at.
-    Skipped,
-    /// Something the reader should know.
-    Warning,
-    /// The verdict: let in.
-    Admitted,
-    /// The verdict: kept out.
-    Refused,
-}
-
-/// The word in the column `outcome`.
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ok => "ok",
-            Self::Failed => "failed",
-            Self::Unknown => "unknown",
-            Self::Skipped => "skipped",
-            Self::Warning => "warning",
-            Self::Admitted => "admitted",
-            Self::Refused => "refused",
-        })
-    }
-}
-
-/// One step of the login, or the verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// What is looked at.
-    pub check: Check,
-    /// How it ends.
-    pub outcome: Outcome,
-    /// What was found.
-    pub detail: String,
-    /// Where it was found: a file and line, a catalogue.
-    pub source: Option<String>,
-    /// What follows from a failure.
-    pub words: Option<Words>,
-}
-
-/// What client and log are told of a refusal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Words {
-    /// What the client sees.
-    pub client: String,
-    /// What the server logs; `None` if nothing.
-    pub log: Option<String>,
-}
-
-impl Words {
-    /// A `FATAL` that both see, after what is only logged.
-    fn fatal(message: String, before: Option<String>, detail: Option<String>) -> Self {
-        let client = format!("FATAL: {message}");
-        let mut log = before.map_or_else(String::new, |line| format!("LOG: {line}\n"));
-        log.push_str(&client);
-        if let Some(detail) = detail {
-            log.push_str("\nDETAIL: ");
-            log.push_str(&detail);
-        }
-        Self { client, log: Some(log) }
-    }
-}
+use crate::verify::verdict::{Refusal, Verdict};
+use crate::verify::verify_error::Topic;
+use crate::x509::certificate::Certificate;
 
 /// What the server says when it has to write down a name of which OpenSSL cannot name an attribute type.
 const NO_NAME_FOR_ATTRIBUTE: &str = "could not get NID for ASN1_OBJECT object";
@@ -279,11 +25,11 @@ const NO_NAME_FOR_ATTRIBUTE: &str = "could not get NID for ASN1_OBJECT object";
 fn unnamed_attribute_type(certificate: &Certificate) -> Option<Oid<'_>> {
     [certificate.subject(), certificate.issuer()]
         .into_iter()
-        .find_map(crate::Name::unnamed_attribute_type)
+        .find_map(crate::x509::name::Name::unnamed_attribute_type)
 }
 
 /// What client and log are told of a refused chain; in the log with or without the certificate.
-fn refusal_words(refusal: &trust::Refusal, with_detail: bool) -> Words {
+fn refusal_words(refusal: &Refusal, with_detail: bool) -> Words {
     let (alert, number) = refusal.alert();
     let mut log = format!("LOG: could not accept SSL connection: {}", refusal.logged);
     if with_detail {
@@ -291,43 +37,6 @@ fn refusal_words(refusal: &trust::Refusal, with_detail: bool) -> Words {
         log.push_str(&refusal.logged_detail());
     }
     Words { client: format!("TLS alert \"{alert}\" ({number})"), log: Some(log) }
-}
-
-/// The steps of a login; the verdict is the last of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explanation {
-    steps: Vec<Step>,
-}
-
-impl Explanation {
-    /// The steps, the verdict last.
-    pub fn steps(&self) -> &[Step] {
-        &self.steps
-    }
-
-    /// Whether the client gets in; `None` if that cannot be told from here.
-    pub fn admitted(&self) -> Option<bool> {
-        match self.steps.last()?.outcome {
-            Outcome::Admitted => Some(true),
-            Outcome::Refused => Some(false),
-            _ => None,
-        }
-    }
-}
-
-impl Step {
-    /// The columns of `pgtls_explain_login` but for the number of the step.
-    pub fn columns(&self) -> Vec<(&'static str, Value)> {
-        let words = self.words.as_ref().filter(|_| self.check == Check::Verdict);
-        vec![
-            ("check_name", self.check.to_string().into()),
-            ("outcome", self.outcome.to_string().into()),
-            ("detail", self.detail.clone().into()),
-            ("source", self.source.clone().into()),
-            ("client_sees", words.map(|words| words.client.clone()).into()),
-            ("server_logs", words.and_then(|words| words.log.clone()).into()),
-        ]
-    }
 }
 
 /// Goes through a login as the server would.
@@ -479,7 +188,7 @@ impl<'a> Login<'a> {
         match &self.facts.trust {
             None => self.step(Check::Chain, Outcome::Unknown, "the chain was not judged", ca_file),
             Some(Err(problem)) => self.step(Check::Chain, Outcome::Unknown, problem, ca_file),
-            Some(Ok(trust::Verdict::Trusted(subjects))) => {
+            Some(Ok(Verdict::Trusted(subjects))) => {
                 let path = subjects.join(" <- ");
                 self.step(Check::Chain, Outcome::Ok, path, ca_file);
                 self.step(Check::Purpose, Outcome::Ok, "good for TLS clients", None);
@@ -498,11 +207,11 @@ impl<'a> Login<'a> {
                 let at = format!("every certificate of the chain is valid at {}", self.question.at);
                 self.step(Check::Validity, Outcome::Ok, at, None);
             }
-            Some(Ok(trust::Verdict::Refused(refusal))) => self.refused_chain(refusal, ca_file),
+            Some(Ok(Verdict::Refused(refusal))) => self.refused_chain(refusal, ca_file),
         }
     }
 
-    fn refused_chain(&mut self, refusal: &trust::Refusal, ca_file: Option<String>) {
+    fn refused_chain(&mut self, refusal: &Refusal, ca_file: Option<String>) {
         let (check, source) = match refusal.topic() {
             Topic::Chain => (Check::Chain, ca_file),
             Topic::Purpose => (Check::Purpose, None),
@@ -924,6 +633,6 @@ pub fn identity(leaf: &Certificate, name: ClientName) -> Vec<u8> {
 
 fn common_names(leaf: &Certificate) -> usize {
     let is_common_name =
-        |attribute: &crate::Attribute<'_>| attribute.oid.short_name() == Some("CN");
+        |attribute: &crate::x509::name::Attribute<'_>| attribute.oid.short_name() == Some("CN");
     leaf.subject().attributes().filter(is_common_name).count()
 }

@@ -14,17 +14,21 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Public};
 use openssl::sha::sha256;
 
-use crate::column::Value;
-use crate::der::{self, Element, Fault, Reader};
+use crate::asn1::ber;
+use crate::asn1::der::{self, Element, Fault, Reader};
+use crate::asn1::oid::{self, Oid};
 use crate::error::Error;
-use crate::extension::{self, Extension, GeneralName, GeneralNameKind};
-use crate::name::Name;
-use crate::oid::{self, Oid};
-use crate::serial::Serial;
 use crate::time::UnixTime;
+use crate::value::Value;
+use crate::x509::algorithm::Algorithm;
+use crate::x509::distribution_point::DistributionPoint;
+use crate::x509::extension::{self, AuthorityKeyId, Extension, RawExtension};
+use crate::x509::general_name::{self, GeneralName};
+use crate::x509::name::Name;
+use crate::x509::serial::Serial;
 use crate::{limits, pem, text};
 
-const EXPECTED: &str = "certificate";
+pub(crate) const EXPECTED: &str = "certificate";
 
 /// A certificate, with its DER.
 #[derive(Clone)]
@@ -87,80 +91,6 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The certificates of a text with PEM blocks or of DER one after the other, in their order.
-///
-/// The first member that is broken makes the whole an error that names it; see [`each_certificate`] for the others.
-/// Input without any certificate is an error.
-pub fn parse_certificates(input: &[u8]) -> Result<Vec<Certificate>, Error> {
-    each_certificate(input)?.collect()
-}
-
-/// As [`parse_certificates`], one after the other: members before and, in PEM, after a broken one can still be had.
-/// Where the armour itself is broken, nothing follows.
-pub fn each_certificate(
-    input: &[u8],
-) -> Result<impl Iterator<Item = Result<Certificate, Error>> + use<'_>, Error> {
-    if input.len() > limits::MAX_BUNDLE_BYTES {
-        return Err(Error::TooLarge {
-            what: "input with certificates",
-            limit: limits::MAX_BUNDLE_BYTES,
-        });
-    }
-    // The length of a certificate takes more than one byte, and no text starts with `0` and a byte of that kind.
-    let is_der = matches!(input, [der::SEQUENCE, length, ..] if length & 0x80 != 0);
-    let mut members = if is_der {
-        Members::Der { rest: input, position: 0 }
-    } else {
-        Members::Pem { blocks: pem::blocks(input, pem::CERTIFICATE), position: 0 }
-    };
-    let Some(first) = members.next() else {
-        return Err(Error::NoPemBlock { expected: EXPECTED });
-    };
-    let mut second = members.next();
-    // A lone broken certificate is no bundle.
-    let first = match first {
-        Err(Error::Member { source, .. }) if second.is_none() => Err(*source),
-        other => other,
-    };
-    // The second one waits, rather than all of them being parsed at once.
-    let rest = std::iter::from_fn(move || second.take().or_else(|| members.next()));
-    Ok(std::iter::once(first).chain(rest))
-}
-
-enum Members<'a> {
-    Pem { blocks: pem::Blocks<'a>, position: usize },
-    Der { rest: &'a [u8], position: usize },
-}
-
-impl Iterator for Members<'_> {
-    type Item = Result<Certificate, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (position, certificate) = match self {
-            Self::Pem { blocks, position } => {
-                let block = blocks.next()?;
-                (position, block.and_then(|block| Certificate::from_block(&block)))
-            }
-            Self::Der { rest: [], .. } => return None,
-            Self::Der { rest, position } => (position, Certificate::take_der(rest)),
-        };
-        *position += 1;
-        let position = *position;
-        if position > limits::MAX_CERTIFICATES {
-            *self = Self::Der { rest: &[], position };
-            return Some(Err(Error::TooLarge {
-                what: "number of certificates",
-                limit: limits::MAX_CERTIFICATES,
-            }));
-        }
-        Some(certificate.map_err(|source| Error::Member {
-            expected: EXPECTED,
-            position,
-            source: Box::new(source),
-        }))
-    }
-}
-
 impl Certificate {
     /// Reads one certificate that is all of `der`, as OpenSSL's `d2i_X509` does.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
@@ -175,7 +105,7 @@ impl Certificate {
 
     /// Reads the certificate at the start of a PEM block. OpenSSL lets anything follow there; in a `TRUSTED CERTIFICATE`
     /// these are trust settings.
-    fn from_block(block: &pem::Block) -> Result<Self, Error> {
+    pub(crate) fn from_block(block: &pem::Block) -> Result<Self, Error> {
         let mut rest = block.der.as_slice();
         let mut certificate = Self::take_der(&mut rest)?;
         if block.label != pem::TRUSTED_CERTIFICATE {
@@ -185,7 +115,7 @@ impl Certificate {
     }
 
     /// Reads one certificate and leaves in `rest` what follows it; nothing after an error.
-    fn take_der(rest: &mut &[u8]) -> Result<Self, Error> {
+    pub(crate) fn take_der(rest: &mut &[u8]) -> Result<Self, Error> {
         let der = std::mem::take(rest);
         let (certificate, used) = match Parts::read(der) {
             Ok((parts, used)) => {
@@ -204,11 +134,11 @@ impl Certificate {
     fn read_ber(ber: &[u8]) -> Result<(Self, usize), Fault> {
         // There may be no length up front, so the limit cuts the input instead.
         let scope = &ber[..ber.len().min(limits::MAX_CERTIFICATE_BYTES)];
-        let (definite, used) = der::to_definite(scope)?;
+        let (definite, used) = ber::to_definite(scope)?;
         let (parts, _) = Parts::read(&definite)?;
         // As `i2d_X509` writes it: the signed part as it came, because it is signed, around it DER.
         let (_, signed) = scope.split_at(der::header_size(scope)?);
-        let (_, signed_size) = der::to_definite(signed)?;
+        let (_, signed_size) = ber::to_definite(signed)?;
         let mut reader = Reader::new(&definite, 0).any()?.inside();
         reader.any()?;
         let unsigned = &definite[reader.offset()..];
@@ -271,7 +201,7 @@ impl Certificate {
 
     /// The subject alternative names in their order; `None` without that extension.
     pub fn san(&self) -> Option<Vec<GeneralName>> {
-        self.answer(&oid::ids::SUBJECT_ALT_NAME, extension::general_names)
+        self.answer(&oid::ids::SUBJECT_ALT_NAME, general_name::read_alternative_names)
     }
 
     /// Whether the basic constraints say that it is a certification authority; false without that extension, which
@@ -344,14 +274,28 @@ impl Certificate {
 
     /// The subject key identifier in lower-case hexadecimal without separators; `None` without that extension.
     pub fn subject_key_id(&self) -> Option<String> {
-        self.answer(&oid::ids::SUBJECT_KEY_ID, extension::subject_key_id).map(text::hex)
+        self.key_id().map(|id| text::hex(&id))
+    }
+
+    /// The authority key identifier, if it can be read.
+    pub(crate) fn authority(&self) -> Option<AuthorityKeyId> {
+        self.answer(&oid::ids::AUTHORITY_KEY_ID, AuthorityKeyId::read)
+    }
+
+    /// The subject key identifier, if it can be read.
+    pub(crate) fn key_id(&self) -> Option<Box<[u8]>> {
+        self.answer(&oid::ids::SUBJECT_KEY_ID, extension::subject_key_id)
+    }
+
+    /// Where its CRLs are published; `None` without that extension or if it cannot be read.
+    pub(crate) fn distribution_points(&self) -> Option<Vec<DistributionPoint>> {
+        self.answer(&oid::ids::CRL_DISTRIBUTION_POINTS, DistributionPoint::read_all)
     }
 
     /// The key identifier of the authority key identifier, in lower-case hexadecimal without separators; `None` if it
     /// has none, even when it names the issuer's certificate by name and serial number.
     pub fn authority_key_id(&self) -> Option<String> {
-        let authority = self.answer(&oid::ids::AUTHORITY_KEY_ID, extension::authority_key_id)?;
-        authority.key_id.map(text::hex)
+        self.authority()?.key_id_hex()
     }
 
     /// The URIs of the CRL distribution points, escaped as in [`GeneralName::value`]; `None` if there are none.
@@ -386,15 +330,24 @@ impl Certificate {
             let problem = "differs from the algorithm in the signed part";
             problems.check::<()>("signatureAlgorithm", Err(&Fault::new(offset, problem)));
         }
-        problems.extension(self.known(&oid::ids::SUBJECT_ALT_NAME, extension::general_names));
+        problems.extension(
+            self.known(&oid::ids::SUBJECT_ALT_NAME, general_name::read_alternative_names),
+        );
         problems.extension(self.known(&oid::ids::BASIC_CONSTRAINTS, extension::basic_constraints));
         problems.extension(self.known(&oid::ids::KEY_USAGE, extension::key_usage));
         problems
             .extension(self.known(&oid::ids::EXTENDED_KEY_USAGE, extension::extended_key_usage));
         problems.extension(self.known(&oid::ids::SUBJECT_KEY_ID, extension::subject_key_id));
-        problems.extension(self.known(&oid::ids::AUTHORITY_KEY_ID, extension::authority_key_id));
+        problems.extension(self.known(&oid::ids::AUTHORITY_KEY_ID, AuthorityKeyId::read));
         problems.extension(self.known(&oid::ids::CRL_DISTRIBUTION_POINTS, extension::crl_urls));
         problems.extension(self.known(&oid::ids::AUTHORITY_INFO_ACCESS, extension::ocsp_urls));
+        for at in &self.parts.extensions {
+            let mut value = Reader::new(self.at(&at.value), at.value.start);
+            if value.any().is_ok() && !value.is_empty() {
+                let fault = Fault::new(value.offset(), "bytes after the value are ignored");
+                problems.extension::<()>(Err((self.oid(&at.oid).into_owned(), fault)));
+            }
+        }
         if self.trailing > 0 {
             let problem = format!("{} bytes after the certificate are ignored", self.trailing);
             problems.check::<()>("end", Err(&Fault::new(self.der.len(), problem)));
@@ -429,26 +382,22 @@ impl Certificate {
 
     /// What a known extension says; `Ok(None)` without it. One that comes twice says nothing: OpenSSL takes such a
     /// certificate for invalid.
-    fn known<'a, T>(
-        &'a self,
+    fn known<T>(
+        &self,
         oid: &Oid<'_>,
-        read: fn(&'a [u8], usize) -> Result<T, Fault>,
+        read: fn(Reader<'_>) -> Result<T, Fault>,
     ) -> Result<Option<T>, (Oid<'static>, Fault)> {
         let wanted = oid.as_bytes();
         let mut found = self.parts.extensions.iter().filter(|at| self.at(&at.oid) == wanted);
         let Some(first) = found.next() else { return Ok(None) };
         let result = match found.next() {
-            None => read(self.at(&first.value), first.value.start),
+            None => extension::decode(Reader::new(self.at(&first.value), first.value.start), read),
             Some(second) => Err(Fault::new(second.value.start, "extension is there twice")),
         };
         result.map(Some).map_err(|fault| (oid.clone().into_owned(), fault))
     }
 
-    fn answer<'a, T>(
-        &'a self,
-        oid: &Oid<'_>,
-        read: fn(&'a [u8], usize) -> Result<T, Fault>,
-    ) -> Option<T> {
+    fn answer<T>(&self, oid: &Oid<'_>, read: fn(Reader<'_>) -> Result<T, Fault>) -> Option<T> {
         self.known(oid, read).ok().flatten()
     }
 
@@ -485,23 +434,8 @@ impl Certificate {
     /// OpenSSL's `X509_check_akid` with the certificate as its own issuer.
     fn is_own_authority(&self) -> bool {
         // One that cannot be read says nothing against it.
-        let authority = self.answer(&oid::ids::AUTHORITY_KEY_ID, extension::authority_key_id);
-        let Some(authority) = authority else { return true };
-        let own_key_id = self.answer(&oid::ids::SUBJECT_KEY_ID, extension::subject_key_id);
-        if let (Some(key_id), Some(own)) = (authority.key_id, own_key_id)
-            && key_id != own
-        {
-            return false;
-        }
-        if authority.serial.is_some_and(|serial| serial != *self.serial()) {
-            return false;
-        }
-        let named = authority.issuer.iter().find(|name| name.kind() == GeneralNameKind::DirName);
-        match named.map(|name| Name::from_der(name.as_bytes())) {
-            None => true,
-            Some(Ok(name)) => name.matches(self.issuer()),
-            Some(Err(_)) => false,
-        }
+        let Some(authority) = self.authority() else { return true };
+        authority.may_mean(self.serial(), self.issuer(), self.key_id().as_deref())
     }
 
     fn could_sign_itself(&self) -> bool {
@@ -603,7 +537,7 @@ impl Parts {
         }
         let mut reader = certificate.inside();
         let signed = reader.expect(der::SEQUENCE, "the signed part")?;
-        let outer_algorithm = reader.expect(der::SEQUENCE, "the signature algorithm")?;
+        let outer_algorithm = Algorithm::read(&mut reader, "the signature algorithm")?;
         reader.expect(der::BIT_STRING, "the signature")?.bits()?;
         reader.end()?;
 
@@ -620,8 +554,7 @@ impl Parts {
             None => Ok(1),
         };
         let serial = Serial::from_element(&reader.expect(der::INTEGER, "a serial number")?)?;
-        let signed_algorithm = reader.expect(der::SEQUENCE, "the signature algorithm")?;
-        let (signature_algorithm, _) = read_algorithm(&signed_algorithm)?;
+        let signed_algorithm = Algorithm::read(&mut reader, "the signature algorithm")?;
         let issuer = Name::from_element(&reader.expect_list(der::SEQUENCE, "the issuer")?)?;
         let (not_before, not_after) =
             read_validity(&reader.expect(der::SEQUENCE, "the validity")?)?;
@@ -639,7 +572,6 @@ impl Parts {
         };
         reader.end()?;
 
-        read_algorithm(&outer_algorithm)?;
         let parts = Self {
             version,
             serial,
@@ -649,9 +581,9 @@ impl Parts {
             not_after: not_after.time(),
             public_key,
             extensions,
-            signature_algorithm,
-            signed_algorithm: signed_algorithm.content_range(),
-            outer_algorithm: outer_algorithm.content_range(),
+            signature_algorithm: signed_algorithm.oid,
+            signed_algorithm: signed_algorithm.element.content_range(),
+            outer_algorithm: outer_algorithm.element.content_range(),
         };
         Ok((parts, certificate.raw.len()))
     }
@@ -660,27 +592,18 @@ impl Parts {
 impl PublicKey {
     fn read(element: &Element<'_>) -> Result<Self, Fault> {
         let mut reader = element.inside();
-        let (algorithm, parameters) =
-            read_algorithm(&reader.expect(der::SEQUENCE, "the key algorithm")?)?;
+        let algorithm = Algorithm::read(&mut reader, "the key algorithm")?;
         let key = reader.expect(der::BIT_STRING, "the key")?;
         key.bits()?;
         reader.end()?;
         let key = key.content_range();
-        Ok(Self { whole: element.raw_range(), algorithm, parameters, key })
+        Ok(Self {
+            whole: element.raw_range(),
+            algorithm: algorithm.oid,
+            parameters: algorithm.parameters,
+            key,
+        })
     }
-}
-
-/// Where an AlgorithmIdentifier has its type and its parameters.
-fn read_algorithm(element: &Element<'_>) -> Result<(Range<usize>, Range<usize>), Fault> {
-    let mut reader = element.inside();
-    let oid = reader.expect(der::OBJECT, "an algorithm")?;
-    Oid::from_element(&oid)?;
-    let start = reader.offset();
-    if !reader.is_empty() {
-        reader.any()?;
-    }
-    reader.end()?;
-    Ok((oid.content_range(), start..reader.offset()))
 }
 
 fn read_validity<'a>(validity: &Element<'a>) -> Result<(Element<'a>, Element<'a>), Fault> {
@@ -704,15 +627,7 @@ fn read_extensions(explicit: &Element<'_>) -> Result<Vec<ExtensionAt>, Fault> {
             let what = "number of extensions";
             return Err(Fault::too_large(reader.offset(), what, limits::MAX_EXTENSIONS));
         }
-        let mut extension = reader.expect(der::SEQUENCE, "an extension")?.inside();
-        let oid = extension.expect(der::OBJECT, "an extension type")?;
-        Oid::from_element(&oid)?;
-        let critical = match extension.optional(der::BOOLEAN)? {
-            Some(critical) => critical.boolean()?,
-            None => false,
-        };
-        let value = extension.expect(der::OCTET_STRING, "an extension value")?;
-        extension.end()?;
+        let RawExtension { oid, critical, value } = RawExtension::read(&mut reader)?;
         let (oid, value) = (oid.content_range(), value.content_range());
         extensions.push(ExtensionAt { oid, critical, value });
     }

@@ -11,9 +11,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::OnceLock;
 
-use crate::der::{self, Fault, Reader};
+use crate::asn1::ber;
+use crate::asn1::der::{self, Fault, Reader};
+use crate::asn1::oid::{self, Oid};
 use crate::error::Error;
-use crate::oid::{self, Oid};
 use crate::{limits, text};
 
 const UTF8_STRING: u8 = 12;
@@ -446,8 +447,16 @@ fn read_attribute<'a>(rdn: usize, set: &mut Reader<'a>) -> Result<Attribute<'a>,
     let oid = Oid::from_element(&pair.expect(der::OBJECT, "an attribute type")?)?;
     let value = pair.any()?;
     pair.end()?;
-    if der::is_string_in_pieces(value.tag) {
+    if ber::is_string_in_pieces(value.tag) {
         return Err(Fault::ber(value.offset, "string in pieces"));
     }
     Ok(Attribute { rdn, oid, tag: value.tag, content: value.content, raw: value.raw })
+}
+/// Whether OpenSSL reads a name: each value is of a type in `B_ASN1_PRINTABLE`, and text is in its encoding.
+pub(crate) fn is_readable(name: &Name) -> bool {
+    name.attributes().all(|attribute| match attribute.tag {
+        12 | 18..=20 | 22 | 28 | 30 => attribute.text().is_some(),
+        3 | 7..=11 | 13..=15 | 29 | der::SEQUENCE => true,
+        _ => false,
+    })
 }

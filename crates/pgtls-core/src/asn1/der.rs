@@ -2,14 +2,14 @@
 //!
 //! Owns the walk over tag, length and content and the position of what breaks; knows nothing of certificates. Lengths
 //! may be longer than needed, because OpenSSL takes them too. What is BER rather than DER (indefinite lengths, strings
-//! in pieces, tags in long form) is refused here with [`Fault::is_ber`] true; [`to_definite`] rewrites it. Why not
+//! in pieces, tags in long form) is refused here with [`Fault::is_ber`] true; [`ber::to_definite`](super::ber::to_definite) rewrites it. Why not
 //! x509-parser: it is stricter than OpenSSL, and a certificate that the server has accepted must not be refused here.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::Error;
-use crate::limits;
+use super::time;
+use crate::error::Error;
 use crate::time::UnixTime;
 
 pub(crate) const BOOLEAN: u8 = 0x01;
@@ -22,10 +22,10 @@ pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 
-const CONSTRUCTED: u8 = 0x20;
-const CLASS_MASK: u8 = 0xc0;
+pub(crate) const CONSTRUCTED: u8 = 0x20;
+pub(crate) const CLASS_MASK: u8 = 0xc0;
 /// The number of a tag that goes on in the bytes that follow.
-const LONG_TAG: u8 = 0x1f;
+pub(crate) const LONG_TAG: u8 = 0x1f;
 
 /// What is wrong with a piece of DER, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Problem {
     Broken(Cow<'static, str>),
-    /// The input is BER, and reading it again after [`to_definite`] may succeed.
+    /// The input is BER, and reading it again after [`ber::to_definite`](super::ber::to_definite) may succeed.
     Ber(&'static str),
     TooLarge {
         what: &'static str,
@@ -167,7 +167,7 @@ impl<'a> Element<'a> {
 
     /// A UTCTime or GeneralizedTime, in the forms that OpenSSL's `ASN1_TIME_to_tm` takes.
     pub(crate) fn time(&self) -> Result<UnixTime, Fault> {
-        parse_time(self.tag, self.content).ok_or_else(|| self.fault("not a valid time"))
+        time::parse_time(self.tag, self.content).ok_or_else(|| self.fault("not a valid time"))
     }
 }
 
@@ -190,6 +190,11 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn offset(&self) -> usize {
         self.offset
+    }
+
+    /// What has not been read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// The next element, whatever it is.
@@ -275,16 +280,29 @@ impl<'a> Reader<'a> {
     }
 }
 
-struct Header {
-    tag: u8,
+/// The elements of the SEQUENCE OF that `value` starts with, each read by `read`.
+pub(crate) fn sequence_of<T>(
+    value: &mut Reader<'_>,
+    mut read: impl FnMut(&mut Reader<'_>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let mut elements = value.expect_list(SEQUENCE, "a SEQUENCE")?.inside();
+    let mut out = Vec::new();
+    while !elements.is_empty() {
+        out.push(read(&mut elements)?);
+    }
+    Ok(out)
+}
+
+pub(crate) struct Header {
+    pub(crate) tag: u8,
     /// Bytes of tag and length.
-    size: usize,
+    pub(crate) size: usize,
     /// `None` when indefinite.
-    length: Option<usize>,
+    pub(crate) length: Option<usize>,
 }
 
 impl Header {
-    fn parse(data: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn parse(data: &[u8]) -> Result<Self, &'static str> {
         let (tag, mut rest) = data.split_first().ok_or("data ends where an element should be")?;
         let mut tag = *tag;
         if tag & LONG_TAG == LONG_TAG {
@@ -337,161 +355,4 @@ pub(crate) fn push_header(out: &mut Vec<u8>, tag: u8, length: usize) {
 /// Bytes of the tag and the length at the start of `data`.
 pub(crate) fn header_size(data: &[u8]) -> Result<usize, Fault> {
     Header::parse(data).map(|header| header.size).map_err(|problem| Fault::new(0, problem))
-}
-
-/// Rewrites the first BER element of `data` with definite lengths and strings in one piece, as OpenSSL reads it.
-/// Gives the result and how many bytes of `data` the element took.
-pub(crate) fn to_definite(data: &[u8]) -> Result<(Vec<u8>, usize), Fault> {
-    let mut out = Vec::new();
-    let used = rewrite(data, 0, limits::MAX_NESTING, &mut out)?;
-    Ok((out, used))
-}
-
-/// Appends the element at `at`, and gives the bytes it took.
-fn rewrite(data: &[u8], at: usize, depth: usize, out: &mut Vec<u8>) -> Result<usize, Fault> {
-    let span = Span::at(data, at)?;
-    let depth = depth.checked_sub(1).ok_or_else(|| Fault::new(at, "elements nest too deeply"))?;
-    let mut content = Vec::new();
-    let is_string = is_string_in_pieces(span.tag);
-    let end = match span.end {
-        Some(end) if span.tag & CONSTRUCTED == 0 => {
-            content.extend_from_slice(&data[span.start..end]);
-            end
-        }
-        _ if is_string => collect(data, &span, depth, &mut content)?,
-        _ => {
-            let end = each_child(data, &span, |scope, at| rewrite(scope, at, depth, &mut content));
-            match (end, span.end) {
-                (Ok(end), _) => end,
-                // What nobody looks into, such as the parameters of an algorithm, may hold anything.
-                (Err(_), Some(end)) => {
-                    content.clear();
-                    content.extend_from_slice(&data[span.start..end]);
-                    end
-                }
-                (Err(fault), None) => return Err(fault),
-            }
-        }
-    };
-    if span.tag & LONG_TAG == LONG_TAG {
-        out.extend_from_slice(&data[at..end]);
-    } else {
-        let tag = if is_string { span.tag & !CONSTRUCTED } else { span.tag };
-        push_header(out, tag, content.len());
-        out.extend_from_slice(&content);
-    }
-    Ok(end - at)
-}
-
-/// Appends the contents of the pieces of a string, and gives where the string ends.
-fn collect(data: &[u8], string: &Span, depth: usize, out: &mut Vec<u8>) -> Result<usize, Fault> {
-    each_child(data, string, |scope, at| {
-        let piece = Span::at(scope, at)?;
-        let depth =
-            depth.checked_sub(1).ok_or_else(|| Fault::new(at, "strings nest too deeply"))?;
-        match piece.end {
-            Some(end) if piece.tag & CONSTRUCTED == 0 => {
-                out.extend_from_slice(&scope[piece.start..end]);
-                Ok(end - at)
-            }
-            _ => Ok(collect(scope, &piece, depth, out)? - at),
-        }
-    })
-}
-
-/// Calls `visit` with the position of each child and with what it may reach into; `visit` gives its size. Gives where the
-/// parent ends.
-fn each_child(
-    data: &[u8],
-    parent: &Span,
-    mut visit: impl FnMut(&[u8], usize) -> Result<usize, Fault>,
-) -> Result<usize, Fault> {
-    let scope = &data[..parent.end.unwrap_or(data.len())];
-    let mut at = parent.start;
-    loop {
-        match (parent.end, scope.get(at..)) {
-            (Some(end), _) if at >= end => return Ok(end),
-            (None, Some([0, 0, ..])) => return Ok(at + 2),
-            _ => at += visit(scope, at)?,
-        }
-    }
-}
-
-/// Where an element lies.
-struct Span {
-    tag: u8,
-    /// Of its content.
-    start: usize,
-    /// `None` when indefinite.
-    end: Option<usize>,
-}
-
-impl Span {
-    fn at(data: &[u8], at: usize) -> Result<Self, Fault> {
-        let rest = data.get(at..).unwrap_or_default();
-        let header = Header::parse(rest).map_err(|problem| Fault::new(at, problem))?;
-        let start = at + header.size;
-        let end = match header.length {
-            Some(length) => {
-                let end = start.checked_add(length).filter(|end| *end <= data.len());
-                Some(end.ok_or_else(|| Fault::new(at, "data ends before the element does"))?)
-            }
-            None => None,
-        };
-        Ok(Self { tag: header.tag, start, end })
-    }
-}
-
-/// Whether an element with this tag is a string split into pieces (X.690, sections 8.7 and 8.23). OpenSSL takes every
-/// universal type for one that is no SEQUENCE and no SET.
-pub(crate) fn is_string_in_pieces(tag: u8) -> bool {
-    tag & CLASS_MASK == 0 && tag & CONSTRUCTED != 0 && !matches!(tag, SEQUENCE | SET)
-}
-
-/// `YYMMDDhhmm[ss]` or `YYYYMMDDhhmm[ss[.f]]`, then `Z` or an offset. Two-digit years are 1950 to 2049.
-fn parse_time(tag: u8, text: &[u8]) -> Option<UnixTime> {
-    let mut digits = Digits(text);
-    let year = match tag {
-        UTC_TIME => match digits.two()? {
-            year if year < 50 => 2000 + year,
-            year => 1900 + year,
-        },
-        GENERALIZED_TIME => digits.two()? * 100 + digits.two()?,
-        _ => return None,
-    };
-    let (month, day) = (digits.two()?, digits.two()?);
-    let (hour, minute) = (digits.two()?, digits.two()?);
-    let second = if digits.0.first()?.is_ascii_digit() { digits.two()? } else { 0 };
-    if let (GENERALIZED_TIME, Some((b'.', fraction))) = (tag, digits.0.split_first()) {
-        let length = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if length == 0 {
-            return None;
-        }
-        digits.0 = &fraction[length..];
-    }
-    let local = UnixTime::from_civil((year, month, day), (hour, minute, second))?;
-    let (zone, rest) = digits.0.split_first()?;
-    let sign = match zone {
-        b'Z' => return rest.is_empty().then_some(local),
-        b'+' => 1,
-        b'-' => -1,
-        _ => return None,
-    };
-    digits.0 = rest;
-    let (hours, minutes) = (digits.two()?, digits.two()?);
-    let in_range = digits.0.is_empty() && hours <= 12 && minutes < 60;
-    in_range.then(|| UnixTime(local.0 - sign * (hours * 3600 + minutes * 60)))
-}
-
-struct Digits<'a>(&'a [u8]);
-
-impl Digits<'_> {
-    fn two(&mut self) -> Option<i64> {
-        let ([tens, ones], rest) = self.0.split_first_chunk()?;
-        if !tens.is_ascii_digit() || !ones.is_ascii_digit() {
-            return None;
-        }
-        self.0 = rest;
-        Some(i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
-    }
 }

@@ -3,12 +3,14 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 
-use super::{
-    Authority, CertificateStatus, CrlSet, EmptyScopes, Question, Rules, Status, Subject,
-    WhyUnknown, above, check_time, has_empty_scope, unsupported_kind,
-};
+use super::behaviour::{EmptyScopes, Rules};
+use super::crl_set::CrlSet;
+use super::status::{CertificateStatus, Status, WhyUnknown};
+use super::{Authority, Question, Subject, above, check_time, has_empty_scope, unsupported_kind};
 use crate::crl::Crl;
-use crate::{Certificate, UnixTime, limits};
+use crate::limits;
+use crate::time::UnixTime;
+use crate::x509::certificate::Certificate;
 
 /// State of a list, apart from any certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

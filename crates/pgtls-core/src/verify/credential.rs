@@ -5,8 +5,10 @@
 
 use std::fmt;
 
-use crate::trust::{Refusal, Topic, Verdict, code};
-use crate::{Certificate, UnixTime};
+use crate::time::UnixTime;
+use crate::verify::verdict::{Refusal, Verdict};
+use crate::verify::verify_error::{Topic, code};
+use crate::x509::certificate::Certificate;
 
 /// The standing of a certificate, as SQL shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -13,308 +13,25 @@
 //! extensions, and before dates and signatures of the certificates; the first certificate from the leaf up that is not
 //! good is the one whose error the handshake fails with.
 
-mod coverage;
+pub mod behaviour;
+pub mod coverage;
+pub mod crl_set;
+pub mod status;
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::Arc;
 
-pub use coverage::{Coverage, CoverageStatus, ListStatus, chain_of, coverage, list_status};
+use self::behaviour::{DeltaLists, EmptyScopes, Rule, Rules, SelfSigned};
+use self::crl_set::{CrlSet, Listed};
+use self::status::{CertificateStatus, PassedOver, Status, WhyPassedOver, WhyUnknown};
 
-use crate::crl::{
-    AuthorityKeyId, Crl, DistributionPoint, DistributionPointName, NextUpdate, Reason,
-    SignatureCheck, is_directory_name,
-};
-use crate::der::Reader;
-use crate::extension::{self, GeneralNameKind};
-use crate::{Certificate, Name, Oid, Serial, UnixTime, oid};
-
-/// A list and where it is from.
-#[derive(Debug, Clone)]
-pub struct Listed {
-    /// The list.
-    pub crl: Crl,
-    /// Where it is from, in the words of who put it into the set: a file and a position.
-    pub source: Arc<str>,
-}
-
-/// The lists to judge by, in the order in which OpenSSL has them: those of the CRL file, then those of the directory.
-#[derive(Debug, Clone, Default)]
-pub struct CrlSet {
-    lists: Vec<Listed>,
-    by_issuer: HashMap<Vec<u8>, Vec<usize>>,
-}
-
-impl CrlSet {
-    /// A set without lists, by which every certificate's list is missing.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a list behind the others. Order counts only between lists that are equally good and equally new: the first
-    /// one is used.
-    pub fn push(&mut self, crl: Crl, source: impl Into<Arc<str>>) {
-        let position = self.lists.len();
-        self.by_issuer.entry(crl.issuer_canonical().to_vec()).or_default().push(position);
-        self.lists.push(Listed { crl, source: source.into() });
-    }
-
-    /// The lists in their order.
-    pub fn lists(&self) -> &[Listed] {
-        &self.lists
-    }
-
-    /// The lists whose issuer has this canonical name (OpenSSL: `X509_STORE_CTX_get1_crls`).
-    fn of_issuer<'a>(&'a self, canonical: &[u8]) -> impl Iterator<Item = &'a Listed> {
-        let positions = self.by_issuer.get(canonical).map(Vec::as_slice).unwrap_or_default();
-        positions.iter().filter_map(|position| self.lists.get(*position))
-    }
-}
-
-/// What the OpenSSL at hand does where versions differ. What is not known is tried both ways, and a certificate for which
-/// that makes a difference is [`WhyUnknown::DependsOnVersion`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rules {
-    /// About delta lists.
-    pub delta_lists: Option<DeltaLists>,
-    /// About lists with an issuing distribution point that says nothing.
-    pub empty_scopes: Option<EmptyScopes>,
-    /// About self-signed certificates, which are mostly roots. This is always known, because it is about every chain.
-    pub self_signed: SelfSigned,
-}
-
-/// Whether OpenSSL asks for a list for a self-signed certificate, which could only revoke itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SelfSigned {
-    /// It does, up to OpenSSL 3.5.
-    #[default]
-    Checked,
-    /// It does not, and so has no use for a list of its own for a root. OpenSSL 3.6.5 does this.
-    Skipped,
-}
-
-/// What OpenSSL does with a delta list in a file that the server reads. It never combines it with its base, because the
-/// server does not ask for that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeltaLists {
-    /// As if the list were not there. OpenSSL 3.0.22 does this.
-    Ignored,
-    /// As if it were a complete list, so that the newest delta hides the revocations in its base. OpenSSL 3.0.20 and
-    /// 3.5.7 do this.
-    TakenForComplete,
-}
-
-/// What OpenSSL does with a list whose issuing distribution point is empty, which RFC 5280, section 5.2.5, forbids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EmptyScopes {
-    /// As if the extension were not there. OpenSSL 3.0 does this.
-    Accepted,
-    /// As if the list were not there. OpenSSL 3.5.7 does this.
-    Ignored,
-}
-
-/// What the lists say about a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Status {
-    /// A list that OpenSSL accepts is about this certificate, and the certificate is not in it.
-    Good,
-    /// It is in the list.
-    Revoked {
-        /// Since when; `None` if the list's date is none.
-        at: Option<UnixTime>,
-        /// Why, if the list says so.
-        reason: Option<Reason>,
-    },
-    /// OpenSSL does not ask ([`SelfSigned::Skipped`]).
-    NotChecked,
-    /// No list can tell, so the server refuses the certificate.
-    Unknown(WhyUnknown),
-}
-
-/// Why no list can tell, in the order in which OpenSSL looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WhyUnknown {
-    /// There is none of this issuer that is meant for TLS certificates and signed with a key of the chain.
-    CrlMissing,
-    /// The issuer's certificate has a key usage, and it does not include signing lists.
-    NoCrlSign,
-    /// The list is about other certificates: of CAs only, of end entities only, or of another distribution point.
-    OutOfScope,
-    /// The list's date does not have the form that RFC 5280 asks for.
-    MalformedThisUpdate,
-    /// The list is from the future.
-    NotYetValid,
-    /// The date of the next list does not have the form that RFC 5280 asks for.
-    MalformedNextUpdate,
-    /// The next list is due.
-    Expired,
-    /// OpenSSL cannot read the issuer's public key.
-    IssuerKeyUnreadable,
-    /// The issuer's key did not sign this list.
-    BadSignature,
-    /// The list, or an entry, has a critical extension that OpenSSL does not process.
-    UnhandledCritical,
-    /// OpenSSL versions disagree about one of the lists ([`Rules`]).
-    DependsOnVersion,
-}
-
-impl Status {
-    /// The word that SQL shows: `good`, `revoked`, `not_checked`, or the one of [`WhyUnknown`].
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Revoked { .. } => "revoked",
-            Self::NotChecked => "not_checked",
-            Self::Unknown(why) => why.as_str(),
-        }
-    }
-
-    /// Whether the server lets the certificate pass.
-    pub fn is_good(self) -> bool {
-        matches!(self, Self::Good | Self::NotChecked)
-    }
-
-    /// The `X509_V_ERR_…` number with which OpenSSL refuses the certificate, 0 if it does not; `None` where that depends
-    /// on the version.
-    pub fn verify_error(self) -> Option<i32> {
-        match self {
-            Self::Good | Self::NotChecked => Some(0),
-            Self::Revoked { .. } => Some(23),
-            Self::Unknown(why) => why.verify_error(),
-        }
-    }
-}
-
-impl WhyUnknown {
-    /// The word that SQL shows: `crl_missing`, `no_crl_sign`, `out_of_scope`, `malformed_date`, `crl_not_yet_valid`,
-    /// `crl_expired`, `issuer_key_unreadable`, `bad_signature` or `unsupported`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CrlMissing => "crl_missing",
-            Self::NoCrlSign => "no_crl_sign",
-            Self::OutOfScope => "out_of_scope",
-            Self::MalformedThisUpdate | Self::MalformedNextUpdate => "malformed_date",
-            Self::NotYetValid => "crl_not_yet_valid",
-            Self::Expired => "crl_expired",
-            Self::IssuerKeyUnreadable => "issuer_key_unreadable",
-            Self::BadSignature => "bad_signature",
-            Self::UnhandledCritical | Self::DependsOnVersion => "unsupported",
-        }
-    }
-
-    /// The `X509_V_ERR_…` number, see [`Status::verify_error`].
-    fn verify_error(self) -> Option<i32> {
-        match self {
-            Self::CrlMissing => Some(3),
-            Self::NoCrlSign => Some(35),
-            Self::OutOfScope => Some(44),
-            Self::MalformedThisUpdate => Some(15),
-            Self::MalformedNextUpdate => Some(16),
-            Self::NotYetValid => Some(11),
-            Self::Expired => Some(12),
-            Self::IssuerKeyUnreadable => Some(6),
-            Self::BadSignature => Some(8),
-            Self::UnhandledCritical => Some(36),
-            Self::DependsOnVersion => None,
-        }
-    }
-}
-
-/// A clause about the certificate and its list, such as `the CRL of its issuer has expired`.
-impl fmt::Display for WhyUnknown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CrlMissing => "there is no usable CRL of its issuer",
-            Self::NoCrlSign => "the key usage of its issuer does not include signing CRLs",
-            Self::OutOfScope => "the CRL of its issuer is about other certificates",
-            Self::MalformedThisUpdate => "the thisUpdate date of its issuer's CRL is malformed",
-            Self::NotYetValid => "the CRL of its issuer is not yet valid",
-            Self::MalformedNextUpdate => "the nextUpdate date of its issuer's CRL is malformed",
-            Self::Expired => "the CRL of its issuer has expired",
-            Self::IssuerKeyUnreadable => "the public key of its issuer cannot be read",
-            Self::BadSignature => "the CRL of its issuer has a bad signature",
-            Self::UnhandledCritical => {
-                "the CRL of its issuer has a critical extension that OpenSSL does not process"
-            }
-            Self::DependsOnVersion => {
-                "OpenSSL versions disagree about a delta CRL or a CRL with an empty scope"
-            }
-        })
-    }
-}
-
-/// What the lists say about one certificate of a chain, and which of them said it.
-#[derive(Debug, Clone)]
-pub struct CertificateStatus<'a> {
-    /// The verdict.
-    pub status: Status,
-    /// The list that decided: the one the certificate is or is not in, or the best one that cannot be used.
-    pub list: Option<&'a Listed>,
-    /// If a list is missing: those of the right issuer that were not even considered.
-    pub passed_over: Vec<PassedOver<'a>>,
-}
-
-/// A list of the right issuer that OpenSSL does not consider.
-#[derive(Debug, Clone)]
-pub struct PassedOver<'a> {
-    /// The list.
-    pub list: &'a Listed,
-    /// Why not.
-    pub why: WhyPassedOver,
-}
-
-/// Why OpenSSL does not consider a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WhyPassedOver {
-    /// Its issuing distribution point contradicts itself.
-    ContradictoryScope,
-    /// Its issuing distribution point says nothing.
-    EmptyScope,
-    /// It is a delta list.
-    Delta,
-    /// It is indirect, which the server does not support.
-    Indirect,
-    /// It is about some reasons only, which the server does not support.
-    SomeReasons,
-    /// Its authority key identifier names a key that no certificate of the chain has: a CA that changed its key.
-    OtherKey,
-    /// It is about reasons that another list has already answered for, and none is about the others.
-    NoNewReasons,
-}
-
-impl WhyPassedOver {
-    /// The word for it: `contradictory_scope`, `empty_scope`, `delta`, `indirect`, `some_reasons`, `other_key` or `no_new_reasons`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ContradictoryScope => "contradictory_scope",
-            Self::EmptyScope => "empty_scope",
-            Self::Delta => "delta",
-            Self::Indirect => "indirect",
-            Self::SomeReasons => "some_reasons",
-            Self::OtherKey => "other_key",
-            Self::NoNewReasons => "no_new_reasons",
-        }
-    }
-}
-
-/// A clause about the list, such as `it is a delta CRL`.
-impl fmt::Display for WhyPassedOver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ContradictoryScope => "its issuing distribution point contradicts itself",
-            Self::EmptyScope => "its issuing distribution point is empty",
-            Self::Delta => "it is a delta CRL",
-            Self::Indirect => "it is an indirect CRL",
-            Self::SomeReasons => "it is about some revocation reasons only",
-            Self::OtherKey => "it is signed with a key that is not in the chain",
-            Self::NoNewReasons => "it is about no further revocation reasons",
-        })
-    }
-}
+use crate::crl::{Crl, NextUpdate, Reason, SignatureCheck};
+use crate::time::UnixTime;
+use crate::x509::certificate::Certificate;
+use crate::x509::distribution_point::{DistributionPoint, DistributionPointName};
+use crate::x509::extension::AuthorityKeyId;
+use crate::x509::general_name::{GeneralName, GeneralNameKind, is_directory_name};
+use crate::x509::name::Name;
+use crate::x509::serial::Serial;
 
 /// Status of each certificate of a chain at `now`, leaf first, trust anchor last and checked too.
 ///
@@ -372,15 +89,13 @@ struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     fn of(certificate: &'a Certificate) -> Self {
-        let points = single_extension(certificate, &oid::ids::CRL_DISTRIBUTION_POINTS)
-            .and_then(|value| DistributionPoint::read_all(Reader::new(value, 0)).ok());
         Self {
             issuer: certificate.issuer(),
             issuer_canonical: certificate.issuer().canonical(),
             serial: Some(certificate.serial()),
             is_ca: certificate.is_ca() == Some(true),
             is_self_signed: certificate.self_signed(),
-            points: points.unwrap_or_default(),
+            points: certificate.distribution_points().unwrap_or_default(),
         }
     }
 
@@ -401,33 +116,19 @@ impl<'a> Subject<'a> {
 struct Authority<'a> {
     certificate: &'a Certificate,
     subject_canonical: Vec<u8>,
-    key_id: Option<&'a [u8]>,
+    key_id: Option<Box<[u8]>>,
 }
 
 impl<'a> Authority<'a> {
     fn of(certificate: &'a Certificate) -> Self {
-        let key_id = single_extension(certificate, &oid::ids::SUBJECT_KEY_ID)
-            .and_then(|value| extension::subject_key_id(value, 0).ok());
         let subject_canonical = certificate.subject().canonical();
-        Self { certificate, subject_canonical, key_id }
+        Self { certificate, subject_canonical, key_id: certificate.key_id() }
     }
 
-    /// Whether an authority key identifier can mean this certificate (OpenSSL: `X509_check_akid`).
+    /// Whether an authority key identifier can mean this certificate.
     fn may_be_meant_by(&self, meant: Option<&AuthorityKeyId>) -> bool {
-        let Some(meant) = meant else { return true };
-        if let (Some(wanted), Some(own)) = (meant.key_id.as_deref(), self.key_id)
-            && wanted != own
-        {
-            return false;
-        }
-        if meant.serial.as_ref().is_some_and(|serial| serial != self.certificate.serial()) {
-            return false;
-        }
-        // Only the first directory name counts.
-        match meant.issuer.iter().find(|name| name.kind() == GeneralNameKind::DirName) {
-            Some(name) => is_directory_name(name, self.certificate.issuer()),
-            None => true,
-        }
+        let (serial, issuer) = (self.certificate.serial(), self.certificate.issuer());
+        meant.is_none_or(|meant| meant.may_mean(serial, issuer, self.key_id.as_deref()))
     }
 
     /// Whether a list can be one that it signed.
@@ -438,9 +139,7 @@ impl<'a> Authority<'a> {
 
     /// Whether it can have issued a certificate that names it as its issuer.
     fn may_have_issued(&self, certificate: &Certificate) -> bool {
-        let meant = single_extension(certificate, &oid::ids::AUTHORITY_KEY_ID)
-            .and_then(|value| AuthorityKeyId::read(Reader::new(value, 0)).ok());
-        self.may_be_meant_by(meant.as_ref())
+        self.may_be_meant_by(certificate.authority().as_ref())
     }
 
     fn is_valid_at(&self, now: UnixTime) -> bool {
@@ -452,20 +151,6 @@ impl<'a> Authority<'a> {
     fn may_sign_lists(&self) -> bool {
         self.certificate.key_usage().is_none_or(|usages| usages.contains(&"cRLSign"))
     }
-}
-
-/// The value of an extension that is there once.
-fn single_extension<'a>(certificate: &'a Certificate, oid: &Oid<'_>) -> Option<&'a [u8]> {
-    let mut found = certificate.extensions().filter(|extension| extension.oid == *oid);
-    let first = found.next()?;
-    found.next().is_none().then_some(first.value)
-}
-
-/// [`Rules`] without a doubt.
-#[derive(Clone, Copy)]
-struct Rule {
-    delta_lists: DeltaLists,
-    empty_scopes: EmptyScopes,
 }
 
 /// A list that may be the one for the certificate.
@@ -659,7 +344,7 @@ impl<'a, 's, 'c> Question<'a, 's, 'c> {
     ) -> bool {
         let (Some(name), Some(place)) = (&point.name, place) else { return true };
         // A relative name is below that of who signs the list there (OpenSSL: `setup_dp`).
-        let directory = |name: &&extension::GeneralName| name.kind() == GeneralNameKind::DirName;
+        let directory = |name: &&GeneralName| name.kind() == GeneralNameKind::DirName;
         let signer = point.crl_issuer.iter().flatten().find(directory);
         let signer = signer.and_then(|name| Name::from_der(name.as_bytes()).ok());
         let base = signer.as_ref().unwrap_or(self.subject.issuer);

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::certificate::Certificate;
-use crate::column::Value;
 use crate::error::Error;
 use crate::limits;
+use crate::value::Value;
+use crate::x509::certificate::Certificate;
 
 /// A verified chain, leaf first.
 #[derive(Debug, Clone, PartialEq, Eq)]

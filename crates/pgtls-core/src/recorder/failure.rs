@@ -123,7 +123,7 @@ impl Reason {
     ///
     /// The numbers are those of `openssl/x509_vfy.h`; they are part of OpenSSL's binary interface.
     pub fn of_verify_result(result: i64) -> Option<Self> {
-        use crate::trust::code::*;
+        use crate::verify::verify_error::code::*;
         let Ok(result) = i32::try_from(result) else { return Some(Self::Other) };
         Some(match result {
             0 => return None,

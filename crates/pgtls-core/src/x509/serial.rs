@@ -1,6 +1,6 @@
 //! Serial numbers: integers of any sign and length.
 
-use crate::der::{self, Element, Fault, Reader};
+use crate::asn1::der::{self, Element, Fault, Reader};
 use crate::error::Error;
 use crate::{limits, text};
 

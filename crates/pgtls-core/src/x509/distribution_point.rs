@@ -1,12 +1,11 @@
-//! Extensions of a revocation list (RFC 5280, section 5.2) and the distribution points that certificates share with it.
-//!
-//! Decoded as OpenSSL decodes them: data after the element is not looked at, and an extension that is there twice or
-//! does not decode counts as absent (`X509V3_get_d2i` gives NULL, and nothing on the way of a verification asks why).
+//! Where CRLs are published: the distribution points of certificates (RFC 5280, section 4.2.1.13) and
+//! the one that a CRL says it is from (section 5.2.5).
 
-use crate::der::{self, Element, Fault, Reader};
-use crate::extension::{GeneralName, GeneralNameKind};
-use crate::name::Name;
-use crate::oid::Oid;
+use crate::asn1::der::{self, Fault, Reader};
+use crate::x509::general_name::{
+    GeneralName, GeneralNameKind, general_names, is_directory_name, same_general_name,
+};
+use crate::x509::name::Name;
 
 /// Where a list, or the list for a certificate, is published (RFC 5280, sections 4.2.1.13 and 5.2.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,67 +71,6 @@ fn below(base: &Name, rdn: &[u8]) -> Option<Name> {
     der::push_header(&mut name, der::SEQUENCE, rdns.len());
     name.extend_from_slice(&rdns);
     Name::from_der(&name).ok()
-}
-
-/// Whether a general name is the directory name `name`.
-pub(crate) fn is_directory_name(general: &GeneralName, name: &Name) -> bool {
-    general.kind() == GeneralNameKind::DirName
-        && Name::from_der(general.as_bytes()).is_ok_and(|general| general.matches(name))
-}
-
-/// Equality as `GENERAL_NAME_cmp` has it.
-fn same_general_name(a: &GeneralName, b: &GeneralName) -> bool {
-    a == b
-        || Name::from_der(b.as_bytes())
-            .is_ok_and(|name| b.kind() == GeneralNameKind::DirName && is_directory_name(a, &name))
-}
-
-/// The names inside a GeneralNames, whatever its tag.
-pub(crate) fn general_names(names: &Element<'_>) -> Result<Vec<GeneralName>, Fault> {
-    let mut reader = names.inside();
-    let mut read = Vec::new();
-    while !reader.is_empty() {
-        let start = reader.offset();
-        let name = GeneralName::read(&mut reader)?;
-        check_general_name(&name, start)?;
-        read.push(name);
-    }
-    Ok(read)
-}
-
-/// Refuses a general name whose content OpenSSL does not read, which makes it drop the whole extension.
-fn check_general_name(name: &GeneralName, offset: usize) -> Result<(), Fault> {
-    let mut inside = Reader::new(name.as_bytes(), offset);
-    match name.kind() {
-        GeneralNameKind::DirName => {
-            return match Name::from_der(name.as_bytes()) {
-                Ok(name) if is_readable(&name) => Ok(()),
-                _ => Err(Fault::new(offset, "directory name that OpenSSL does not read")),
-            };
-        }
-        GeneralNameKind::OtherName => {
-            Oid::from_element(&inside.expect(der::OBJECT, "the type of a name")?)?;
-            let mut value = inside.expect(0xa0, "the value of a name")?.inside();
-            value.any()?;
-            value.end()?;
-        }
-        GeneralNameKind::EdiParty => {
-            // Each of the two is a choice of strings, tagged explicitly.
-            inside.optional(0xa0)?;
-            inside.expect(0xa1, "an EDI party")?;
-        }
-        _ => return Ok(()),
-    }
-    inside.end()
-}
-
-/// Whether OpenSSL reads a name: each value is of a type in `B_ASN1_PRINTABLE`, and text is in its encoding.
-pub(crate) fn is_readable(name: &Name) -> bool {
-    name.attributes().all(|attribute| match attribute.tag {
-        12 | 18..=20 | 22 | 28 | 30 => attribute.text().is_some(),
-        3 | 7..=11 | 13..=15 | 29 | der::SEQUENCE => true,
-        _ => false,
-    })
 }
 
 /// Where to look for the list for a certificate, or for the newest delta list (RFC 5280, sections 4.2.1.13 and 5.2.6).
@@ -222,86 +160,5 @@ impl IssuingDistributionPoint {
     /// More than one of the "only" flags, which contradict each other; OpenSSL then never uses the list.
     pub fn is_contradictory(&self) -> bool {
         [self.only_user, self.only_ca, self.only_attribute].iter().filter(|set| **set).count() > 1
-    }
-}
-
-/// Which key of the issuer signed (RFC 5280, section 4.2.1.1).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AuthorityKeyId {
-    /// The issuer's subject key identifier.
-    pub key_id: Option<Box<[u8]>>,
-    /// Issuer of the issuer's certificate.
-    pub issuer: Vec<GeneralName>,
-    /// Serial number of the issuer's certificate.
-    pub serial: Option<crate::Serial>,
-}
-
-impl AuthorityKeyId {
-    /// Reads the value of the extension.
-    pub(crate) fn read(mut value: Reader<'_>) -> Result<Self, Fault> {
-        let mut fields = value.expect(der::SEQUENCE, "an authority key identifier")?.inside();
-        let key_id = fields.optional(0x80)?.map(|field| field.content.into());
-        let issuer = match fields.optional(0xa1)? {
-            Some(names) => general_names(&names)?,
-            None => Vec::new(),
-        };
-        let serial = match fields.optional(0x82)? {
-            Some(serial) => {
-                serial.integer()?;
-                Some(crate::Serial::from_element(&serial)?)
-            }
-            None => None,
-        };
-        fields.end()?;
-        Ok(Self { key_id, issuer, serial })
-    }
-
-    /// The key identifier in lower-case hexadecimal.
-    pub fn key_id_hex(&self) -> Option<String> {
-        self.key_id.as_deref().map(crate::text::hex)
-    }
-}
-
-/// One extension of a list or of an entry, with the position of its value.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Extension<'a> {
-    /// Content of the OID.
-    pub(crate) oid: &'a [u8],
-    pub(crate) critical: bool,
-    value: Element<'a>,
-}
-
-impl<'a> Extension<'a> {
-    /// Reads the next extension of an Extensions.
-    pub(crate) fn read(extensions: &mut Reader<'a>) -> Result<Self, Fault> {
-        let mut fields = extensions.expect(der::SEQUENCE, "an extension")?.inside();
-        let oid = fields.expect(der::OBJECT, "the type of an extension")?;
-        Oid::from_element(&oid)?;
-        let critical = match fields.optional(der::BOOLEAN)? {
-            Some(critical) => critical.boolean()?,
-            None => false,
-        };
-        let value = fields.expect(der::OCTET_STRING, "the value of an extension")?;
-        fields.end()?;
-        Ok(Self { oid: oid.content, critical, value })
-    }
-
-    /// Reader over the value.
-    pub(crate) fn reader(&self) -> Reader<'a> {
-        self.value.inside()
-    }
-
-    /// Decodes the value, also if it is BER, as OpenSSL takes it.
-    pub(crate) fn decode<T>(
-        &self,
-        read: impl Fn(Reader<'_>) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        match read(self.reader()) {
-            Err(fault) if fault.is_ber() => {
-                let (definite, _) = der::to_definite(self.value.content)?;
-                read(Reader::new(&definite, 0))
-            }
-            result => result,
-        }
     }
 }

@@ -1,0 +1,124 @@
+//! What a what-if login is asked with: the question, and what is known of the server.
+
+use std::net::IpAddr;
+
+use crate::login::{hba, ident};
+use crate::time::UnixTime;
+use crate::verify::verdict::Verdict;
+use crate::x509::certificate::Certificate;
+
+/// Who wants in.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// What the client sends: its own certificate first. Empty if it has none.
+    pub certificates: &'a [Certificate],
+    /// The role it asks for.
+    pub role: &'a [u8],
+    /// The database it asks for.
+    pub database: &'a [u8],
+    /// Where it comes from; `None` over the Unix socket.
+    pub address: Option<IpAddr>,
+    /// Whether it uses TLS.
+    pub tls: bool,
+    /// When.
+    pub at: UnixTime,
+}
+
+/// What is known of the server.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// The content of `pg_hba.conf`.
+    pub rules: &'a [hba::Line],
+    /// The content of `pg_ident.conf`.
+    pub mappings: &'a [ident::Line],
+    /// How it does TLS.
+    pub tls: TlsFacts,
+    /// What OpenSSL says of the chain, or why it cannot be asked; `None` if there is no chain.
+    pub trust: Option<Result<Verdict, String>>,
+    /// The role; `None` if it does not exist.
+    pub role: Option<RoleFacts>,
+    /// The database; `None` if it does not exist.
+    pub database: Option<DatabaseFacts>,
+    /// Whether there is room for one more connection.
+    pub slots: SlotFacts,
+    /// Files that may differ from what is in force.
+    pub remarks: Vec<Remark>,
+}
+
+/// How the server does TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// `ssl = on`.
+    pub enabled: bool,
+    /// `ssl_ca_file`; without one, no client is asked for a certificate.
+    pub ca_file: Option<String>,
+    /// `ssl_crl_file` and `ssl_crl_dir`, as far as they are set.
+    pub crls: Vec<String>,
+}
+
+/// A role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoleFacts {
+    /// `LOGIN`.
+    pub may_log_in: bool,
+    /// `SUPERUSER`.
+    pub superuser: bool,
+    /// How its password is kept.
+    pub password: Password,
+    /// `VALID UNTIL`, if that is a moment.
+    pub valid_until: Option<UnixTime>,
+    /// Whether the limit on its connections is used up.
+    pub limit_reached: bool,
+    /// Whether it may use the connections of `reserved_connections`.
+    pub may_use_reserved: bool,
+}
+
+/// How a role's password is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Password {
+    /// There is none.
+    #[default]
+    None,
+    /// As an MD5 hash.
+    Md5,
+    /// As a SCRAM secret.
+    Scram,
+}
+
+/// A database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DatabaseFacts {
+    /// Whether it was left behind by an interrupted `DROP DATABASE`.
+    pub invalid: bool,
+    /// `ALLOW_CONNECTIONS`.
+    pub allows_connections: bool,
+    /// Whether the role has the privilege `CONNECT`.
+    pub role_may_connect: bool,
+    /// Whether the limit on its connections is used up.
+    pub limit_reached: bool,
+}
+
+/// Free connections, apart from the ones kept for some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotFacts {
+    /// For superusers.
+    pub for_superusers: bool,
+    /// For roles with the privileges of `pg_use_reserved_connections`.
+    pub for_reserved: bool,
+    /// For everybody.
+    pub for_everybody: bool,
+}
+
+impl SlotFacts {
+    /// Room for everybody.
+    pub const PLENTY: Self = Self { for_superusers: true, for_reserved: true, for_everybody: true };
+}
+
+/// A file that may differ from what the server has loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// What is to be said about it.
+    pub detail: String,
+    /// The file.
+    pub source: String,
+}

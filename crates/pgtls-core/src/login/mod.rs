@@ -1,0 +1,9 @@
+//! The what-if login: rules, maps, and the steps of the server.
+
+pub mod access;
+pub mod explain;
+pub mod facts;
+pub mod hba;
+pub mod ident;
+pub mod server_version;
+pub mod step;

@@ -1,0 +1,7 @@
+//! What a chain is worth: OpenSSL's verdict on it, revocation, and the two together.
+
+pub mod chain;
+pub mod credential;
+pub mod revocation;
+pub mod verdict;
+pub mod verify_error;

@@ -1,0 +1,10 @@
+//! Certificates and what they are made of (RFC 5280, section 4).
+
+pub(crate) mod algorithm;
+pub mod bundle;
+pub mod certificate;
+pub mod distribution_point;
+pub mod extension;
+pub mod general_name;
+pub mod name;
+pub mod serial;
