@@ -3,6 +3,7 @@
 # and npm install from.
 #
 #   scripts/pg16.sh create          fetch it, or reuse what is there
+#   scripts/pg16.sh make TARGET...  make that with it; a `make test` where it cannot be had is skipped
 #   scripts/pg16.sh run COMMAND...  run COMMAND with it: PG_CONFIG and the variables of OpenSSL are set
 #   scripts/pg16.sh path            where it is
 #
@@ -158,8 +159,9 @@ create() {
     (cd "$work" && build "$root.new.$$")
     rm -rf "$root"
     mv "$root.new.$$" "$root"
-    "$prefix/bin/postgres" --version >&2 && "$prefix/bin/psql" --version >&2 ||
+    if ! "$prefix/bin/postgres" --version >&2 || ! "$prefix/bin/psql" --version >&2; then
         cannot "the programs of PostgreSQL 16 do not run here"
+    fi
     recipe_hash >"$root/complete"
     say "made in $((SECONDS - started)) s, $(du -sh "$root" | cut -f1)"
 }
@@ -172,8 +174,30 @@ run() {
         LD_LIBRARY_PATH="$root/openssl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$@"
 }
 
+# $1: a target, then variables.
+make_with() {
+    local status=0 results=target/results/pg16.tsv log
+    log=$(mktemp)
+    # In another shell: `set -e` would not hold in this one.
+    "$self" create 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
+    if [ "$status" = "$CANNOT_FETCH" ] && [ "$1" = test ]; then
+        cd "$here/.."
+        mkdir -p target/results
+        rm -f "${results%.tsv}".*
+        scripts/suites.sh unavailable "$results" "PostgreSQL 16" "$(tail -n 1 "$log")"
+        # Nothing ran, which is no failure here.
+        scripts/suites.sh summary "$results" || true
+        rm "$log"
+        exit 0
+    fi
+    rm "$log"
+    [ "$status" = 0 ] || exit "$status"
+    run make --no-print-directory "$@" PG_CONFIG="$prefix/bin/pg_config"
+}
+
 case ${1:-} in
 create) create ;;
+make) shift; make_with "$@" ;;
 run) shift; run "$@" ;;
 path) echo "$prefix" ;;
 *)
