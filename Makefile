@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# PG=NN is a PostgreSQL of this Debian release or, if it has another one, of a chroot.
+# PG=NN is a PostgreSQL of this Debian release or, if it has another one, of a chroot; 16, which none
+# has, is one of the package registries.
 # PG_CONFIG=... is one in any other place.
 ifdef PG_CONFIG
 ifeq ($(shell '$(PG_CONFIG)' --version),)
@@ -67,8 +68,8 @@ check: deps ## lint, and the tests of the core: what to run before a commit
 	@scripts/lint.sh $(PG) --with-core-tests
 
 .PHONY: test-matrix
-test-matrix: deps ## every suite on PostgreSQL 15, 17, 18 and 19
-	@scripts/test-matrix.sh 15 17 18 19
+test-matrix: deps ## every suite on PostgreSQL 15 to 19
+	@scripts/test-matrix.sh 15 16 17 18 19
 
 .PHONY: test-fresh
 test-fresh: ## `make demo` on a bare Debian 12, in a chroot made for it; needs root
@@ -98,6 +99,19 @@ $(IN_CHROOT): deps
 		PROFILE='$(PROFILE)' FILTER='$(FILTER)' KEEP='$(KEEP)'
 
 install:
+	@echo "PostgreSQL $(PG) is not on this machine: pass PG_CONFIG=/path/to/pg_config" >&2
+	@exit 1
+
+else ifeq ($(WHERE),registry)
+
+# The same target, with the PostgreSQL that is fetched. It is for tests: nobody would install for it.
+IN_REGISTRY := build stage test test-login-grid test-stress demo
+.PHONY: $(IN_REGISTRY) install bench package
+$(IN_REGISTRY): deps
+	@scripts/setup-debian.sh registry
+	@PG=$(PG) scripts/pg16.sh make $@ PROFILE='$(PROFILE)' FILTER='$(FILTER)' KEEP='$(KEEP)'
+
+install bench package:
 	@echo "PostgreSQL $(PG) is not on this machine: pass PG_CONFIG=/path/to/pg_config" >&2
 	@exit 1
 

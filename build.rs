@@ -127,13 +127,21 @@ impl PgConfig {
     }
 }
 
-/// The version of OpenSSL's headers, which `openssl-sys` tells the packages that depend on it: `MNN00PP0` in hexadecimal.
+/// The version of OpenSSL's headers, which `openssl-sys` tells the packages that depend on it: since 3.0 `MNN00PP0` in
+/// hexadecimal.
 fn openssl_built_against() -> String {
     let number = env::var("DEP_OPENSSL_VERSION_NUMBER").unwrap_or_default();
     match u64::from_str_radix(&number, 16) {
         Ok(number) => {
             let (major, minor, patch) = (number >> 28, number >> 20 & 0xff, number >> 4 & 0xff);
-            format!("OpenSSL {major}.{minor}.{patch}")
+            if major >= 3 {
+                return format!("OpenSSL {major}.{minor}.{patch}");
+            }
+            // Before 3.0: `MNNFFPPS`, where PP counts the letter behind the version, 1 for `a`.
+            let fix = number >> 12 & 0xff;
+            let letter = u8::try_from(patch).ok().filter(|patch| (1..=26).contains(patch));
+            let letter = letter.map(|patch| char::from(b'a' + patch - 1).to_string());
+            format!("OpenSSL {major}.{minor}.{fix}{}", letter.unwrap_or_default())
         }
         Err(_) => "OpenSSL".to_owned(),
     }

@@ -3,7 +3,8 @@
 #
 #   scripts/chroot.sh create NN          make the chroot for PostgreSQL NN, or reuse a complete one
 #   scripts/chroot.sh run NN COMMAND...  run COMMAND in it, in the source tree, with the host's Rust
-#   scripts/chroot.sh where NN           "host" or "chroot": where PostgreSQL NN is to be tested
+#   scripts/chroot.sh where NN           "host", "chroot" or "registry" (scripts/pg16.sh): where
+#                                        PostgreSQL NN is to be tested
 #   scripts/chroot.sh exists NN          whether there is a complete chroot
 #   scripts/chroot.sh path NN            where the chroot is
 #   scripts/chroot.sh remove NN          delete it
@@ -23,13 +24,15 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 say() { printf '%s\n' "chroot: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-# The one table of versions: a PostgreSQL major version and the Debian release that ships it.
+# The one table of versions: a PostgreSQL major version and the Debian release that ships it. None ships
+# 16, which scripts/pg16.sh makes.
 suite_of() {
     case $1 in
     15) echo bookworm ;;
+    16) echo registry ;;
     17) echo trixie ;;
     18 | 19) echo forky ;;
-    *) die "no Debian release ships PostgreSQL $1: 15, 17, 18 and 19 can be tested" ;;
+    *) die "no Debian release ships PostgreSQL $1: 15 to 19 can be tested" ;;
     esac
 }
 
@@ -290,7 +293,11 @@ where() {
         return
     fi
     suite=$(suite_of "$1")
-    if [ "$(host_codename)" = "$suite" ]; then echo host; else echo chroot; fi
+    case $suite in
+    "$(host_codename)") echo host ;;
+    registry) echo registry ;;
+    *) echo chroot ;;
+    esac
 }
 
 usage() {

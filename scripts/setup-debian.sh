@@ -7,6 +7,7 @@
 #         check   what `make check` needs beyond that
 #         fuzz    what `make fuzz` needs beyond that
 #         chroot  what makes the chroots of the other PostgreSQL versions
+#         registry  what fetches PostgreSQL 16, which no Debian release has
 #         source  what unpacks PostgreSQL's own tests
 #
 # Environment: PG                 PostgreSQL major version (15)
@@ -37,6 +38,13 @@ packages_of() {
         ;;
     fuzz) echo g++ ;;
     chroot) echo mmdebstrap debian-archive-keyring util-linux mount ;;
+    registry)
+        echo debian-archive-keyring dpkg tar sed
+        # Those of another vendor will do.
+        command -v python3 >/dev/null || echo python3
+        command -v pip3 >/dev/null || echo python3-pip
+        command -v npm >/dev/null || echo npm
+        ;;
     source) echo dpkg-dev libipc-run-perl perl ;;
     *) die "no such group: $1" ;;
     esac

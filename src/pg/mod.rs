@@ -9,6 +9,7 @@ pub(crate) mod catalog;
 pub(crate) mod failures;
 pub(crate) mod files;
 mod flags;
+mod group;
 pub(crate) mod guc;
 pub(crate) mod hooks;
 pub(crate) mod inventory;

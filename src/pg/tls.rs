@@ -3,7 +3,7 @@
 //! Owned by the server, never freed here. Everything that is handed out is a copy. None of OpenSSL's functions called
 //! here can raise a PostgreSQL error, so they need no guard.
 
-use std::ffi::{CStr, c_char, c_int, c_long};
+use std::ffi::{c_char, c_int};
 use std::ptr;
 
 use foreign_types::ForeignTypeRef;
@@ -14,6 +14,7 @@ use openssl::stack::StackRef;
 use openssl::x509::store::X509StoreRef;
 use openssl::x509::{X509, X509Ref};
 
+use super::group;
 use super::text::lossless;
 use super::trust_store::{self, Object};
 
@@ -32,9 +33,6 @@ pub(crate) struct PrintedExtension {
     pub(crate) critical: bool,
 }
 
-/// `SSL_CTRL_GET_NEGOTIATED_GROUP` of `openssl/ssl.h`, which openssl-sys lacks.
-const GET_NEGOTIATED_GROUP: c_int = 134;
-
 unsafe extern "C" {
     /// The parameters of a store (`openssl/x509_vfy.h`); openssl-sys lacks it.
     fn X509_STORE_get0_param(
@@ -47,8 +45,6 @@ unsafe extern "C" {
         algorithm: *mut *const openssl_sys::X509_ALGOR,
     );
 
-    /// The TLS name of a group (`openssl/ssl.h`, since 3.0); openssl-sys lacks it.
-    fn SSL_group_to_name(ssl: *mut openssl_sys::SSL, id: c_int) -> *const c_char;
     /// `openssl/asn1.h`; openssl-sys lacks it.
     fn i2d_ASN1_INTEGER(number: *const openssl_sys::ASN1_INTEGER, out: *mut *mut u8) -> c_int;
     /// `openssl/x509.h`; openssl-sys lacks it.
@@ -97,15 +93,7 @@ impl<'a> Tls<'a> {
 
     /// The same name, without a copy of it.
     pub(super) fn key_exchange_group_bytes(&self) -> Option<&'static [u8]> {
-        let ssl = self.ssl.as_ptr();
-        // SAFETY: `ssl` is live; this control reads a number and ignores its other arguments.
-        let id: c_long =
-            unsafe { openssl_sys::SSL_ctrl(ssl, GET_NEGOTIATED_GROUP, 0, ptr::null_mut()) };
-        let id = c_int::try_from(id).ok().filter(|id| *id != 0)?;
-        // SAFETY: `ssl` is live; the result is null or a static string of the library.
-        let name = unsafe { SSL_group_to_name(ssl, id) };
-        // SAFETY: checked for null; NUL-terminated by OpenSSL's contract.
-        (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_bytes())
+        group::name(self.ssl)
     }
 
     /// The server name that the client asked for (SNI), as bytes chosen by the client.

@@ -168,6 +168,9 @@ impl Builder {
         copy_data(template(), &dir.join("data"));
         let mut cluster = Cluster::at(dir, self.settings);
         cluster.environment = self.environment;
+        if let Some(stage) = &self.stage {
+            cluster.bindir = stage.bindir().to_owned();
+        }
         let pki = Pki::standard();
 
         cluster.replace_server(self.server.as_ref().unwrap_or(pki.server()));
@@ -215,6 +218,8 @@ pub struct Cluster {
     log: Log,
     settings: Mutex<BTreeMap<String, String>>,
     environment: Vec<(String, String)>,
+    /// Where the server's programs are.
+    bindir: PathBuf,
     server: Arc<Server>,
 }
 
@@ -412,7 +417,7 @@ impl Cluster {
     /// If it does not start.
     pub fn keep(self) -> Kept {
         self.shut_down(Shutdown::Fast);
-        let mut pg_ctl = Installation::get().program("pg_ctl");
+        let mut pg_ctl = Installation::get().program_in(&self.bindir, "pg_ctl");
         pg_ctl
             .args(["start", "--silent", "--pgdata"])
             .arg(self.data_dir())
@@ -453,6 +458,7 @@ impl Cluster {
         let settings = self.settings().clone();
         let moved = settings.into_iter().map(|(name, value)| (name, value.replace(&here, &there)));
         let mut standby = Self::at(dir, moved.collect());
+        standby.bindir.clone_from(&self.bindir);
         standby
             .launch_on_a_free_port()
             .unwrap_or_else(|log| panic!("the standby did not start\n{log}"));
@@ -601,7 +607,8 @@ impl Cluster {
         sys::stop_at_exit(Arc::downgrade(&server));
         let environment = Vec::new();
         let settings = Mutex::new(settings);
-        let cluster = Self { dir, port: 0, log, settings, environment, server };
+        let bindir = Installation::get().bindir().to_owned();
+        let cluster = Self { dir, port: 0, log, settings, environment, bindir, server };
         let socket_dir = cluster.socket_dir().display().to_string();
         cluster.settings().insert("unix_socket_directories".to_owned(), socket_dir);
         cluster
@@ -644,7 +651,7 @@ impl Cluster {
         let log = log.expect("the log can be opened");
         sys::give_to_server(self.log.path());
         let mark = self.log.mark();
-        let mut command = Installation::get().program("postgres");
+        let mut command = Installation::get().program_in(&self.bindir, "postgres");
         command
             .arg("-D")
             .arg(self.data_dir())

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::sys;
+use crate::transplant::{copy, make_dirs, moved, transplant};
 
 /// Names the staged tree.
 const STAGE_VARIABLE: &str = "PGTLS_STAGE";
@@ -53,7 +54,12 @@ impl Installation {
 
     /// A program of the installation, such as `psql`.
     pub fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.bindir.join(name));
+        self.program_in(&self.bindir, name)
+    }
+
+    /// The same program in another directory.
+    pub(crate) fn program_in(&self, bindir: &Path, name: &str) -> Command {
+        let mut command = Command::new(bindir.join(name));
         // The caller's PGHOST, PGSSLMODE and so on must not decide what a test does.
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("PG") {
@@ -62,6 +68,11 @@ impl Installation {
         }
         command.env("LC_ALL", "C").env("TZ", "UTC");
         command
+    }
+
+    /// Where the programs are.
+    pub(crate) fn bindir(&self) -> &Path {
+        &self.bindir
     }
 
     /// Where the server's libraries are.
@@ -73,12 +84,32 @@ impl Installation {
     pub fn extension_dir(&self) -> PathBuf {
         self.sharedir.join("extension")
     }
+
+    /// Whether the server can be told to look for extensions elsewhere: by a setting of PostgreSQL 18, or by one that
+    /// Debian's older servers have.
+    fn finds_extensions_elsewhere(&self) -> bool {
+        static FOUND: OnceLock<bool> = OnceLock::new();
+        *FOUND.get_or_init(|| {
+            self.version >= 18 || {
+                let settings = self.program("postgres");
+                let settings = sys::run_as_server(with(settings, "--describe-config"));
+                String::from_utf8_lossy(&settings.stdout).contains("extension_destdir")
+            }
+        })
+    }
+}
+
+fn with(mut command: Command, argument: &str) -> Command {
+    command.arg(argument).current_dir("/");
+    command
 }
 
 /// A tree of files as they would be installed, below a directory that the server can read.
 #[derive(Clone, Debug)]
 pub struct Stage {
     root: PathBuf,
+    /// The programs of a server that has what is staged installed.
+    bindir: Option<PathBuf>,
 }
 
 impl Stage {
@@ -108,14 +139,32 @@ impl Stage {
         let root = sys::fresh_dir("stage-");
         sys::set_mode(&root, 0o755);
         let installation = Installation::get();
-        for directory in [installation.pkglibdir.clone(), installation.extension_dir()] {
-            copy_files(&below(tree, &directory), &below(&root, &directory));
+        let directories = [installation.pkglibdir.clone(), installation.extension_dir()];
+        if installation.finds_extensions_elsewhere() {
+            for directory in directories {
+                copy_files(&below(tree, &directory), &below(&root, &directory));
+            }
+            return Self { root, bindir: None };
         }
-        Self { root }
+        let prefix = installation.bindir.parent().expect("programs are in a directory");
+        let own = directories.each_ref().map(PathBuf::as_path);
+        let bindir = transplant(prefix, &installation.bindir, &own, &root);
+        for directory in &directories {
+            copy_files(&below(tree, directory), &moved(directory, prefix, &root));
+        }
+        Self { root, bindir: Some(bindir) }
+    }
+
+    /// Where the programs are of a server that finds what is staged.
+    pub(crate) fn bindir(&self) -> &Path {
+        self.bindir.as_deref().unwrap_or(Installation::get().bindir())
     }
 
     /// The settings that make a server find what is staged.
     pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        if self.bindir.is_some() {
+            return Vec::new();
+        }
         let installation = Installation::get();
         let libraries = below(&self.root, &installation.pkglibdir);
         // For `shared_preload_libraries`, which names no directory.
@@ -138,18 +187,9 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 
 /// Copies the plain files of a directory, for everybody to read.
 fn copy_files(from: &Path, to: &Path) {
-    // The directories too: the umask may forbid.
-    let mut made = PathBuf::new();
-    for part in to.components() {
-        made.push(part);
-        if fs::create_dir(&made).is_ok() {
-            sys::set_mode(&made, 0o755);
-        }
-    }
+    make_dirs(to);
     let entries = fs::read_dir(from).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
     for entry in entries.flatten().filter(|entry| entry.path().is_file()) {
-        let copy = to.join(entry.file_name());
-        fs::copy(entry.path(), &copy).unwrap_or_else(|e| panic!("{}: {e}", copy.display()));
-        sys::set_mode(&copy, 0o755);
+        copy(&entry.path(), &to.join(entry.file_name()));
     }
 }

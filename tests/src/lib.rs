@@ -25,6 +25,7 @@ pub mod psql;
 pub mod relay;
 mod sys;
 mod tls;
+mod transplant;
 
 pub use sys::process_exists;
 
