@@ -1,16 +1,13 @@
 //! `KEEP=1`: the server stays, with all that is needed to go on by hand.
 
 use std::fs;
-
-use pgtls_e2e::prelude::*;
+use std::path::Path;
 
 use crate::office::Office;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, psql_path};
 
 /// Leaves the server up and says how to use and to stop it.
 pub(crate) fn keep_up(office: Office, terminal: &Terminal) {
-    let psql = Installation::get().program("psql");
-    let psql = psql.get_program().to_string_lossy().into_owned();
     let queries = office.cluster.dir().join("queries.sql");
     fs::write(&queries, terminal.script()).expect("a script can be written");
     let clients = office.clients();
@@ -24,11 +21,14 @@ pub(crate) fn keep_up(office: Office, terminal: &Terminal) {
         "The server stays up, without the sessions of above. These are its clients;
 alice, dave and erin are refused:\n",
     );
+    let psql = psql_path();
+    let programs = Path::new(&psql).parent().expect("a program is in a directory");
+    println!("  export PATH={}:$PATH", programs.display());
     println!("  export PGSERVICEFILE={}", file.display());
     for name in names {
-        println!("  {psql} service={name}");
+        println!("  psql service={name}");
     }
     println!("\nAll queries of above, each as the client that asked:\n");
-    println!("  {psql} service=admin -f {}", queries.display());
+    println!("  psql service=admin -f {}", queries.display());
     println!("\nTo stop the server and to remove its files:\n\n  sh {}", kept.stop.display());
 }

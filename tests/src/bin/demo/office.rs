@@ -51,9 +51,10 @@ impl Office {
         let client = |name, identity: &Identity| Client::new(name, psql(name, identity));
 
         let of_alice = pki.issue("/O=Acme/CN=alice").build();
-        let of_dave = pki.issue("/O=Acme/CN=dave").build().leaf_only();
-        fs::write(cluster.dir().join("dave.crt"), of_dave.bundle_pem())
-            .expect("a certificate can be written");
+        // A short serial number, because it is shown.
+        let of_dave = pki.issue("/O=Acme/CN=dave").serial(1207).build().leaf_only();
+        write_certificates(&cluster, "dave.crt", &of_dave);
+        write_certificates(&cluster, "intermediate.crt", pki.intermediate());
         let of_pooler = pki.issue("/O=Acme/CN=pgbouncer").build();
         Self {
             admin: Client::new("admin", cluster.psql(SUPERUSER).unix()),
@@ -125,6 +126,11 @@ impl Office {
         fs::write(&file, good).expect("a file can be written");
         self.cluster.reload();
     }
+}
+
+/// Writes what the identity's owner has in `sslcert` into the directory in which `psql` runs.
+fn write_certificates(cluster: &Cluster, name: &str, identity: &Identity) {
+    fs::write(cluster.dir().join(name), identity.bundle_pem()).expect("a file can be written");
 }
 
 fn start_server() -> Cluster {

@@ -6,6 +6,9 @@ use crate::terminal::Terminal;
 /// What the server logs for every handshake in which it does not accept the client's certificate.
 const REFUSED: &str = "could not accept SSL connection";
 
+/// From this major version on, the server also logs the reason, as a detail.
+const FIRST_WITH_DETAILS: u32 = 16;
+
 /// Plays all of it.
 pub(crate) fn play(office: &Office, terminal: &mut Terminal) {
     introduction(office, terminal);
@@ -22,12 +25,13 @@ pub(crate) fn play(office: &Office, terminal: &mut Terminal) {
 
 fn introduction(office: &Office, terminal: &Terminal) {
     terminal.say(
-        "pgtls_ext shows TLS from SQL: who is connected with which certificate, who is
-refused and why, and what a revocation list does. This is a PostgreSQL server
-of its own, with pgtls_ext in shared_preload_libraries, revocation lists (CRLs)
-in ssl_crl_file, and these rules in pg_hba.conf; its files are below",
+        "pgtls_ext is an extension that answers from SQL what PostgreSQL does not tell
+about TLS: whose certificates are in use, who is refused and why, and what a
+certificate revocation list (CRL) does. What follows is from a real server with
+ssl_ca_file, ssl_crl_file and shared_preload_libraries = 'pgtls_ext'. The name
+in the prompt says who asks. Its files, and its rules in pg_hba.conf:",
     );
-    println!("  {}\n", office.cluster.dir().display());
+    println!("\n  {}\n", office.cluster.dir().display());
     println!("  {}", Office::rules().join("\n  "));
 }
 
@@ -35,100 +39,135 @@ fn who_is_connected(office: &Office, terminal: &mut Terminal) {
     terminal.scene("Who is connected, how, and whose certificate ends soon?");
     terminal.show(
         &office.admin,
-        "select usename, ssl, version, auth_method, client_cn,
-       client_not_after::date as ends, credential_status
+        "select usename, ssl, version, client_cn,
+       client_not_after::date as not_after, credential_status
 from pgtls_sessions where client_addr is not null
 order by usename;",
     );
     terminal.say(if office.has_pooler() {
-        "guest has no TLS. billing's certificate has to be renewed soon. shop and stock
-come through a PgBouncer: the server sees PgBouncer's certificate, not theirs."
+        "guest has no TLS. billing needs a new certificate soon. shop and stock come
+through PgBouncer: the server sees PgBouncer's certificate, not its clients'."
     } else {
-        "guest has no TLS. billing's certificate has to be renewed soon. (There is no
-PgBouncer on this machine, else two sessions here would come through it.)"
+        "guest has no TLS. billing needs a new certificate soon. (With PgBouncer on this
+machine, two more sessions would come through it.)"
     });
 }
 
 fn a_chain(office: &Office, terminal: &mut Terminal) {
-    terminal.scene("Which CAs stand behind a client's certificate, and who had them?");
+    terminal.scene("Which CAs stand behind a client, and where did the server get them from?");
     terminal.show(
-        &office.alice,
-        "select depth, source, cn, is_ca, not_after::date as ends
+        &office.carol,
+        "select depth, source, cn, is_ca, not_after::date
 from ssl_client_chain() order by depth;",
     );
-    terminal.say("alice sent the intermediate CA along; the server has only the root.");
+    terminal.say(
+        "carol asks about herself. Her client sent the intermediate CA along; the trust
+store, which is the server's ssl_ca_file, has only the root.",
+    );
 }
 
 fn a_long_name(office: &Office, terminal: &mut Terminal) {
-    terminal.scene("Whose certificate is it? pg_stat_ssl cuts names at 63 bytes.");
+    terminal.scene("Whose certificate is this? pg_stat_ssl cuts the name at 63 bytes.");
     terminal.show(
         &office.admin,
-        "select client_dn as pg_stat_ssl, client_subject as pgtls_sessions
+        "select client_dn as pg_stat_ssl, client_subject as pgtls_ext
 from pg_stat_ssl join pgtls_sessions using (pid)
 where usename = 'carol' \\gx",
     );
 }
 
 fn a_login_that_fails(office: &Office, terminal: &mut Terminal) {
-    terminal.scene("Why does dave not get in? His certificate is by the same CA as alice's.");
+    terminal.scene("dave gets in nowhere. Why? His certificate is from the same CA.");
     let mark = office.cluster.mark();
-    terminal.show(&office.dave, "select 1;");
+    terminal.log_in(&office.dave);
     office.cluster.wait_for_log(mark, REFUSED);
-    terminal.say("The administrator has his certificate, and asks without a login:");
+    terminal.say("The administrator has dave's sslcert file, and asks without a login:");
     terminal.show(
         &office.admin,
         "\\set pem `cat dave.crt`
 select check_name, outcome, detail
 from pgtls_explain_login(:'pem', 'dave', 'postgres', '127.0.0.1')
-where outcome not in ('ok', 'skipped');",
+where outcome = 'failed' \\gx",
+    );
+    terminal.say("His issuer is missing. Is it enough to add the intermediate CA to the file?");
+    terminal.show(
+        &office.admin,
+        "\\set pem `cat dave.crt intermediate.crt`
+select pgtls_check_login(:'pem', 'dave', 'postgres', '127.0.0.1');",
     );
 }
 
 fn a_crl_that_locks_out(office: &Office, terminal: &mut Terminal) {
     office.install_stale_crls();
-    terminal.scene("A new CRL file is in place, not loaded yet. What will a reload do?");
-    terminal.show(&office.admin, "select subject, crl_status, effect from pgtls_crl_coverage;");
+    terminal.scene("A new CRL file has been copied to the server. Is it safe to reload?");
+    terminal.show(
+        &office.admin,
+        "select subject, crl_status, effect
+from pgtls_crl_coverage where crl_status <> 'covered' \\gx",
+    );
+    terminal.say(
+        "No. All client certificates here are from that CA: nobody who needs one would
+get in. A good file takes its place before the reload.",
+    );
 }
 
 fn a_revocation(office: &Office, terminal: &mut Terminal) {
     office.install_crls_that_revoke_alice();
     office.cluster.reload();
-    terminal.scene("alice's certificate is revoked and the CRL is loaded. Is she still in?");
+    terminal.scene("A CRL that revokes alice's certificate has been loaded. Is she still in?");
     terminal.show(
         &office.admin,
-        "select usename, client_cn, credential_status, credential_detail
+        "select usename, credential_status, credential_detail
 from pgtls_sessions where credential_status not in ('valid', 'none')
 order by usename;",
     );
-    terminal.say("PostgreSQL looks at a certificate at login only. This ends her session:");
+    terminal.say(
+        "Yes: PostgreSQL looks at certificates only at login. This query ends sessions
+whose certificate is no longer good; then alice tries to come back.",
+    );
     terminal.show(
         &office.admin,
         "select pid, usename, credential_status, terminated
 from pgtls_terminate_invalid(false);",
     );
     let mark = office.cluster.mark();
-    terminal.show(&office.alice, "select 1;");
+    terminal.log_in(&office.alice);
     office.cluster.wait_for_log(mark, REFUSED);
 }
 
 fn why_others_failed(office: &Office, terminal: &mut Terminal) {
-    terminal.scene("Who else was refused, and why? The server's log, then pgtls_ext:");
+    terminal.scene("Why were clients refused? dave and alice were, and now erin is, too.");
     let mark = office.cluster.mark();
-    terminal.show(&office.erin, "select 1;");
+    terminal.log_in(&office.erin);
     office.cluster.wait_for_log(mark, REFUSED);
+    if office.cluster.version() < FIRST_WITH_DETAILS {
+        terminal.say("The server has logged the same line for all three:");
+        terminal.show(&office.admin, "\\! grep -o 'could not accept SSL.*' log | sort | uniq -c");
+    } else {
+        terminal.say("The server has logged this:");
+        terminal.show(
+            &office.admin,
+            "\\! grep -oE '(could not accept SSL|DETAIL:).*' log | sort | uniq -c",
+        );
+    }
+    terminal.say("pgtls_ext has kept a row for each, with the reason and the certificate:");
     terminal.show(
         &office.admin,
-        "\\! grep -o 'could not accept SSL.*' log | sort | uniq -c
-select at::time(0), reason, subject from pgtls_recent_failures order by at;",
+        "select reason, client_addr, subject
+from pgtls_recent_failures order by at;",
     );
 }
 
 fn a_reload_that_did_not_take(office: &Office, terminal: &mut Terminal) {
-    terminal.scene("Did the reload take? Somebody has broken the server's certificate.");
+    terminal.scene("The server's certificate was replaced, by a broken file. Who notices?");
     office.with_a_broken_server_certificate(|| {
         let mark = office.cluster.mark();
         terminal.show(&office.admin, "select pg_reload_conf();");
         office.cluster.wait_for_log(mark, "SSL configuration was not reloaded");
-        terminal.show(&office.admin, "select last_reload_ok, last_reload_at from pgtls_status;");
+        terminal.say("pg_reload_conf() says true all the same. pgtls_ext knows better:");
+        terminal.show(
+            &office.admin,
+            "select last_reload_ok, last_reload_at::timestamp(0) from pgtls_status;",
+        );
     });
 }

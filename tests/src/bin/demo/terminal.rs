@@ -62,12 +62,16 @@ impl Terminal {
     pub(crate) fn show(&mut self, client: &Client, sql: &str) {
         let prompt = format!("{}=> ", client.name);
         println!("\n{prompt}{}", sql.replace('\n', &format!("\n{:1$}", "", prompt.len())));
-        let output = client.psql.clone().in_directory(&self.directory).run(sql);
-        let text = format!("{}{}", output.stdout, output.stderr);
-        for line in text.trim_end().lines() {
-            fold(line.trim_end()).iter().for_each(|part| println!("{part}"));
-        }
+        print_folded(&client.psql.clone().in_directory(&self.directory).run(sql));
         self.script += &format!("\\connect 'service={}'\n{sql}\n", client.name);
+    }
+
+    /// Shows a login that is refused. It is made from the shell: a script ends with a `\connect` that fails.
+    pub(crate) fn log_in(&mut self, client: &Client) {
+        println!("\n{}$ psql -c 'select 1'", client.name);
+        print_folded(&client.psql.tool("psql", &["-c", "select 1"]));
+        let psql = psql_path();
+        self.script += &format!("\\! '{psql}' 'service={}' -c 'select 1'\n", client.name);
     }
 
     /// All queries so far, as a script for `psql` that connects by the services of the clients.
@@ -75,6 +79,18 @@ impl Terminal {
         let start = quote(&self.directory.display().to_string());
         let settings = format!("\\pset format wrapped\n\\pset columns {COLUMNS}\n");
         format!("\\set QUIET on\n{settings}\\cd {start}\n{}", self.script)
+    }
+}
+
+/// The `psql` of the installation.
+pub(crate) fn psql_path() -> String {
+    Installation::get().program("psql").get_program().to_string_lossy().into_owned()
+}
+
+fn print_folded(output: &PsqlOutput) {
+    let text = format!("{}{}", output.stdout, output.stderr);
+    for line in text.trim_end().lines() {
+        fold(line.trim_end()).iter().for_each(|part| println!("{part}"));
     }
 }
 
