@@ -160,7 +160,7 @@ demo: ## see it at work in a throw-away server (KEEP=1: leave that up)
 	@: >target/demo-build.log
 	@PGTLS_INSTALL_LOG=target/demo-build.log scripts/setup-debian.sh build
 	@PGTLS_INSTALL_LOG=target/demo-build.log scripts/setup-debian.sh pooler
-	@echo "building for PostgreSQL $(PG), minutes at the first time (see target/demo-build.log)"
+	@echo "building for PostgreSQL $(PG), at first for minutes (see target/demo-build.log)"
 	@$(MAKE) --no-print-directory stage PG=$(PG) PG_CONFIG='$(PG_CONFIG)' NO_TESTS=1 \
 		>>target/demo-build.log 2>&1 || { tail -n 20 target/demo-build.log >&2; exit 1; }
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' KEEP='$(KEEP)' $(TARGET)/debug/demo

@@ -28,7 +28,7 @@ alice, dave and erin are refused:\n",
     for name in names {
         println!("  psql service={name}");
     }
-    println!("\nAll queries of above, each as the client that asked:\n");
+    println!("\nAll queries of above, for what they say now (1, 3 and 6 show who is connected):\n");
     println!("  psql service=admin -f {}", queries.display());
     println!("\nTo stop the server and to remove its files:\n\n  sh {}", kept.stop.display());
 }

@@ -77,7 +77,7 @@ where usename = 'carol' \\gx",
 }
 
 fn a_login_that_fails(office: &Office, terminal: &mut Terminal) {
-    terminal.scene("dave gets in nowhere. Why? His certificate is from the same CA.");
+    terminal.scene("dave gets in nowhere. Why? His certificate is from the same CA as carol's.");
     let mark = office.cluster.mark();
     terminal.log_in(&office.dave);
     office.cluster.wait_for_log(mark, REFUSED);
@@ -159,12 +159,12 @@ from pgtls_recent_failures order by at;",
 }
 
 fn a_reload_that_did_not_take(office: &Office, terminal: &mut Terminal) {
-    terminal.scene("The server's certificate was replaced, by a broken file. Who notices?");
+    terminal.scene("The server got a new certificate file, a broken one. Did the reload take it?");
     office.with_a_broken_server_certificate(|| {
         let mark = office.cluster.mark();
         terminal.show(&office.admin, "select pg_reload_conf();");
         office.cluster.wait_for_log(mark, "SSL configuration was not reloaded");
-        terminal.say("pg_reload_conf() says true all the same. pgtls_ext knows better:");
+        terminal.say("pg_reload_conf() says true all the same. This tells whether it took:");
         terminal.show(
             &office.admin,
             "select last_reload_ok, last_reload_at::timestamp(0) from pgtls_status;",
