@@ -44,7 +44,7 @@ const SCENES: [(&str, &[&str]); 8] = [
         &[" alice   | revoked           | certificate revoked", "| revoked           | t\n"],
     ),
     (
-        "7. Why were clients refused",
+        "7. Three clients",
         &[
             "certificate expired",
             "could not accept SSL connection: certificate verify failed",

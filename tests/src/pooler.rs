@@ -27,9 +27,10 @@ impl Pooler {
     /// # Panics
     /// If it cannot be started.
     pub fn start(cluster: &Cluster, identity: &Identity, roles: &[&str]) -> Option<Self> {
+        let program = Program::find()?;
         let dir = cluster.dir().join("pooler");
         sys::make_dir(&dir, 0o755);
-        let program = Program::find()?.copy_to(&dir);
+        let program = program.copy_to(&dir);
         let settings = write_settings(cluster, identity, roles, &dir);
         let mut command = Command::new(&program);
         command
@@ -67,7 +68,7 @@ impl Drop for Pooler {
 /// PgBouncer, and the libraries that come with it where it is not installed.
 struct Program {
     file: PathBuf,
-    libraries: Option<PathBuf>,
+    libraries: Vec<PathBuf>,
 }
 
 impl Program {
@@ -76,12 +77,13 @@ impl Program {
     fn find() -> Option<Self> {
         let installed = PathBuf::from("/usr/sbin/pgbouncer");
         if installed.exists() {
-            return Some(Self { file: installed, libraries: None });
+            return Some(Self { file: installed, libraries: Vec::new() });
         }
         let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/pgbouncer");
         let file = unpacked.join("usr/sbin/pgbouncer");
         let usable = file.exists() && std::env::var_os("PGTLS_IN_CHROOT").is_none();
-        usable.then(|| Self { file, libraries: Some(unpacked.join("usr/lib")) })
+        let libraries = ["lib", "usr/lib"].map(|dir| unpacked.join(dir)).into();
+        usable.then_some(Self { file, libraries })
     }
 
     /// Copies it, with its libraries, to where the server's account can read it.

@@ -29,7 +29,7 @@ fn introduction(office: &Office, terminal: &Terminal) {
 about TLS: whose certificates are in use, who is refused and why, and what a
 certificate revocation list (CRL) does. What follows is from a real server with
 ssl_ca_file, ssl_crl_file and shared_preload_libraries = 'pgtls_ext'. The name
-in the prompt says who asks. Its files, and its rules in pg_hba.conf:",
+in the prompt says who asks. The server's files, and rules in its pg_hba.conf:",
     );
     println!("\n  {}\n", office.cluster.dir().display());
     println!("  {}", Office::rules().join("\n  "));
@@ -136,7 +136,7 @@ from pgtls_terminate_invalid(false);",
 }
 
 fn why_others_failed(office: &Office, terminal: &mut Terminal) {
-    terminal.scene("Why were clients refused? dave and alice were, and now erin is, too.");
+    terminal.scene("Three clients were refused: dave, alice, and now erin. What was the reason?");
     let mark = office.cluster.mark();
     terminal.log_in(&office.erin);
     office.cluster.wait_for_log(mark, REFUSED);
@@ -147,7 +147,7 @@ fn why_others_failed(office: &Office, terminal: &mut Terminal) {
         terminal.say("The server has logged this:");
         terminal.show(
             &office.admin,
-            "\\! grep -oE '(could not accept SSL|DETAIL:).*' log | sort | uniq -c",
+            "\\! grep -oE '(could not accept|failed at depth).*' log | sort | uniq -c",
         );
     }
     terminal.say("pgtls_ext has kept a row for each, with the reason and the certificate:");
