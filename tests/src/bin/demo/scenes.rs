@@ -25,11 +25,11 @@ pub(crate) fn play(office: &Office, terminal: &mut Terminal) {
 
 fn introduction(office: &Office, terminal: &Terminal) {
     terminal.say(
-        "pgtls_ext is an extension that answers from SQL what PostgreSQL does not tell
-about TLS: whose certificates are in use, who is refused and why, and what a
-certificate revocation list (CRL) does. What follows is from a real server with
-ssl_ca_file, ssl_crl_file and shared_preload_libraries = 'pgtls_ext'. The name
-in the prompt says who asks. The server's files, and rules in its pg_hba.conf:",
+        "pgtls_ext is a PostgreSQL extension. It shows in SQL what the server itself does
+not tell about TLS: whose certificates are in use, who is refused and why, and
+what a certificate revocation list (CRL) does. All output below is from a real
+server with ssl_ca_file, ssl_crl_file, shared_preload_libraries = 'pgtls_ext'.
+The prompt says who asks. The server's files, and rules in its pg_hba.conf:",
     );
     println!("\n  {}\n", office.cluster.dir().display());
     println!("  {}", Office::rules().join("\n  "));
