@@ -3,10 +3,11 @@
 //! Clients reach it over a Unix socket; it reaches the server over TLS, with a certificate of its own.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, eventually};
 use crate::pki::{Identity, Pki};
 use crate::psql::Psql;
 use crate::sys;
@@ -21,11 +22,11 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one that lets these roles in without asking and shows the server this certificate; `None` where there is
-    /// no PgBouncer.
+    /// Starts one that lets these roles in without asking and shows the server this certificate, and waits until it
+    /// listens; `None` where there is no PgBouncer.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// If it cannot be started, or does not listen.
     pub fn start(cluster: &Cluster, identity: &Identity, roles: &[&str]) -> Option<Self> {
         let program = Program::find()?;
         let dir = cluster.dir().join("pooler");
@@ -42,7 +43,10 @@ impl Pooler {
             .stderr(Stdio::null());
         let process =
             sys::spawn_as_server(command).unwrap_or_else(|e| panic!("{}: {e}", program.display()));
-        Some(Self { process, socket_dir: cluster.socket_dir() })
+        let pooler = Self { process, socket_dir: cluster.socket_dir() };
+        let socket = pooler.socket_dir.join(format!(".s.PGSQL.{PORT}"));
+        eventually("PgBouncer", || UnixStream::connect(&socket).is_ok());
+        Some(pooler)
     }
 
     /// Whether there is a PgBouncer to start.
