@@ -153,6 +153,7 @@ stage: deps
 .PHONY: test
 test: deps ## every test suite (FILTER=name: only such end-to-end tests)
 	@scripts/setup-debian.sh source
+	@scripts/setup-debian.sh pooler
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' scripts/test.sh $(PG) $(FILTER)
 
 .PHONY: test-login-grid
@@ -172,7 +173,8 @@ demo: ## see it at work in a throw-away server (KEEP=1: leave that up)
 	@mkdir -p target
 	@: >target/demo-build.log
 	@PGTLS_INSTALL_LOG=target/demo-build.log scripts/setup-debian.sh build
-	@echo "building pgtls_ext for PostgreSQL $(PG), minutes at the first time (see target/demo-build.log)"
+	@PGTLS_INSTALL_LOG=target/demo-build.log scripts/setup-debian.sh pooler
+	@echo "building for PostgreSQL $(PG), at first for minutes (see target/demo-build.log)"
 	@$(MAKE) --no-print-directory stage PG=$(PG) PG_CONFIG='$(PG_CONFIG)' NO_TESTS=1 \
 		>>target/demo-build.log 2>&1 || { tail -n 20 target/demo-build.log >&2; exit 1; }
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' KEEP='$(KEEP)' $(TARGET)/debug/demo

@@ -9,6 +9,7 @@
 #         chroot  what makes the chroots of the other PostgreSQL versions
 #         registry  what fetches PostgreSQL 16, which no Debian release has
 #         source  what unpacks PostgreSQL's own tests
+#         pooler  PgBouncer, below target/ and not into the system: its package would start a service
 #
 # Environment: PG                 PostgreSQL major version (15)
 #              PGTLS_INSTALL_LOG  where to write what apt-get prints (default: the standard output)
@@ -163,11 +164,37 @@ check_groups() {
     done
 }
 
+# Needs no rights, and never fails: the demonstration does without it and says so.
+fetch_pooler() {
+    local root=$here/../target/pgbouncer
+    local -a names
+    if [ -x /usr/sbin/pgbouncer ] || [ -x "$root/usr/sbin/pgbouncer" ]; then return; fi
+    rm -rf "$root" "$root.draft"
+    mkdir -p "$root.draft"
+    # The package, and of what it depends on that which is not installed.
+    mapfile -t names < <(apt-get install --simulate --no-install-recommends pgbouncer 2>/dev/null |
+        awk '$1 == "Inst" { print $2 }')
+    if [ ${#names[@]} -gt 0 ] && (
+        cd "$root.draft"
+        apt-get download -q -o Acquire::Retries=3 "${names[@]}"
+        for package in *.deb; do dpkg-deb --extract "$package" . || exit 1; done
+    ) >>"${PGTLS_INSTALL_LOG:-/dev/stderr}" 2>&1; then
+        mv "$root.draft" "$root"
+    else
+        rm -rf "$root.draft"
+        say "PgBouncer cannot be had here: the demonstration goes without a pooler"
+    fi
+}
+
 main() {
     local -a groups=("$@") packages
     local group
     # A chroot is made complete, from packages other than these.
     [ -z "${PGTLS_IN_CHROOT:-}" ] || exit 0
+    if [ "$*" = pooler ]; then
+        if command -v apt-get >/dev/null; then fetch_pooler; fi
+        exit 0
+    fi
     [ $# -gt 0 ] || groups=(build)
     if has_rust && ! has_debian_rust; then check_groups "${groups[@]}"; fi
     if ! command -v apt-get >/dev/null; then

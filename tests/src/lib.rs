@@ -21,6 +21,7 @@ pub mod handshake;
 pub mod install;
 pub mod log;
 pub mod pki;
+pub mod pooler;
 pub mod psql;
 pub mod relay;
 mod sys;
@@ -43,6 +44,7 @@ pub mod prelude {
         Cert, CertBuilder, Crl, CrlBuilder, DAY, Digest, Eku, Identity, Key, Name, Pki, Reason,
         Text,
     };
+    pub use crate::pooler::Pooler;
     pub use crate::psql::{Background, Psql, PsqlOutput};
     pub use crate::relay::Relay;
 }

@@ -1,6 +1,6 @@
 //! The real `psql`, and any other program on libpq.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::cluster::Cluster;
@@ -18,6 +18,7 @@ pub struct Psql {
     socket_dir: PathBuf,
     parameters: Vec<(String, String)>,
     options: Vec<String>,
+    directory: Option<PathBuf>,
     log: Log,
 }
 
@@ -31,6 +32,7 @@ impl Psql {
             socket_dir: cluster.socket_dir(),
             parameters: Vec::new(),
             options: Vec::new(),
+            directory: None,
             log: cluster.log().clone(),
         };
         psql.parameter("host", "localhost")
@@ -89,6 +91,12 @@ impl Psql {
         self.parameters.retain(|(name, _)| name != "hostaddr" && !name.starts_with("ssl"));
         let socket_dir = self.socket_dir.display().to_string();
         self.parameter("host", &socket_dir)
+    }
+
+    /// Runs in this directory, where relative paths of the script start.
+    pub fn in_directory(mut self, path: &Path) -> Self {
+        self.directory = Some(path.to_owned());
+        self
     }
 
     /// Into this database instead of `postgres`.
@@ -163,7 +171,7 @@ impl Psql {
             .env("PGSERVICEFILE", service)
             .env("PGSERVICE", SERVICE)
             .env("HOME", &dir)
-            .current_dir(dir);
+            .current_dir(self.directory.as_ref().unwrap_or(&dir));
         command
     }
 
