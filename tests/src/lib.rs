@@ -16,7 +16,6 @@
 
 pub mod client;
 pub mod cluster;
-pub mod der;
 pub mod handshake;
 pub mod install;
 pub mod log;
@@ -27,6 +26,7 @@ mod sys;
 mod tls;
 
 pub use sys::process_exists;
+pub use testpki::der;
 
 /// What most tests need.
 pub mod prelude {

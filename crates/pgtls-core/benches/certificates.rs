@@ -6,8 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 #![allow(missing_docs, reason = "criterion makes a public function")]
 
-#[path = "../tests/common/mod.rs"]
-mod common;
+#[path = "../tests/core/fixtures.rs"]
+#[allow(dead_code, reason = "tests use more of them")]
+mod fixtures;
 
 use std::hint::black_box;
 
@@ -15,7 +16,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use pgtls_core::{Certificate, parse_certificates, pem};
 
 fn leaf(criterion: &mut Criterion) {
-    let der = common::fixtures::named("leaf");
+    let der = fixtures::named("leaf");
     assert!((1900..2300).contains(&der.len()), "the leaf has {} bytes", der.len());
     let mut group = criterion.benchmark_group("leaf");
     group.bench_function("parse", |bencher| {
@@ -59,7 +60,7 @@ fn leaf(criterion: &mut Criterion) {
 }
 
 fn bundle(criterion: &mut Criterion) {
-    let text = common::system_bundle();
+    let text = fixtures::system_bundle();
     let expected = openssl::x509::X509::stack_from_pem(&text).unwrap().len();
     assert!(expected > 100);
     let mut group = criterion.benchmark_group("bundle");

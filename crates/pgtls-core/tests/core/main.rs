@@ -1,0 +1,15 @@
+//! The tests of the core, as one binary: each would link OpenSSL anew.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod against_openssl;
+mod bundles;
+mod certificates;
+mod chains;
+mod crl;
+mod fixtures;
+mod fuzz;
+mod fuzzing;
+mod names;
+mod prelude;
+mod reference;
+mod revocation;
