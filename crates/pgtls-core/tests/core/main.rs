@@ -9,6 +9,7 @@ mod crl;
 mod fixtures;
 mod fuzz;
 mod fuzzing;
+mod login;
 mod names;
 mod prelude;
 mod reference;
