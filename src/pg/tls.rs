@@ -3,7 +3,7 @@
 //! Owned by the server, never freed here. Everything that is handed out is a copy. None of OpenSSL's functions called
 //! here can raise a PostgreSQL error, so they need no guard.
 
-use std::ffi::{CStr, c_char, c_int, c_long};
+use std::ffi::{c_char, c_int, c_long};
 use std::ptr;
 
 use foreign_types::ForeignTypeRef;
@@ -14,6 +14,7 @@ use openssl::stack::StackRef;
 use openssl::x509::store::X509StoreRef;
 use openssl::x509::{X509, X509Ref};
 
+use super::cstr;
 use super::text::lossless;
 use super::trust_store::{self, Object};
 
@@ -105,7 +106,7 @@ impl<'a> Tls<'a> {
         // SAFETY: `ssl` is live; the result is null or a static string of the library.
         let name = unsafe { SSL_group_to_name(ssl, id) };
         // SAFETY: checked for null; NUL-terminated by OpenSSL's contract.
-        (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_bytes())
+        unsafe { cstr::bytes(name) }
     }
 
     /// The server name that the client asked for (SNI), as bytes chosen by the client.

@@ -4,6 +4,7 @@
 //!   parsed, and then read as the columns that sslinfo has.
 //! - `bundle`: Debian's ca-certificates, some 150 of them, from PEM; and all columns of all.
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a bench reads files as it likes")]
 #![allow(missing_docs, reason = "criterion makes a public function")]
 
 #[path = "../tests/core/fixtures.rs"]

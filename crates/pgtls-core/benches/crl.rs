@@ -4,6 +4,7 @@
 //! of its own, measured from outside. The goals are at most 0.25 for time and peak memory of the first answer, and at most
 //! 20 µs for each of the next.
 #![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "a bench reads files as it likes")]
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};

@@ -256,7 +256,8 @@ impl CertBuilder {
         self
     }
 
-    /// Issued by this identity, CA or not; the chain to send is the issuer's, without a self-signed root.
+    /// Issued by this identity, CA or not; the chain to send is the issuer's, without a self-signed
+    /// root.
     pub fn by(mut self, issuer: &Identity) -> Self {
         self.issuer = Some(issuer.clone());
         self
@@ -318,7 +319,8 @@ impl CertBuilder {
         self.serial_raw(&der::unsigned(&serial.to_be_bytes()))
     }
 
-    /// With these content octets as the serial number: may be negative, empty or longer than 20 bytes.
+    /// With these content octets as the serial number: may be negative, empty or longer than 20
+    /// bytes.
     pub fn serial_raw(mut self, content: &[u8]) -> Self {
         self.parts.serial = content.to_vec();
         self

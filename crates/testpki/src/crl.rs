@@ -54,7 +54,8 @@ impl Crl {
         der::pem("X509 CRL", &self.der)
     }
 
-    /// The name under which a CRL directory has it, without the `.rN`: OpenSSL's hash of the issuer.
+    /// The name under which a CRL directory has it, without the `.rN`: OpenSSL's hash of the
+    /// issuer.
     pub fn issuer_hash(&self) -> String {
         name_hash(&self.issuer)
     }
@@ -75,7 +76,8 @@ impl Crl {
     }
 }
 
-/// Makes a CRL. Unless told otherwise: issued yesterday, next update in 30 days, number 1, version 2, empty.
+/// Makes a CRL. Unless told otherwise: issued yesterday, next update in 30 days, number 1, version
+/// 2, empty.
 #[derive(Clone)]
 pub struct CrlBuilder {
     /// What it comes to, except for the extensions that are not there yet and the algorithm.
@@ -188,7 +190,8 @@ impl CrlBuilder {
         self
     }
 
-    /// Signed with a key that is not the CA's, while the authority key identifier still names the CA's.
+    /// Signed with a key that is not the CA's, while the authority key identifier still names the
+    /// CA's.
     pub fn signed_with(mut self, key: &Key) -> Self {
         self.key = key.clone();
         self

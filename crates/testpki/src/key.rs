@@ -148,7 +148,8 @@ impl Key {
 
     /// SHA-1 of the public key's bits, the usual key identifier.
     pub fn identifier(&self) -> Vec<u8> {
-        // SEQUENCE { AlgorithmIdentifier, BIT STRING }: the bits are what follows the first inner element.
+        // SEQUENCE { AlgorithmIdentifier, BIT STRING }: the bits are what follows the first inner
+        // element.
         let spki = self.public_der();
         let (body, _) = der::split(&spki);
         let (_, after_algorithm) = der::split(body);

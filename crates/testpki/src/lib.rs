@@ -1,4 +1,5 @@
-//! Keys, certificates and revocation lists for tests: what an authority issues, and what none would.
+//! Keys, certificates and revocation lists for tests: what an authority issues, and what none
+//! would.
 //!
 //! Each layer uses only those above it in this list:
 //!
