@@ -21,6 +21,7 @@ rm -f "${results%.tsv}".*
 step format cargo fmt --all --check
 step clippy scripts/cargo.sh clippy "${workspace[@]}" --all-targets -- -D warnings
 step unsafe-fence scripts/check-unsafe.sh
+step lock-files scripts/check-lock.sh
 step shellcheck shellcheck scripts/*.sh .ci/run
 if [ "${2:-}" = --with-core-tests ]; then
     tests core scripts/cargo.sh test "${workspace[@]}" --lib --test core_tests --no-fail-fast
