@@ -148,6 +148,7 @@ fn openssl_built_against() -> String {
 }
 
 /// Without OpenSSL in the server there is no `SSL` object to look at, and `Port` has another layout.
+#[allow(clippy::disallowed_methods, reason = "runs at build time")]
 fn require_openssl(include: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let config = std::fs::read_to_string(include.join("pg_config.h"))?;
     if config.lines().any(|line| line.split_whitespace().eq(["#define", "USE_OPENSSL", "1"])) {

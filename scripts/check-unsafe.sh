@@ -8,8 +8,8 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
 tests_calling_c=(
-    ./tests/src/sys.rs                          # signals, accounts, child processes
-    ./crates/pgtls-core/tests/common/openssl.rs # what OpenSSL itself says, to compare with
+    ./tests/src/sys.rs                        # signals, accounts, child processes
+    ./crates/pgtls-core/tests/core/reference.rs # what OpenSSL itself says, to compare with
 )
 
 sources() {

@@ -26,7 +26,7 @@ trap 'exit 130' INT TERM HUP
 mkdir -p target/results
 rm -f "${results%.tsv}".*
 PGTLS_FUZZ_CORPUS=$PWD/fuzz/corpus scripts/suites.sh run "$results" seeds \
-    scripts/cargo.sh test --workspace --quiet --test fuzz -- --ignored write_seeds || true
+    scripts/cargo.sh test --workspace --quiet --test core_tests -- --ignored write_seeds || true
 
 # The options of coverage are not stable in Rust, but the stable compiler has them.
 export RUSTC_BOOTSTRAP=1

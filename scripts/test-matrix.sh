@@ -55,8 +55,10 @@ create_chroots() {
     done
 }
 
-test_version() { make --no-print-directory test PG="$1" </dev/null; }
-test_marked() { test_version "$1" 2>&1 | sed -u "s/^/[$1] /"; }
+# The core does not know the server: it is tested once as a whole, and again where OpenSSL is another
+# (scripts/test.sh). $1: all, openssl or none; $2: the version.
+test_version() { PGTLS_CORE_TESTS=$1 make --no-print-directory test PG="$2" </dev/null; }
+test_marked() { test_version "$@" 2>&1 | sed -u "s/^/[$2] /"; }
 
 mkdir -p target/results
 for version in "$@"; do
@@ -79,9 +81,11 @@ if [ ${#elsewhere[@]} -gt 0 ]; then
     start chroots create_chroots
 fi
 
+core=all
 for version in "${here[@]}"; do
     started=$SECONDS
-    test_version "$version" || true
+    test_version "$core" "$version" || true
+    core=none
     phase "$started" "PostgreSQL $version"
 done
 
@@ -99,8 +103,11 @@ if [ ${#elsewhere[@]} -gt 0 ]; then
                 "its chroot cannot be made, see the log of scripts/chroot.sh create"
         fi
     done
+    # Without a version on the host, the first chroot runs all of them.
+    [ "$core" = all ] || core=openssl
     for version in "${there[@]}"; do
-        start "$version" test_marked "$version"
+        start "$version" test_marked "$core" "$version"
+        core=openssl
     done
     for version in "${there[@]}"; do
         finish "$version" || true

@@ -7,7 +7,7 @@
 //! that asks, while the server that loads the files does so in none. So the expressions are hidden from them and compiled
 //! the way the server does it when it loads the files (see [`super::regex`]).
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::net::{IpAddr, Ipv4Addr};
 
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
@@ -16,6 +16,7 @@ use pgtls_core::login::access::{Surroundings, Token};
 use pgtls_core::login::server_version::ServerVersion;
 use pgtls_core::login::{hba, ident};
 
+use super::cstr;
 use super::network::ip_of;
 use super::text::lossless;
 use super::{sys, version};
@@ -303,7 +304,7 @@ unsafe fn cells(list: *const pg_sys::List) -> impl Iterator<Item = *mut c_void> 
 /// `string` is null or NUL-terminated.
 unsafe fn bytes(string: *const c_char) -> Option<Vec<u8>> {
     // SAFETY: the caller's contract.
-    (!string.is_null()).then(|| unsafe { CStr::from_ptr(string) }.to_bytes().to_vec())
+    unsafe { cstr::bytes(string) }.map(<[u8]>::to_vec)
 }
 
 /// A C string as text; `None` for a null pointer.

@@ -1,10 +1,10 @@
 //! The client backends that run now, as far as the current user may see them.
 
 use std::collections::HashMap;
-use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
+use super::cstr;
 use super::text::lossless;
 use super::version;
 
@@ -29,7 +29,7 @@ impl Backend {
         // SAFETY: a catalogue look-up in a transaction, told not to raise; the result is null or NUL-terminated.
         unsafe {
             let name = pg_sys::GetUserNameFromId(self.role, true);
-            (!name.is_null()).then(|| lossless(CStr::from_ptr(name).to_bytes()).into_owned())
+            cstr::bytes(name).map(|name| lossless(name).into_owned())
         }
     }
 }

@@ -9,7 +9,9 @@ use pgrx::{FromDatum, pg_sys};
 use pgtls_core::login::access::Roles;
 use pgtls_core::login::facts::{DatabaseFacts, Password, RoleFacts, SlotFacts};
 
-use super::{time, version};
+use super::cstr;
+use super::time;
+use super::version;
 use crate::error::{Error, Result};
 
 /// What `datconnlimit` is set to before a database is dropped (`DATCONNLIMIT_INVALID_DB`).
@@ -108,7 +110,7 @@ fn name_of(role: pg_sys::Oid) -> Option<Vec<u8>> {
     // SAFETY: with `noerr` the result is null for a role that is gone, else NUL-terminated; pgrx guards the call.
     unsafe {
         let name = pg_sys::GetUserNameFromId(role, true);
-        (!name.is_null()).then(|| CStr::from_ptr(name).to_bytes().to_vec())
+        cstr::bytes(name).map(<[u8]>::to_vec)
     }
 }
 

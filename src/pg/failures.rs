@@ -18,7 +18,7 @@ use pgtls_core::recorder::saved_state::SavedCount;
 
 use super::port::Session;
 use super::shmem::{COUNTER_BYTES, Plain, Segment};
-use super::{guc, tls};
+use super::{cstr, guc, tls};
 
 /// Bytes kept of the server's message.
 const MESSAGE_BYTES: usize = 256;
@@ -132,7 +132,7 @@ static COUNTED: AtomicBool = AtomicBool::new(false);
 pub(super) unsafe fn heard(segment: Segment, session: &Session, message: &pg_sys::ErrorData) {
     // SAFETY: the fields of a live message are null or NUL-terminated.
     let (id, text, detail) = unsafe {
-        (bytes_at(message.message_id), bytes_at(message.message), bytes_at(message.detail))
+        (cstr::bytes(message.message_id), cstr::bytes(message.message), cstr::bytes(message.detail))
     };
     let Some(said) = id.and_then(Message::of_id) else { return };
     // What happens on a Unix socket has nothing to do with TLS.
@@ -269,13 +269,6 @@ fn copy(from: &[u8], to: &mut [u8]) -> u32 {
         to.copy_from_slice(from);
     }
     u32::try_from(length).unwrap_or(0)
-}
-
-/// # Safety
-/// `text` is null or NUL-terminated, and lives long enough.
-unsafe fn bytes_at<'a>(text: *const std::ffi::c_char) -> Option<&'a [u8]> {
-    // SAFETY: the caller's contract.
-    (!text.is_null()).then(|| unsafe { std::ffi::CStr::from_ptr(text) }.to_bytes())
 }
 
 /// How often one thing was the reason.

@@ -3,7 +3,7 @@
 //! OpenSSL 3.0 says which group was negotiated and what TLS calls it. OpenSSL 1.1.1 has neither function, so the one
 //! for the name is looked up when it is needed, and the group is found by what 1.1.1 keeps of the key exchange.
 
-use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::ffi::{c_char, c_int, c_long, c_void};
 use std::mem;
 use std::ptr;
 use std::sync::OnceLock;
@@ -13,6 +13,8 @@ use openssl::pkey::{Id, PKey, Public};
 use openssl::ssl::SslRef;
 
 use foreign_types::{ForeignType, ForeignTypeRef};
+
+use super::cstr;
 
 /// `SSL_CTRL_GET_NEGOTIATED_GROUP` of `openssl/ssl.h`, since 3.0; openssl-sys lacks it.
 const GET_NEGOTIATED_GROUP: c_int = 134;
@@ -60,7 +62,7 @@ fn negotiated(ssl: &SslRef, group_to_name: GroupToName) -> Option<&'static [u8]>
     // SAFETY: `ssl` is live; the result is null or a static string of the library.
     let name = unsafe { group_to_name(ssl, id) };
     // SAFETY: checked for null; NUL-terminated by OpenSSL's contract.
-    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_bytes())
+    unsafe { cstr::bytes(name) }
 }
 
 /// The group of the key exchange as OpenSSL 1.1.1 knows it.

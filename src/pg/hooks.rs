@@ -5,7 +5,7 @@
 //! counted, and the login goes on. They never wait, never read a file and never log. Only `pgtls_ext.require_tls` refuses
 //! logins, and that is its purpose.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,7 @@ use pgtls_core::recorder::failure::Reason;
 use super::failures::{self, Failure};
 use super::port::Session;
 use super::shmem::{self, Segment};
-use super::{guc, inventory, reload, slots, sys, worker};
+use super::{cstr, guc, inventory, reload, slots, sys, worker};
 use crate::error::{Error, PLAINTEXT_REFUSED};
 
 /// The server's `STATUS_OK`: the client is who it says it is.
@@ -99,9 +99,9 @@ unsafe extern "C-unwind" fn emit_log(message: *mut pg_sys::ErrorData) {
         (message, pg_sys::IsUnderPostmaster, logging_in)
     };
     if !is_child {
-        if !message.message_id.is_null() {
-            // SAFETY: NUL-terminated, as all texts of a message.
-            reload::heard_in_postmaster(unsafe { CStr::from_ptr(message.message_id) }.to_bytes());
+        // SAFETY: null or NUL-terminated, as all texts of a message, which outlives this call.
+        if let Some(id) = unsafe { cstr::bytes(message.message_id) } {
+            reload::heard_in_postmaster(id);
         }
         return;
     }

@@ -3,8 +3,9 @@
 //! The extension reads objects that the server's libssl made. If this library were bound to another copy of libssl, with
 //! another layout of those objects, reading them would be memory corruption; so it refuses to load.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::c_void;
 
+use super::cstr;
 use super::settings;
 use crate::error::{Error, Result};
 
@@ -33,9 +34,7 @@ fn file_of(address: *const c_void) -> String {
     };
     // SAFETY: `info` is a valid place for the answer, and `address` is only looked up, not read.
     let found = unsafe { libc::dladdr(address, &mut info) } != 0;
-    if !found || info.dli_fname.is_null() {
-        return "unknown".to_owned();
-    }
-    // SAFETY: the dynamic linker's own NUL-terminated name of a loaded file.
-    unsafe { CStr::from_ptr(info.dli_fname) }.to_string_lossy().into_owned()
+    // SAFETY: if it is found, the dynamic linker's own NUL-terminated name of a loaded file.
+    let name = found.then(|| unsafe { cstr::bytes(info.dli_fname) }).flatten();
+    name.map_or_else(|| "unknown".to_owned(), |name| String::from_utf8_lossy(name).into_owned())
 }

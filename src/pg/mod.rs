@@ -6,6 +6,7 @@
 pub(crate) mod auth_files;
 pub(crate) mod backends;
 pub(crate) mod catalog;
+mod cstr;
 pub(crate) mod failures;
 pub(crate) mod files;
 mod flags;

@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int};
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr;
 
 use pgtls_core::login::access::Network;
+
+use super::cstr;
 
 /// The system's resolver and interfaces; each name is looked up once.
 #[derive(Default)]
@@ -86,7 +88,8 @@ fn name_of(address: IpAddr) -> Option<Vec<u8>> {
         )
     };
     // SAFETY: on success there is a NUL-terminated name.
-    (code == 0).then(|| unsafe { CStr::from_ptr(name.as_ptr()) }.to_bytes().to_vec())
+    let name = (code == 0).then(|| unsafe { cstr::bytes(name.as_ptr()) })?;
+    name.map(<[u8]>::to_vec)
 }
 
 /// The addresses of a host (`getaddrinfo`).

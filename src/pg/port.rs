@@ -3,10 +3,10 @@
 //! Owns nothing. Hands out copies, or handles that borrow from the connection. `Port.hba` is not offered: it points
 //! into memory that the server frees right after login; only the authentication hook may look at it.
 
-use std::ffi::CStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr::NonNull;
 
+use super::cstr;
 use super::network::ip_of;
 use super::tls::Tls;
 use super::{sys, version};
@@ -173,7 +173,7 @@ impl Session {
     /// The bytes of one of the connection's C strings; `None` for a null pointer.
     fn bytes_at(&self, string: *const std::ffi::c_char) -> Option<&[u8]> {
         // SAFETY: the strings of a `Port` that this module asks for are null or NUL-terminated, and live as long as it.
-        (!string.is_null()).then(|| unsafe { CStr::from_ptr(string) }.to_bytes())
+        unsafe { cstr::bytes(string) }
     }
 
     /// DER of the certificate that the client presented, if the server verified it.

@@ -7,12 +7,13 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{c_char, c_int};
 
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::{PgMemoryContexts, pg_sys};
 use pgtls_core::login::access::{Found, Patterns};
 
+use super::cstr;
 use super::sys;
 
 /// Room for the text of an error, as much as the server itself has for it.
@@ -143,6 +144,6 @@ fn error_text(code: c_int, expression: &sys::pg_regex_t) -> String {
     // SAFETY: writes at most `ERROR_TEXT` bytes with a NUL at the end, and raises nothing.
     unsafe {
         sys::pg_regerror(code, expression, text.as_mut_ptr(), ERROR_TEXT);
-        CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned()
+        String::from_utf8_lossy(cstr::bytes(text.as_ptr()).unwrap_or_default()).into_owned()
     }
 }

@@ -6,17 +6,17 @@ use std::path::PathBuf;
 
 use pgrx::pg_sys;
 
+use super::cstr;
+
 /// The value of a setting, byte for byte; `None` if there is no such setting or it is empty.
 pub(crate) fn bytes(name: &CStr) -> Option<CString> {
     // SAFETY: with `missing_ok` this cannot raise for an unknown name, and `restrict_privileged` is off. The result points
     // into the server's own memory and is copied at once.
     let value = unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) };
-    if value.is_null() {
-        return None;
-    }
-    // SAFETY: not null, and NUL-terminated by the server's contract.
-    let value = unsafe { CStr::from_ptr(value) };
-    (!value.is_empty()).then(|| value.to_owned())
+    // SAFETY: null, or NUL-terminated by the server's contract.
+    let value = unsafe { cstr::bytes(value) }?;
+    // What came from a C string holds no NUL.
+    CString::new(value).ok().filter(|value| !value.is_empty())
 }
 
 /// The value of a setting as text.

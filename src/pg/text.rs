@@ -5,9 +5,11 @@
 //! section 2.4). Nothing is dropped or replaced by a question mark.
 
 use std::borrow::Cow;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 use pgrx::{IntoDatum, pg_sys};
+
+use super::cstr;
 
 /// The longest form of one character in any server encoding, in bytes, with room for the terminating NUL that the
 /// conversion writes (`MAX_CONVERSION_GROWTH` is 4 per input byte, and a UTF-8 character has up to 4).
@@ -47,7 +49,7 @@ pub(crate) fn to_utf8(text: &[u8]) -> Cow<'_, [u8]> {
     // conversion and not the argument itself; pgrx guards the call.
     unsafe {
         let converted = pg_sys::pg_server_to_any(text.as_ptr().cast(), length, UTF8);
-        Cow::Owned(CStr::from_ptr(converted).to_bytes().to_vec())
+        Cow::Owned(cstr::bytes(converted).unwrap_or_default().to_vec())
     }
 }
 

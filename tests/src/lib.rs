@@ -16,7 +16,6 @@
 
 pub mod client;
 pub mod cluster;
-pub mod der;
 pub mod handshake;
 pub mod install;
 pub mod log;
@@ -29,6 +28,7 @@ mod tls;
 mod transplant;
 
 pub use sys::process_exists;
+pub use testpki::der;
 
 /// What most tests need.
 pub mod prelude {

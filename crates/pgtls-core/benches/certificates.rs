@@ -4,10 +4,12 @@
 //!   parsed, and then read as the columns that sslinfo has.
 //! - `bundle`: Debian's ca-certificates, some 150 of them, from PEM; and all columns of all.
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a bench reads files as it likes")]
 #![allow(missing_docs, reason = "criterion makes a public function")]
 
-#[path = "../tests/common/mod.rs"]
-mod common;
+#[path = "../tests/core/fixtures.rs"]
+#[allow(dead_code, reason = "tests use more of them")]
+mod fixtures;
 
 use std::hint::black_box;
 
@@ -17,7 +19,7 @@ use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 
 fn leaf(criterion: &mut Criterion) {
-    let der = common::fixtures::named("leaf");
+    let der = fixtures::named("leaf");
     assert!((1900..2300).contains(&der.len()), "the leaf has {} bytes", der.len());
     let mut group = criterion.benchmark_group("leaf");
     group.bench_function("parse", |bencher| {
@@ -61,7 +63,7 @@ fn leaf(criterion: &mut Criterion) {
 }
 
 fn bundle(criterion: &mut Criterion) {
-    let text = common::system_bundle();
+    let text = fixtures::system_bundle();
     let expected = openssl::x509::X509::stack_from_pem(&text).unwrap().len();
     assert!(expected > 100);
     let mut group = criterion.benchmark_group("bundle");

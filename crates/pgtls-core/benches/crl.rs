@@ -4,9 +4,7 @@
 //! of its own, measured from outside. The goals are at most 0.25 for time and peak memory of the first answer, and at most
 //! 20 µs for each of the next.
 #![allow(missing_docs, clippy::unwrap_used)]
-
-#[path = "../tests/crl_support/mod.rs"]
-mod crl_support;
+#![allow(clippy::disallowed_methods, reason = "a bench reads files as it likes")]
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -15,10 +13,6 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
-use openssl::ec::{EcGroup, EcKey};
-use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
-use openssl::rsa::Rsa;
 use pgtls_core::crl::{Crl, Reason, parse_crls};
 use pgtls_core::time::UnixTime;
 use pgtls_core::verify::revocation::behaviour::Rules;
@@ -27,10 +21,8 @@ use pgtls_core::verify::revocation::status::Status;
 use pgtls_core::verify::revocation::statuses;
 use pgtls_core::x509::certificate::Certificate;
 use pgtls_core::x509::serial::Serial;
-
-use crl_support::{
-    CertificateWriter, CrlWriter, Order, authority_key_id, big_entries, big_serial, name, pem, tlv,
-};
+use testpki::x509::{algorithm_null, authority_key_id, key_id};
+use testpki::{CertificateParts, CrlParts, Key, Order, der, many_entries, many_serial, name};
 
 const ENTRIES: u32 = 1_000_000;
 const BASE: i64 = 1_735_689_600;
@@ -39,22 +31,22 @@ const BASE: i64 = 1_735_689_600;
 const CHILD: &str = "PGTLS_CRL_BENCH_FILE";
 
 struct Fixture {
-    key: PKey<Private>,
+    key: Key,
     spki: Vec<u8>,
 }
 
 impl Fixture {
     fn new() -> Self {
-        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
-        let spki = key.public_key_to_der().unwrap();
+        let key = Key::rsa();
+        let spki = key.public_der();
         Self { key, spki }
     }
 
     fn pem(&self, entries: u32, order: Order) -> Vec<u8> {
-        let mut writer = CrlWriter::new(&name("Big CA"), BASE, BASE + 86_400 * 30);
-        writer.algorithm = crl_support::algorithm::sha256_rsa();
-        writer.entries = Some(big_entries(entries, order));
-        pem(&writer.sign(&self.key))
+        let mut writer = CrlParts::new(&name("/CN=Big CA"), BASE, BASE + 86_400 * 30);
+        writer.signature_algorithm = algorithm_null("sha256WithRSAEncryption");
+        writer.entries = Some(many_entries(entries, order, BASE, true));
+        der::pem("X509 CRL", &writer.sign(&self.key)).into_bytes()
     }
 }
 
@@ -92,9 +84,9 @@ fn benches(criterion: &mut Criterion) {
     for entries in [1_000, 10_000, 100_000, ENTRIES] {
         let crl = first_answer(fixture.pem(entries, Order::Sorted), &fixture.spki);
         // Between two others, but none of them.
-        let mut absent = big_serial(entries / 2);
+        let mut absent = many_serial(entries / 2);
         absent[15] ^= 1;
-        let absent = CrlWriter::new(&name("Big CA"), BASE, BASE).revoke(&absent, BASE, &[]);
+        let absent = CrlParts::new(&name("/CN=Big CA"), BASE, BASE).revoke(&absent, BASE, &[]);
         let absent = Crl::from_der(absent.sealed(&absent.tbs(), &[])).unwrap();
         let absent = serial_of(&absent, 0);
         let step = crl.revoked_count() / 499;
@@ -119,24 +111,20 @@ fn benches(criterion: &mut Criterion) {
 
 /// Status of a chain of three whose leaf's issuer has a list of this many entries: what a status function asks each time.
 fn status_benches(criterion: &mut Criterion) {
-    let key = || {
-        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-        PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
-    };
-    let (root_key, issuer_key, leaf_key) = (key(), key(), key());
-    let (root, issuer) = (name("Root CA"), name("Issuing CA"));
-    let leaf = CertificateWriter::new(&name("alice"), &leaf_key, &issuer, &big_serial(4242));
-    let intermediate = CertificateWriter::new(&issuer, &issuer_key, &root, &[2]).ca().key_id(b"i");
-    let anchor = CertificateWriter::new(&root, &root_key, &root, &[1]).ca().key_id(b"r");
+    let (root_key, issuer_key, leaf_key) = (Key::ec(), Key::ec(), Key::ec());
+    let (root, issuer) = (name("/CN=Root CA"), name("/CN=Issuing CA"));
+    let leaf = CertificateParts::new(&name("/CN=alice"), &leaf_key, &issuer, &many_serial(4242));
+    let intermediate = CertificateParts::new(&issuer, &issuer_key, &root, &[2]).ca().key_id(b"i");
+    let anchor = CertificateParts::new(&root, &root_key, &root, &[1]).ca().key_id(b"r");
     let chain = [leaf.sign(&issuer_key), intermediate.sign(&root_key), anchor.sign(&root_key)];
     let chain = chain.map(|der| Certificate::from_der(&der).unwrap());
 
     let mut group = criterion.benchmark_group("crl/status_of_chain");
     for entries in [10_000, ENTRIES] {
         let mut big =
-            CrlWriter::new(&issuer, BASE, BASE + 86_400).with(authority_key_id(&[tlv(0x80, b"i")]));
-        big.entries = Some(big_entries(entries, Order::Sorted));
-        let small = CrlWriter::new(&root, BASE, BASE + 86_400);
+            CrlParts::new(&issuer, BASE, BASE + 86_400).with(authority_key_id(&[key_id(b"i")]));
+        big.entries = Some(many_entries(entries, Order::Sorted, BASE, true));
+        let small = CrlParts::new(&root, BASE, BASE + 86_400);
         let mut crls = CrlSet::new();
         for file in [big.sign(&issuer_key), small.sign(&root_key)] {
             crls.push(Crl::from_der(file).unwrap(), "file");

@@ -32,14 +32,14 @@ impl Text {
     }
 }
 
-/// A distinguished name: a sequence of RDNs, each one or more attributes, in the order of the encoding.
+/// A distinguished name: RDNs of one or more attributes, in the order of the encoding.
 ///
 /// From text in two notations:
 /// - `"/O=Acme/CN=alice"`, as in `openssl req -subj`: in the order of the encoding;
 /// - `"CN=alice,O=Acme"`, as in RFC 4514 and `clientname=DN` maps: last RDN first.
 ///
-/// `+` joins attributes of one RDN, a backslash takes the next character literally, types are the usual short names or
-/// a dotted OID.
+/// `+` joins attributes of one RDN, a backslash takes the next character literally, types are
+/// OpenSSL's names or dotted OIDs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Name {
     rdns: Vec<Vec<Vec<u8>>>,
@@ -95,7 +95,7 @@ impl Name {
     /// The DER encoding.
     pub fn der(&self) -> Vec<u8> {
         let rdns: Vec<Vec<u8>> = self.rdns.iter().map(|rdn| der::set_of(rdn.clone())).collect();
-        der::tlv(0x30, &rdns.concat())
+        der::seq_of(&rdns)
     }
 
     fn parse(text: &str) -> Self {
@@ -153,28 +153,13 @@ impl From<&Name> for Name {
     }
 }
 
-fn attribute_der(attribute: &str, kind: Text, value: &[u8]) -> Vec<u8> {
-    der::seq(&[&der::oid(attribute_oid(attribute)), &der::tlv(kind.tag(), value)])
+/// The DER encoding of the name that this text writes, see [`Name`].
+pub fn name(text: &str) -> Vec<u8> {
+    Name::from(text).der()
 }
 
-fn attribute_oid(attribute: &str) -> &str {
-    match attribute {
-        "CN" | "commonName" => "2.5.4.3",
-        "SN" | "surname" => "2.5.4.4",
-        "serialNumber" => "2.5.4.5",
-        "C" => "2.5.4.6",
-        "L" => "2.5.4.7",
-        "ST" => "2.5.4.8",
-        "O" => "2.5.4.10",
-        "OU" => "2.5.4.11",
-        "title" => "2.5.4.12",
-        "GN" | "givenName" => "2.5.4.42",
-        "UID" => "0.9.2342.19200300.100.1.1",
-        "DC" => "0.9.2342.19200300.100.1.25",
-        "emailAddress" => "1.2.840.113549.1.9.1",
-        oid if oid.contains('.') => oid,
-        other => panic!("attribute type {other:?} is not known: give its OID"),
-    }
+fn attribute_der(attribute: &str, kind: Text, value: &[u8]) -> Vec<u8> {
+    der::attribute(attribute, kind.tag(), value)
 }
 
 /// Parts between unescaped separators, still escaped.

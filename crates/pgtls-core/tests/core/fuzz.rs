@@ -1,21 +1,11 @@
 //! The fuzz targets with what they start from, with what they have found, and with small changes to what they start from.
 //!
 //! A finding is kept as a file of any name in `fuzz_regressions/<target>/`.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-mod crl_support;
-mod fuzzing;
 
 use std::path::Path;
 use std::{env, fs};
 
-use openssl::ec::{EcGroup, EcKey};
-use openssl::nid::Nid;
-use openssl::pkey::PKey;
-use pgtls_core::x509::certificate::Certificate;
-
-use crl_support::*;
+use crate::prelude::*;
 
 const NOW: u32 = 1_700_000_000;
 
@@ -26,7 +16,7 @@ struct Target {
 }
 
 fn targets() -> Vec<Target> {
-    let small: Vec<_> = common::fixtures::all()
+    let small: Vec<_> = fixtures::all()
         .iter()
         .filter(|fixture| fixture.der.len() < 4096)
         .map(|fixture| Certificate::from_der(&fixture.der).unwrap())
@@ -64,35 +54,34 @@ fn bundles(certificates: &[Certificate]) -> Vec<Vec<u8>> {
 
 /// Lists of every kind, alone and with a chain that they are to be applied to.
 fn lists() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
-    let ca = name("CA");
+    let key = Key::ec();
+    let ca = name("/CN=CA");
     let place = || full_name(&[uri("http://crl.test/a.crl")]);
-    let points = extension(&ce(31), false, &seq(&[&seq(&[&place()])]));
+    let points = crl_points(&[seq(&[&place()])]);
     let chain = [
-        CertificateWriter::new(&name("alice"), &key, &ca, &[5]).with(points).sign(&key),
-        CertificateWriter::new(&ca, &key, &ca, &[1]).ca().key_id(b"id").sign(&key),
+        CertificateParts::new(&name("/CN=alice"), &key, &ca, &[5]).with(points).sign(&key),
+        CertificateParts::new(&ca, &key, &ca, &[1]).ca().key_id(b"id").sign(&key),
     ];
     let now = i64::from(NOW);
-    let base = || CrlWriter::new(&ca, now - 1000, now + 1000);
-    let other = || extension(&ce(29), true, &seq(&[&directory(&name("other"))]));
+    let base = || CrlParts::new(&ca, now - 1000, now + 1000);
+    let other = || certificate_issuer(&name("/CN=other"));
     let writers = [
         base(),
         base().revoke(&[5], now, &[reason(1)]).revoke(&[0x80, 1], now, &[]),
         base().revoke(&[9], now, &[other()]).revoke(&[5], now, &[reason(8)]),
-        base().with(number_extension(3)).with(authority_key_id(&[tlv(0x80, b"id")])),
+        base().with(crl_number(3)).with(authority_key_id(&[tlv(0x80, b"id")])),
         base().with(idp(&[place(), ONLY_USER.to_vec()])),
-        base().with(idp(&[relative_name(3, "part")])),
+        base().with(idp(&[relative_name("CN", "part")])),
         base().with(idp(&[])),
         base().with(idp(&[INDIRECT.to_vec(), tlv(0x83, &[1, 6])])),
-        base().with(number_extension(3)).with(delta_extension(2)),
-        base().with(extension(&ce(46), true, &seq(&[&seq(&[&place()])]))),
-        CrlWriter { version: None, next_update: None, ..base() },
-        CrlWriter { entries: Some(big_entries(20, Order::Shuffled)), ..base() },
+        base().with(crl_number(3)).with(delta_of(2)),
+        base().with(freshest(true, "http://crl.test/a.crl")),
+        CrlParts { version: None, next_update: None, ..base() },
+        CrlParts { entries: Some(many_entries(20, Order::Shuffled, now, true)), ..base() },
     ];
     let lists: Vec<_> = writers.iter().map(|writer| writer.sign(&key)).collect();
 
-    let mut files: Vec<_> = lists.iter().map(|der| pem(der)).collect();
+    let mut files: Vec<_> = lists.iter().map(|der| list_pem(der)).collect();
     files.push(files.concat());
     files.extend(lists.iter().cloned());
     let record = |top: u16, der: &[u8]| {

@@ -2,9 +2,6 @@
 //!
 //! OpenSSL is asked as the server asks it: `X509_verify_cert` with the purpose `sslclient` and the flags CRL_CHECK and
 //! CRL_CHECK_ALL. Compared are the error and the depth of the first certificate that is refused.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod crl_support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,24 +9,15 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use openssl::ec::{EcGroup, EcKey};
-use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
 use openssl::ssl::SslFiletype;
 use openssl::stack::Stack;
 use openssl::x509::store::{X509Lookup, X509StoreBuilder};
 use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
 use openssl::x509::{X509, X509Crl, X509PurposeId, X509StoreContext};
-use pgtls_core::crl::{Crl, Reason};
-use pgtls_core::time::UnixTime;
-use pgtls_core::verify::revocation::behaviour::{DeltaLists, EmptyScopes, Rules, SelfSigned};
-use pgtls_core::verify::revocation::coverage::{CoverageStatus, ListStatus, coverage, list_status};
-use pgtls_core::verify::revocation::crl_set::CrlSet;
-use pgtls_core::verify::revocation::status::{Status, WhyPassedOver, WhyUnknown};
-use pgtls_core::verify::revocation::statuses;
-use pgtls_core::x509::certificate::Certificate;
+use testpki::x509::key_usage;
+use testpki::{Name, Text};
 
-use crl_support::*;
+use crate::prelude::*;
 
 const NOW: i64 = 1_700_000_000;
 const DAY: i64 = 86_400;
@@ -39,49 +27,31 @@ const ROOT: [u8; 1] = [1];
 const OTHER: [u8; 3] = [0x11, 0x22, 0x34];
 const HERE: &str = "http://crl.test/a.crl";
 
-fn key() -> PKey<Private> {
-    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-    PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
-}
-
 /// Keys are made once: which ones they are does not matter.
-static ROOT_KEY: LazyLock<PKey<Private>> = LazyLock::new(key);
-static INTERMEDIATE_KEY: LazyLock<PKey<Private>> = LazyLock::new(key);
-static LEAF_KEY: LazyLock<PKey<Private>> = LazyLock::new(key);
-static STRANGE_KEY: LazyLock<PKey<Private>> = LazyLock::new(key);
-
-fn key_usage(bits: u8) -> Vec<u8> {
-    extension(&ce(15), true, &tlv(3, &[0, bits]))
-}
-
-const CERTIFICATE_SIGN: u8 = 0x04;
-const CRL_SIGN: u8 = 0x02;
-
-fn crl_points(points: &[Vec<u8>]) -> Vec<u8> {
-    extension(&ce(31), false, &tlv(0x30, &points.concat()))
-}
+static ROOT_KEY: LazyLock<Key> = LazyLock::new(Key::ec);
+static INTERMEDIATE_KEY: LazyLock<Key> = LazyLock::new(Key::ec);
+static LEAF_KEY: LazyLock<Key> = LazyLock::new(Key::ec);
+static STRANGE_KEY: LazyLock<Key> = LazyLock::new(Key::ec);
 
 fn root_name() -> Vec<u8> {
-    name_of(&[(10, 0x0c, "Acme"), (3, 0x0c, "Root CA")])
+    name("/O=Acme/CN=Root CA")
 }
 
 fn intermediate_name() -> Vec<u8> {
-    name_of(&[(10, 0x0c, "Acme"), (3, 0x0c, "Issuing CA")])
+    name("/O=Acme/CN=Issuing CA")
 }
 
-fn root() -> CertificateWriter {
-    CertificateWriter::new(&root_name(), &ROOT_KEY, &root_name(), &ROOT).ca().key_id(b"root")
+fn root() -> CertificateParts {
+    CertificateParts::new(&root_name(), &ROOT_KEY, &root_name(), &ROOT).ca().key_id(b"root")
 }
 
-fn intermediate() -> CertificateWriter {
+fn intermediate() -> CertificateParts {
     let name = intermediate_name();
-    CertificateWriter::new(&name, &INTERMEDIATE_KEY, &root_name(), &INTERMEDIATE)
-        .ca()
-        .key_id(b"int")
+    CertificateParts::new(&name, &INTERMEDIATE_KEY, &root_name(), &INTERMEDIATE).ca().key_id(b"int")
 }
 
-fn leaf(issuer: &[u8]) -> CertificateWriter {
-    CertificateWriter::new(&name("alice"), &LEAF_KEY, issuer, &LEAF)
+fn leaf(issuer: &[u8]) -> CertificateParts {
+    CertificateParts::new(&name("/CN=alice"), &LEAF_KEY, issuer, &LEAF)
 }
 
 /// A chain, leaf first, as DER.
@@ -143,7 +113,8 @@ impl Reference {
         store.set_param(&param).unwrap();
         if !crls.is_empty() {
             let path = self.scratch.0.join("crl.pem");
-            fs::write(&path, crls.iter().flat_map(|der| pem(der)).collect::<Vec<_>>()).unwrap();
+            fs::write(&path, crls.iter().flat_map(|der| list_pem(der)).collect::<Vec<_>>())
+                .unwrap();
             let lookup = store.add_lookup(X509Lookup::file()).unwrap();
             lookup.load_crl_file(&path, SslFiletype::PEM).unwrap();
         }
@@ -165,7 +136,7 @@ impl Reference {
 
     /// What this OpenSSL does where versions differ.
     fn rules(&self) -> Rules {
-        let is_used = |writer: CrlWriter| match self.verdict(
+        let is_used = |writer: CrlParts| match self.verdict(
             &short_chain(&[]),
             &[writer.sign(&ROOT_KEY)],
             NOW,
@@ -174,7 +145,7 @@ impl Reference {
             (3, 0) => false,
             other => panic!("unheard-of answer {other:?}"),
         };
-        let delta = list(&root_name()).with(number_extension(2)).with(delta_extension(1));
+        let delta = list(&root_name()).with(crl_number(2)).with(delta_of(1));
         let empty = list(&root_name()).with(idp(&[]));
         Rules {
             delta_lists: Some(match is_used(delta) {
@@ -209,8 +180,8 @@ fn all_rules(self_signed: SelfSigned) -> impl Iterator<Item = Rules> {
 }
 
 /// A list of an issuer that is current.
-fn list(issuer: &[u8]) -> CrlWriter {
-    CrlWriter::new(issuer, NOW - DAY, NOW + DAY)
+fn list(issuer: &[u8]) -> CrlParts {
+    CrlParts::new(issuer, NOW - DAY, NOW + DAY)
 }
 
 fn set(crls: &[Vec<u8>]) -> CrlSet {
@@ -294,22 +265,16 @@ impl Comparison {
 }
 
 /// Every kind of list that an issuer can have for a certificate with this serial number.
-fn kinds(
-    issuer: &[u8],
-    key: &PKey<Private>,
-    key_id: &[u8],
-    serial: &[u8],
-) -> Vec<(String, Vec<u8>)> {
+fn kinds(issuer: &[u8], key: &Key, key_id: &[u8], serial: &[u8]) -> Vec<(String, Vec<u8>)> {
     let base = || list(issuer);
     let at = NOW - 3600;
     let aki = |fields: &[Vec<u8>]| authority_key_id(fields);
-    let point = |name: &[u8]| tlv(0xa0, &tlv(0xa0, name));
-    let mut kinds: Vec<(&str, CrlWriter)> = vec![
+    let mut kinds: Vec<(&str, CrlParts)> = vec![
         ("good", base()),
-        ("good, no revoked field", CrlWriter { version: None, ..base() }),
-        ("good, number", base().with(number_extension(7))),
+        ("good, no revoked field", CrlParts { version: None, ..base() }),
+        ("good, number", base().with(crl_number(7))),
         ("good, other revoked", base().revoke(&OTHER, at, &[])),
-        ("good, empty revoked field", CrlWriter { entries: Some(Vec::new()), ..base() }),
+        ("good, empty revoked field", CrlParts { entries: Some(Vec::new()), ..base() }),
         ("revoked", base().revoke(serial, at, &[])),
         ("revoked, reason", base().revoke(serial, at, &[reason(1)])),
         ("revoked, hold", base().revoke(serial, at, &[reason(6)])),
@@ -323,15 +288,15 @@ fn kinds(
         ),
         (
             "revoked, critical reason",
-            base().revoke(serial, at, &[extension(&ce(21), true, &[10, 1, 1])]),
+            base().revoke(serial, at, &[extension("CRLReason", true, &[10, 1, 1])]),
         ),
         (
             "good, critical reason elsewhere",
-            base().revoke(&OTHER, at, &[extension(&ce(21), true, &[10, 1, 1])]),
+            base().revoke(&OTHER, at, &[extension("CRLReason", true, &[10, 1, 1])]),
         ),
         (
             "revoked, broken reason elsewhere before",
-            base().revoke(&OTHER, at, &[extension(&ce(21), false, &[10, 0])]).revoke(
+            base().revoke(&OTHER, at, &[extension("CRLReason", false, &[10, 0])]).revoke(
                 serial,
                 at,
                 &[reason(8)],
@@ -342,85 +307,67 @@ fn kinds(
             base().revoke(serial, at, &[reason(8)]).revoke(
                 &OTHER,
                 at,
-                &[extension(&ce(21), false, &[10, 0])],
+                &[extension("CRLReason", false, &[10, 0])],
             ),
         ),
         ("revoked, reason twice", base().revoke(serial, at, &[reason(8), reason(8)])),
         (
             "critical behind a broken reason",
-            base().revoke(&OTHER, at, &[extension(&ce(21), false, &[1, 1, 0])]).revoke(
+            base().revoke(&OTHER, at, &[extension("CRLReason", false, &[1, 1, 0])]).revoke(
                 &[5],
                 at,
-                &[extension(&ce(21), true, &[10, 1, 1])],
+                &[extension("CRLReason", true, &[10, 1, 1])],
             ),
         ),
         (
             "revoked, of another issuer",
-            base().revoke(
-                serial,
-                at,
-                &[extension(&ce(29), true, &seq(&[&directory(&name("other"))]))],
-            ),
+            base().revoke(serial, at, &[certificate_issuer(&name("/CN=other"))]),
         ),
         (
             "revoked, of this issuer by name",
-            base().revoke(serial, at, &[extension(&ce(29), true, &seq(&[&directory(issuer)]))]),
+            base().revoke(serial, at, &[certificate_issuer(issuer)]),
         ),
         (
             "revoked, other issuer from the entry before",
-            base()
-                .revoke(
-                    &OTHER,
-                    at,
-                    &[extension(&ce(29), true, &seq(&[&directory(&name("other"))]))],
-                )
-                .revoke(serial, at, &[]),
+            base().revoke(&OTHER, at, &[certificate_issuer(&name("/CN=other"))]).revoke(
+                serial,
+                at,
+                &[],
+            ),
         ),
         (
             "revoked, other issuer and back",
             base()
-                .revoke(
-                    &OTHER,
-                    at,
-                    &[extension(&ce(29), true, &seq(&[&directory(&name("other"))]))],
-                )
-                .revoke(&[9], at, &[extension(&ce(29), true, &seq(&[&directory(issuer)]))])
+                .revoke(&OTHER, at, &[certificate_issuer(&name("/CN=other"))])
+                .revoke(&[9], at, &[certificate_issuer(issuer)])
                 .revoke(serial, at, &[]),
         ),
         (
             "revoked, broken issuer before",
-            base().revoke(&OTHER, at, &[extension(&ce(29), true, &[0x30, 2, 0x99, 0])]).revoke(
-                serial,
-                at,
-                &[reason(8)],
-            ),
+            base()
+                .revoke(&OTHER, at, &[extension("certificateIssuer", true, &[0x30, 2, 0x99, 0])])
+                .revoke(serial, at, &[reason(8)]),
         ),
-        ("stale", CrlWriter::new(issuer, NOW - 2 * DAY, NOW - DAY)),
-        ("stale this second", CrlWriter::new(issuer, NOW - DAY, NOW)),
-        ("last second", CrlWriter::new(issuer, NOW - DAY, NOW + 1)),
-        ("first second", CrlWriter::new(issuer, NOW, NOW + DAY)),
-        ("not yet valid", CrlWriter::new(issuer, NOW + 1, NOW + DAY)),
-        (
-            "stale, revoked",
-            CrlWriter::new(issuer, NOW - 3 * DAY, NOW - DAY).revoke(serial, at, &[]),
-        ),
-        ("no end", CrlWriter { next_update: None, ..base() }),
-        ("newer", CrlWriter::new(issuer, NOW - DAY + 1, NOW + DAY)),
-        ("newer, revoked", CrlWriter::new(issuer, NOW - 60, NOW + DAY).revoke(serial, at, &[])),
-        (
-            "older, revoked",
-            CrlWriter::new(issuer, NOW - 9 * DAY, NOW + DAY).revoke(serial, at, &[]),
-        ),
-        ("no seconds", CrlWriter { this_update: tlv(0x17, b"2311010000Z"), ..base() }),
-        ("offset", CrlWriter { this_update: tlv(0x17, b"231101000000+0000"), ..base() }),
-        ("no date", CrlWriter { this_update: tlv(0x17, b"nonsense"), ..base() }),
-        ("fraction", CrlWriter { next_update: Some(tlv(0x18, b"20330101000000.5Z")), ..base() }),
-        ("no date at the end", CrlWriter { next_update: Some(tlv(0x18, b"never")), ..base() }),
+        ("stale", CrlParts::new(issuer, NOW - 2 * DAY, NOW - DAY)),
+        ("stale this second", CrlParts::new(issuer, NOW - DAY, NOW)),
+        ("last second", CrlParts::new(issuer, NOW - DAY, NOW + 1)),
+        ("first second", CrlParts::new(issuer, NOW, NOW + DAY)),
+        ("not yet valid", CrlParts::new(issuer, NOW + 1, NOW + DAY)),
+        ("stale, revoked", CrlParts::new(issuer, NOW - 3 * DAY, NOW - DAY).revoke(serial, at, &[])),
+        ("no end", CrlParts { next_update: None, ..base() }),
+        ("newer", CrlParts::new(issuer, NOW - DAY + 1, NOW + DAY)),
+        ("newer, revoked", CrlParts::new(issuer, NOW - 60, NOW + DAY).revoke(serial, at, &[])),
+        ("older, revoked", CrlParts::new(issuer, NOW - 9 * DAY, NOW + DAY).revoke(serial, at, &[])),
+        ("no seconds", CrlParts { this_update: tlv(0x17, b"2311010000Z"), ..base() }),
+        ("offset", CrlParts { this_update: tlv(0x17, b"231101000000+0000"), ..base() }),
+        ("no date", CrlParts { this_update: tlv(0x17, b"nonsense"), ..base() }),
+        ("fraction", CrlParts { next_update: Some(tlv(0x18, b"20330101000000.5Z")), ..base() }),
+        ("no date at the end", CrlParts { next_update: Some(tlv(0x18, b"never")), ..base() }),
         (
             "far date as UTCTime",
-            CrlWriter { next_update: Some(tlv(0x17, b"491231235959Z")), ..base() },
+            CrlParts { next_update: Some(tlv(0x17, b"491231235959Z")), ..base() },
         ),
-        ("last century", CrlWriter { next_update: Some(tlv(0x17, b"500101000000Z")), ..base() }),
+        ("last century", CrlParts { next_update: Some(tlv(0x17, b"500101000000Z")), ..base() }),
         ("only user", base().with(idp(&[ONLY_USER.to_vec()]))),
         ("only user, revoked", base().revoke(serial, at, &[]).with(idp(&[ONLY_USER.to_vec()]))),
         ("only CA", base().with(idp(&[ONLY_CA.to_vec()]))),
@@ -431,7 +378,10 @@ fn kinds(
         ("some reasons", base().with(idp(&[tlv(0x83, &[1, 0x06])]))),
         ("empty scope", base().with(idp(&[]))),
         ("false flags", base().with(idp(&[vec![0x81, 1, 0], vec![0x84, 1, 0]]))),
-        ("broken scope", base().with(extension(&ce(28), true, &[0x30, 2, 0x81, 9]))),
+        (
+            "broken scope",
+            base().with(extension("issuingDistributionPoint", true, &[0x30, 2, 0x81, 9])),
+        ),
         ("scope twice", base().with(idp(&[ONLY_CA.to_vec()])).with(idp(&[ONLY_USER.to_vec()]))),
         ("point here", base().with(idp(&[full_name(&[uri(HERE)])]))),
         (
@@ -442,61 +392,53 @@ fn kinds(
         ("point elsewhere", base().with(idp(&[full_name(&[uri("http://crl.test/b.crl")])]))),
         ("point in other case", base().with(idp(&[full_name(&[uri("HTTP://crl.test/a.crl")])]))),
         ("points", base().with(idp(&[full_name(&[uri("ldap://x"), uri(HERE)])]))),
-        ("point of a directory", base().with(idp(&[full_name(&[directory(&name("crl"))])]))),
+        ("point of a directory", base().with(idp(&[full_name(&[directory(&name("/CN=crl"))])]))),
         (
             "point of the directory in capitals",
-            base().with(idp(&[full_name(&[directory(&name(" CRL "))])])),
+            base().with(idp(&[full_name(&[directory(&name("/CN= CRL "))])])),
         ),
-        ("relative point", base().with(idp(&[relative_name(3, "crl 1")]))),
-        ("relative point in capitals", base().with(idp(&[relative_name(3, "CRL  1")]))),
+        ("relative point", base().with(idp(&[relative_name("CN", "crl 1")]))),
+        ("relative point in capitals", base().with(idp(&[relative_name("CN", "CRL  1")]))),
         (
             "full form of the relative point",
-            base().with(idp(&[point(&directory(&[issuer_with(issuer, "crl 1")].concat()))])),
+            base().with(idp(&[full_name(&[directory(&issuer_with(issuer, "crl 1"))])])),
         ),
-        ("delta", base().with(number_extension(9)).with(delta_extension(7))),
-        (
-            "delta, revoked",
-            base().revoke(serial, at, &[]).with(number_extension(9)).with(delta_extension(7)),
-        ),
+        ("delta", base().with(crl_number(9)).with(delta_of(7))),
+        ("delta, revoked", base().revoke(serial, at, &[]).with(crl_number(9)).with(delta_of(7))),
         (
             "newer delta",
-            CrlWriter::new(issuer, NOW - 60, NOW + DAY)
-                .with(number_extension(9))
-                .with(delta_extension(7)),
+            CrlParts::new(issuer, NOW - 60, NOW + DAY).with(crl_number(9)).with(delta_of(7)),
         ),
         (
             "newer delta, removed",
-            CrlWriter::new(issuer, NOW - 60, NOW + DAY)
+            CrlParts::new(issuer, NOW - 60, NOW + DAY)
                 .revoke(serial, at, &[reason(8)])
-                .with(number_extension(9))
-                .with(delta_extension(7)),
+                .with(crl_number(9))
+                .with(delta_of(7)),
         ),
-        ("stale delta", CrlWriter::new(issuer, NOW - 9 * DAY, NOW - DAY).with(delta_extension(7))),
-        ("delta for CAs", base().with(delta_extension(7)).with(idp(&[ONLY_CA.to_vec()]))),
-        ("broken delta", base().with(extension(&ce(27), true, &[4, 0]))),
-        ("delta twice", base().with(delta_extension(1)).with(delta_extension(1))),
-        (
-            "freshest",
-            base().with(extension(&ce(46), false, &seq(&[&seq(&[&full_name(&[uri(HERE)])])]))),
-        ),
-        (
-            "critical freshest",
-            base().with(extension(&ce(46), true, &seq(&[&seq(&[&full_name(&[uri(HERE)])])]))),
-        ),
-        ("unknown", base().with(extension(&[0x2a, 3, 4], false, &[5, 0]))),
-        ("unknown critical", base().with(extension(&[0x2a, 3, 4], true, &[5, 0]))),
+        ("stale delta", CrlParts::new(issuer, NOW - 9 * DAY, NOW - DAY).with(delta_of(7))),
+        ("delta for CAs", base().with(delta_of(7)).with(idp(&[ONLY_CA.to_vec()]))),
+        ("broken delta", base().with(extension("deltaCRL", true, &[4, 0]))),
+        ("delta twice", base().with(delta_of(1)).with(delta_of(1))),
+        ("freshest", base().with(freshest(false, HERE))),
+        ("critical freshest", base().with(freshest(true, HERE))),
+        ("unknown", base().with(extension("1.2.3.4", false, &[5, 0]))),
+        ("unknown critical", base().with(extension("1.2.3.4", true, &[5, 0]))),
         (
             "unknown critical, revoked",
-            base().revoke(serial, at, &[]).with(extension(&[0x2a, 3, 4], true, &[5, 0])),
+            base().revoke(serial, at, &[]).with(extension("1.2.3.4", true, &[5, 0])),
         ),
-        ("critical number", base().with(extension(&ce(20), true, &integer(&[1])))),
-        ("critical key id", base().with(extension(&ce(35), true, &seq(&[&tlv(0x80, key_id)])))),
+        ("critical number", base().with(extension("crlNumber", true, &integer(1)))),
+        (
+            "critical key id",
+            base().with(extension("authorityKeyIdentifier", true, &seq(&[&tlv(0x80, key_id)]))),
+        ),
         ("key id", base().with(aki(&[tlv(0x80, key_id)]))),
         ("key id, revoked", base().revoke(serial, at, &[]).with(aki(&[tlv(0x80, key_id)]))),
         ("other key id", base().with(aki(&[tlv(0x80, b"other")]))),
         ("other key id, revoked", base().revoke(serial, at, &[]).with(aki(&[tlv(0x80, b"other")]))),
         ("empty key id", base().with(aki(&[]))),
-        ("broken key id", base().with(extension(&ce(35), false, &[2, 0]))),
+        ("broken key id", base().with(extension("authorityKeyIdentifier", false, &[2, 0]))),
         (
             "issuer serial of the root",
             base().with(aki(&[tlv(0xa1, &directory(&root_name())), tlv(0x82, &ROOT)])),
@@ -507,7 +449,7 @@ fn kinds(
         ),
         (
             "issuer serial of another issuer",
-            base().with(aki(&[tlv(0xa1, &directory(&name("x"))), tlv(0x82, &ROOT)])),
+            base().with(aki(&[tlv(0xa1, &directory(&name("/CN=x"))), tlv(0x82, &ROOT)])),
         ),
         (
             "issuer without directory name",
@@ -519,7 +461,7 @@ fn kinds(
     kinds.push(("issuer in capitals", same_name.clone()));
     kinds.push(("issuer in capitals, revoked", same_name.revoke(serial, at, &[])));
     let mut other_name = base();
-    other_name.issuer = name("Another CA");
+    other_name.issuer = name("/CN=Another CA");
     kinds.push(("another issuer, revoked", other_name.revoke(serial, at, &[])));
 
     let mut signed: Vec<(String, Vec<u8>)> =
@@ -534,7 +476,7 @@ fn kinds(
     signed.push(("no signature".to_owned(), good.sealed(&good.tbs(), &[])));
     let mut outer = good.clone();
     let tbs = outer.tbs();
-    outer.algorithm = algorithm::sha256_rsa();
+    outer.signature_algorithm = algorithm_null("sha256WithRSAEncryption");
     signed.push(("two algorithms".to_owned(), outer.sealed(&tbs, &[1, 2, 3])));
     signed.push(("wrong kind of algorithm".to_owned(), outer.sign(key)));
     // OpenSSL 3.5 does not even load lists with some of the malformed dates.
@@ -545,17 +487,22 @@ fn kinds(
 /// A name with a common name below it.
 fn issuer_with(issuer: &[u8], common_name: &str) -> Vec<u8> {
     let rdns = &issuer[2..];
-    let below = name(common_name);
+    let below = name(&format!("/CN={common_name}"));
     seq(&[rdns, &below[2..]])
 }
 
 /// The same name in capitals, with more spaces and as PrintableString.
 fn upper(issuer: &[u8]) -> Vec<u8> {
     if issuer == root_name() {
-        name_of(&[(10, 0x13, " ACME"), (3, 0x13, "ROOT   CA ")])
+        named(Text::Printable, " ACME", Text::Printable, "ROOT   CA ")
     } else {
-        name_of(&[(10, 0x14, "acme"), (3, 0x16, "issuing ca")])
+        named(Text::Teletex, "acme", Text::Ia5, "issuing ca")
     }
+}
+
+fn named(o: Text, organization: &str, cn: Text, common_name: &str) -> Vec<u8> {
+    let name = Name::empty().attr_raw("O", o, organization.as_bytes());
+    name.attr_raw("CN", cn, common_name.as_bytes()).der()
 }
 
 fn root_kinds(serial: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -571,8 +518,11 @@ fn leaf_kinds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("point here", vec![crl_points(&[point(&[here()])])]),
         ("empty points", vec![crl_points(&[])]),
         ("points", vec![crl_points(&[point(&[full_name(&[uri("http://x")])]), point(&[here()])])]),
-        ("directory point", vec![crl_points(&[point(&[full_name(&[directory(&name("crl"))])])])]),
-        ("relative point", vec![crl_points(&[point(&[relative_name(3, "crl 1")])])]),
+        (
+            "directory point",
+            vec![crl_points(&[point(&[full_name(&[directory(&name("/CN=crl"))])])])],
+        ),
+        ("relative point", vec![crl_points(&[point(&[relative_name("CN", "crl 1")])])]),
         ("point for key compromise", vec![crl_points(&[point(&[here(), tlv(0x81, &[6, 0x40])])])]),
         (
             "points for all reasons",
@@ -588,7 +538,7 @@ fn leaf_kinds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ),
         (
             "point signed by another",
-            vec![crl_points(&[point(&[here(), tlv(0xa2, &directory(&name("Another CA")))])])],
+            vec![crl_points(&[point(&[here(), tlv(0xa2, &directory(&name("/CN=Another CA")))])])],
         ),
         (
             "point signed by the issuer",
@@ -597,8 +547,8 @@ fn leaf_kinds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         (
             "relative point signed by another",
             vec![crl_points(&[point(&[
-                relative_name(3, "crl 1"),
-                tlv(0xa2, &directory(&name("x"))),
+                relative_name("CN", "crl 1"),
+                tlv(0xa2, &directory(&name("/CN=x"))),
             ])])],
         ),
     ]
@@ -681,20 +631,18 @@ fn many_lists_in_any_order_at_any_time() {
 #[test]
 fn chains_that_are_not_ordinary() {
     let mut comparison = Comparison::new();
-    let good = |issuer: &[u8], key: &PKey<Private>| list(issuer).sign(key);
+    let good = |issuer: &[u8], key: &Key| list(issuer).sign(key);
 
     // A leaf that is its own trust anchor.
-    let lone = CertificateWriter::new(&name("lone"), &LEAF_KEY, &name("lone"), &LEAF);
+    let lone = CertificateParts::new(&name("/CN=lone"), &LEAF_KEY, &name("/CN=lone"), &LEAF);
     let lone = vec![lone.sign(&LEAF_KEY)];
     comparison.compare("lone, none", &lone, &[], NOW);
-    for (kind, der) in kinds(&name("lone"), &LEAF_KEY, b"", &LEAF) {
+    for (kind, der) in kinds(&name("/CN=lone"), &LEAF_KEY, b"", &LEAF) {
         comparison.compare(&format!("lone, {kind}"), &lone, &[der], NOW);
     }
 
     // Key usages of the issuer.
-    for (what, bits) in
-        [("certificates only", CERTIFICATE_SIGN), ("both", CERTIFICATE_SIGN | CRL_SIGN)]
-    {
+    for (what, bits) in [("certificates only", &[5][..]), ("both", &[5, 6])] {
         let issuer = root().with(key_usage(bits)).sign(&ROOT_KEY);
         let chain = vec![leaf(&root_name()).sign(&ROOT_KEY), issuer];
         for (kind, der) in root_kinds(&LEAF) {
@@ -713,9 +661,9 @@ fn chains_that_are_not_ordinary() {
     // A CA that changed its key: its new certificate is signed with the old key.
     let by_old = authority_key_id(&[tlv(0x80, b"old")]);
     let by_new = authority_key_id(&[tlv(0x80, b"new")]);
-    let old_root = CertificateWriter::new(&root_name(), &ROOT_KEY, &root_name(), &ROOT);
+    let old_root = CertificateParts::new(&root_name(), &ROOT_KEY, &root_name(), &ROOT);
     let old_root = old_root.ca().key_id(b"old").sign(&ROOT_KEY);
-    let new = CertificateWriter::new(&root_name(), &INTERMEDIATE_KEY, &root_name(), &INTERMEDIATE);
+    let new = CertificateParts::new(&root_name(), &INTERMEDIATE_KEY, &root_name(), &INTERMEDIATE);
     let new = new.ca().key_id(b"new").with(by_old.clone()).sign(&ROOT_KEY);
     let rolled = leaf(&root_name()).with(by_new.clone()).sign(&INTERMEDIATE_KEY);
     let chain = vec![rolled, new, old_root];
@@ -745,7 +693,7 @@ fn chains_that_are_not_ordinary() {
     // Serial numbers of odd form.
     for serial in [&[0][..], &[0x80], &[0xff; 20], &[1], &[0x7f, 0xff]] {
         let mut odd = leaf(&root_name());
-        odd.serial = serial.to_vec();
+        odd.serial = der::unsigned(serial);
         let chain = vec![odd.sign(&ROOT_KEY), root().sign(&ROOT_KEY)];
         for listed in [&[0][..], &[0x80], &[0xff; 20], &[1], &[0x7f, 0xff]] {
             let der = list(&root_name()).revoke(listed, NOW, &[]).sign(&ROOT_KEY);
@@ -786,7 +734,7 @@ fn the_answers_are_those_we_know() {
     let gone = Status::Revoked { at: Some(UnixTime(NOW)), reason: None };
     assert_eq!(ask(&[both]), [missing, gone, gone]);
 
-    let delta = of_root().with(number_extension(2)).with(delta_extension(1)).sign(&ROOT_KEY);
+    let delta = of_root().with(crl_number(2)).with(delta_of(1)).sign(&ROOT_KEY);
     let unsure = unknown(WhyUnknown::DependsOnVersion);
     assert_eq!(ask(std::slice::from_ref(&delta)), [missing, unsure, unsure]);
     assert_eq!((unsure.as_str(), unsure.verify_error()), ("unsupported", None));
@@ -797,7 +745,7 @@ fn the_answers_are_those_we_know() {
 #[test]
 fn a_missing_list_says_what_was_passed_over() {
     let chain = certificates(&short_chain(&[]));
-    let why = |writer: CrlWriter| {
+    let why = |writer: CrlParts| {
         let set = set(&[writer.sign(&ROOT_KEY)]);
         let rules = all_rules(SelfSigned::Checked).last().unwrap();
         let rules = Rules { delta_lists: Some(DeltaLists::Ignored), ..rules };
@@ -809,7 +757,7 @@ fn a_missing_list_says_what_was_passed_over() {
         found[0].passed_over[0].why
     };
     let base = || list(&root_name());
-    assert_eq!(why(base().with(delta_extension(1))), WhyPassedOver::Delta);
+    assert_eq!(why(base().with(delta_of(1))), WhyPassedOver::Delta);
     assert_eq!(why(base().with(idp(&[]))), WhyPassedOver::EmptyScope);
     assert_eq!(why(base().with(idp(&[INDIRECT.to_vec()]))), WhyPassedOver::Indirect);
     assert_eq!(why(base().with(idp(&[tlv(0x83, &[0, 2])]))), WhyPassedOver::SomeReasons);
@@ -822,8 +770,8 @@ fn a_missing_list_says_what_was_passed_over() {
 #[test]
 fn the_list_that_decided_is_named() {
     let chain = certificates(&short_chain(&[]));
-    let old = CrlWriter::new(&root_name(), NOW - 3 * DAY, NOW + DAY).sign(&ROOT_KEY);
-    let new = list(&root_name()).with(number_extension(5)).sign(&ROOT_KEY);
+    let old = CrlParts::new(&root_name(), NOW - 3 * DAY, NOW + DAY).sign(&ROOT_KEY);
+    let new = list(&root_name()).with(crl_number(5)).sign(&ROOT_KEY);
     let set = set(&[old, new]);
     let found = statuses(&chain, &set, UnixTime(NOW), Rules::default());
     for status in &found {
@@ -870,7 +818,7 @@ fn coverage_of_authorities() {
         ask(&[of_intermediate()]),
         [(Covered, Some((0, missing)), true), (Missing, Some((1, missing)), true)]
     );
-    let stale = CrlWriter::new(&root_name(), NOW - 2 * DAY, NOW - DAY).sign(&ROOT_KEY);
+    let stale = CrlParts::new(&root_name(), NOW - 2 * DAY, NOW - DAY).sign(&ROOT_KEY);
     let expired = Status::Unknown(WhyUnknown::Expired);
     assert_eq!(
         ask(&[of_intermediate(), stale]),
@@ -887,7 +835,7 @@ fn coverage_of_authorities() {
     assert_eq!(ask(&[of_intermediate(), forged])[1], (BadSignature, Some((1, bad)), true));
     let for_cas = of_root().with(idp(&[ONLY_CA.to_vec()])).sign(&ROOT_KEY);
     assert_eq!(ask(&[for_cas])[1], (OutOfScope, None, false));
-    let critical = of_root().with(extension(&[0x2a, 3], true, &[5, 0])).sign(&ROOT_KEY);
+    let critical = of_root().with(extension("1.2.3", true, &[5, 0])).sign(&ROOT_KEY);
     assert_eq!(ask(&[critical])[1].0, Unsupported);
 
     for one in coverage(&authorities, None, UnixTime(NOW), Rules::default()) {
@@ -928,24 +876,22 @@ fn coverage_foretells_what_happens_to_clients() {
 #[test]
 fn status_of_a_list_by_itself() {
     let authorities = certificates(&[root().sign(&ROOT_KEY)]);
-    let ask = |writer: CrlWriter, key: &PKey<Private>| {
+    let ask = |writer: CrlParts, key: &Key| {
         let crl = Crl::from_der(writer.sign(key)).unwrap();
         list_status(&crl, &authorities, UnixTime(NOW), Rules::default())
     };
     let base = || list(&root_name());
-    let dated = |from: i64, to: i64| CrlWriter::new(&root_name(), NOW + from, NOW + to);
+    let dated = |from: i64, to: i64| CrlParts::new(&root_name(), NOW + from, NOW + to);
     assert_eq!(ask(base(), &ROOT_KEY), (ListStatus::Current, Some(true)));
     assert_eq!(ask(dated(-DAY, 0), &ROOT_KEY), (ListStatus::Stale, Some(true)));
     assert_eq!(ask(dated(1, DAY), &ROOT_KEY), (ListStatus::NotYetValid, Some(true)));
     assert_eq!(ask(base(), &STRANGE_KEY), (ListStatus::BadSignature, Some(false)));
-    assert_eq!(ask(list(&name("x")), &ROOT_KEY), (ListStatus::UnknownIssuer, None));
+    assert_eq!(ask(list(&name("/CN=x")), &ROOT_KEY), (ListStatus::UnknownIssuer, None));
     let other_key = base().with(authority_key_id(&[tlv(0x80, b"other")]));
     assert_eq!(ask(other_key, &ROOT_KEY), (ListStatus::UnknownIssuer, None));
-    for extension in
-        [delta_extension(1), idp(&[INDIRECT.to_vec()]), extension(&[0x2a, 3], true, &[5, 0])]
-    {
+    for extension in [delta_of(1), idp(&[INDIRECT.to_vec()]), extension("1.2.3", true, &[5, 0])] {
         assert_eq!(ask(base().with(extension), &ROOT_KEY), (ListStatus::Unsupported, Some(true)));
     }
-    let malformed = CrlWriter { this_update: tlv(0x17, b"x"), ..base() };
+    let malformed = CrlParts { this_update: tlv(0x17, b"x"), ..base() };
     assert_eq!(ask(malformed, &ROOT_KEY), (ListStatus::MalformedDate, Some(true)));
 }

@@ -1,13 +1,9 @@
 //! A public key infrastructure for tests.
 //!
-//! [`Pki::standard`] has one member for every kind of certificate that the tests need by name; [`Pki::issue`] and
-//! [`Pki::crl`] make any other, right or wrong. Made once per test binary; with `PGTLS_TEST_PKI` naming a directory
-//! it is kept there, so that several runs use the very same certificates.
-
-mod certificate;
-mod crl;
-mod key;
-mod name;
+//! [`Pki::standard`] has one member for every kind of certificate that the tests need by name;
+//! [`Pki::issue`] and [`Pki::crl`] make any other, right or wrong. Made once per test binary; with
+//! `PGTLS_TEST_PKI` naming a directory it is kept there, so that several runs use the very same
+//! certificates. How a certificate is made is the business of `testpki`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,15 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::OnceLock;
 
-pub use certificate::{Cert, CertBuilder, DAY, Eku, Identity, IdentityFiles, hex, write_private};
-pub use crl::{Crl, CrlBuilder, Reason, certificate_issuer, many_serial, name_hash, reason_code};
-pub use key::{Digest, Key};
-pub use name::{Name, Text};
-
-use crate::der::{self, now};
-
-/// An OID that OpenSSL has no name for (the arc reserved for examples).
-pub const UNKNOWN_OID: &str = "2.999.42.1";
+use testpki::der::{self, now};
+pub use testpki::{
+    Cert, CertBuilder, Crl, CrlBuilder, DAY, Digest, Eku, Identity, IdentityFiles, Key, Name,
+    Reason, Text, UNKNOWN_OID, many_serial, write_private,
+};
 
 /// The subject of [`Pki::long_dn`], as OpenSSL prints it in one line: far over 63 bytes, the CN last.
 pub const LONG_DN: &str = "/C=DE/O=Gesellschaft zur Erprobung langer Namen mit beschraenkter Haftung\

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use pgtls_core::login::access::{Found, Network, Patterns, Roles, Surroundings, Token};
-use pgtls_core::login::explain as login;
+use pgtls_core::login::explain;
 use pgtls_core::login::facts::{Facts, Question, RoleFacts, SlotFacts, TlsFacts};
 use pgtls_core::login::hba::{
     self, Address, Client, ClientCertificate, ClientName, Connection, Method, Rule,
@@ -184,7 +184,7 @@ fn explain(client: &Client<'_>, rules: &[hba::Line], around: &Surroundings<'_>) 
         slots: SlotFacts::PLENTY,
         remarks: Vec::new(),
     };
-    let explanation = login::explain(&question, &facts, around);
+    let explanation = explain::explain(&question, &facts, around);
     let (verdict, steps) = explanation.steps().split_last().expect("there is a verdict");
     assert_eq!(verdict.check, Check::Verdict);
     let failed = steps.iter().find(|step| step.outcome == Outcome::Failed);

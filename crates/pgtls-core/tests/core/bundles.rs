@@ -1,18 +1,12 @@
 //! Certificates in text and in bundles, whole and broken, as OpenSSL's PEM reader sees them.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::der::{CertificateParts, name};
 use openssl::x509::X509;
-use pgtls_core::error::Error;
-use pgtls_core::x509::bundle::{each_certificate, parse_certificates};
-use pgtls_core::x509::certificate::Certificate;
-use pgtls_core::{limits, pem};
 use proptest::prelude::*;
 
+use crate::prelude::*;
+
 fn certificate(common_name: &str) -> Vec<u8> {
-    let subject = name(&[("CN", common_name)]);
+    let subject = name(&format!("/CN={common_name}"));
     CertificateParts { subject, ..Default::default() }.to_der()
 }
 
@@ -72,7 +66,7 @@ fn the_output_of_openssl_x509_text() {
 
 #[test]
 fn trust_settings_are_no_part_of_the_certificate() {
-    let settings = common::der::sequence(&[common::der::element(12, b"alias")]);
+    let settings = seq_of(&[tlv(12, b"alias")]);
     let der = [certificate("alice"), settings].concat();
     let trusted = parse_certificates(pem::encode("TRUSTED CERTIFICATE", &der).as_bytes()).unwrap();
     assert_eq!(trusted[0].as_der(), certificate("alice"));
@@ -195,10 +189,7 @@ fn a_broken_member_is_named_and_the_others_can_be_had() {
 #[test]
 fn bundles_have_limits() {
     let small = CertificateParts {
-        public_key: common::der::sequence(&[
-            common::der::sequence(&[common::der::oid("1.2.3")]),
-            common::der::bit_string(&[1]),
-        ]),
+        public_key: seq_of(&[seq_of(&[oid("1.2.3")]), bit_string(&[1])]),
         ..Default::default()
     }
     .to_der();
@@ -234,7 +225,7 @@ fn the_labels_are_a_parameter() {
 
 #[test]
 fn what_is_encoded_is_decoded() {
-    let mut runner = common::runner(2000);
+    let mut runner = runner(2000);
     runner
         .run(&prop::collection::vec(any::<u8>(), 0..300), |bytes| {
             let text = pem::encode("X509 CRL", &bytes);
@@ -254,7 +245,7 @@ fn mutated_texts() {
     let replacement = prop::sample::select(&b"\n\r =:A*"[..]);
     let mutation = (any::<prop::sample::Index>(), replacement, any::<bool>());
     let agreed = std::cell::Cell::new(0);
-    let mut runner = common::runner(5000);
+    let mut runner = runner(5000);
     runner
         .run(&prop::collection::vec(mutation, 0..3), |mutations| {
             let mut text = text.clone();

@@ -8,9 +8,14 @@ use std::path::{Path, PathBuf};
 use openssl::error::ErrorStack;
 use openssl::x509::X509;
 
-use super::key::{Digest, Key};
-use super::name::Name;
 use crate::der::{self, UnixTime, now};
+use crate::key::{Curve, Digest, Key};
+use crate::name::Name;
+use crate::parts::CertificateParts;
+use crate::x509::{
+    authority_key, basic_constraints, crl_points, directory, dns, extension, information_access,
+    key_usage, point, subject_key_id, uri,
+};
 
 /// One day, in seconds.
 pub const DAY: UnixTime = 86_400;
@@ -22,16 +27,16 @@ pub enum Eku {
     Server,
     /// clientAuth.
     Client,
-    /// Any other, by its OID.
+    /// Any other, by its OID or OpenSSL's name for it.
     Oid(&'static str),
 }
 
 impl Eku {
-    fn oid(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
-            Self::Server => "1.3.6.1.5.5.7.3.1",
-            Self::Client => "1.3.6.1.5.5.7.3.2",
-            Self::Oid(oid) => oid,
+            Self::Server => "serverAuth",
+            Self::Client => "clientAuth",
+            Self::Oid(name) => name,
         }
     }
 }
@@ -67,13 +72,13 @@ impl Cert {
     }
 
     /// The same, for callers that hand OpenSSL's complaint on.
-    pub(crate) fn try_openssl(&self) -> Result<X509, ErrorStack> {
+    pub fn try_openssl(&self) -> Result<X509, ErrorStack> {
         X509::from_der(&self.der)
     }
 
     /// SHA-256 of the DER, in lower-case hex.
     pub fn fingerprint(&self) -> String {
-        hex(&openssl::sha::sha256(&self.der))
+        der::hex(&openssl::sha::sha256(&self.der))
     }
 
     /// The serial number in decimal, as `pg_stat_ssl` has it.
@@ -187,73 +192,72 @@ pub fn write_private(path: &Path, text: &str) {
         .unwrap_or_else(|e| panic!("write {}: {e}", path.display()));
 }
 
-/// Makes a certificate. Unless told otherwise: version 3, random serial, EC key of its own, valid from yesterday
-/// for a year, for client authentication, with key identifiers.
+/// Makes a certificate. Unless told otherwise: version 3, random serial, EC key of its own, valid
+/// from yesterday for a year, for client authentication, with key identifiers.
 #[derive(Clone)]
 pub struct CertBuilder {
-    subject: Vec<u8>,
+    /// What it comes to, except for the issuer's name, the key, the algorithm, and the extensions
+    /// that others come before.
+    parts: CertificateParts,
     issuer: Option<Identity>,
     issuer_name: Option<Vec<u8>>,
     key: Option<Key>,
     signing_key: Option<Key>,
     digest: Digest,
-    serial: Vec<u8>,
-    not_before: Vec<u8>,
-    not_after: Vec<u8>,
-    version: Option<u8>,
-    path_length: Option<u8>,
     is_ca: bool,
+    path_length: Option<u8>,
     standard_extensions: bool,
     key_identifiers: bool,
     key_usage: Option<Vec<u8>>,
     eku: Vec<Eku>,
     eku_critical: bool,
     san: Vec<u8>,
-    crl_urls: Vec<String>,
+    crl_points: Vec<Vec<u8>>,
     ocsp_urls: Vec<String>,
-    extensions: Vec<Vec<u8>>,
     bad_signature: bool,
 }
 
 impl CertBuilder {
     /// Starts a certificate for `subject`; self-signed unless [`by`](Self::by) names an issuer.
     pub fn new(subject: impl Into<Name>) -> Self {
-        let mut serial = [0u8; 16];
+        let mut serial = vec![0u8; 16];
         openssl::rand::rand_bytes(&mut serial).expect("OpenSSL has random bytes");
         serial[0] = serial[0] & 0x7f | 0x40;
         Self {
-            subject: subject.into().der(),
+            parts: CertificateParts {
+                subject: subject.into().der(),
+                serial,
+                not_before: der::time(now() - DAY),
+                not_after: der::time(now() + 365 * DAY),
+                ..CertificateParts::default()
+            },
             issuer: None,
             issuer_name: None,
             key: None,
             signing_key: None,
             digest: Digest::default(),
-            serial: serial.to_vec(),
-            not_before: der::time(now() - DAY),
-            not_after: der::time(now() + 365 * DAY),
-            version: Some(2),
-            path_length: None,
             is_ca: false,
+            path_length: None,
             standard_extensions: true,
             key_identifiers: true,
             key_usage: None,
             eku: vec![Eku::Client],
             eku_critical: false,
             san: Vec::new(),
-            crl_urls: Vec::new(),
+            crl_points: Vec::new(),
             ocsp_urls: Vec::new(),
-            extensions: Vec::new(),
             bad_signature: false,
         }
     }
 
     /// With these bytes as its subject.
     pub fn subject_raw(mut self, name: &[u8]) -> Self {
-        self.subject = name.to_vec();
+        self.parts.subject = name.to_vec();
         self
     }
 
-    /// Issued by this identity, CA or not; the chain to send is the issuer's, without a self-signed root.
+    /// Issued by this identity, CA or not; the chain to send is the issuer's, without a self-signed
+    /// root.
     pub fn by(mut self, issuer: &Identity) -> Self {
         self.issuer = Some(issuer.clone());
         self
@@ -300,6 +304,11 @@ impl CertBuilder {
         self.key(&Key::rsa())
     }
 
+    /// For a new key on this curve.
+    pub fn on(self, curve: Curve) -> Self {
+        self.key(&Key::on(curve))
+    }
+
     /// For a new Ed25519 key.
     pub fn ed25519(self) -> Self {
         self.key(&Key::ed25519())
@@ -310,21 +319,22 @@ impl CertBuilder {
         self.serial_raw(&der::unsigned(&serial.to_be_bytes()))
     }
 
-    /// With these content octets as the serial number: may be negative, empty or longer than 20 bytes.
+    /// With these content octets as the serial number: may be negative, empty or longer than 20
+    /// bytes.
     pub fn serial_raw(mut self, content: &[u8]) -> Self {
-        self.serial = content.to_vec();
+        self.parts.serial = content.to_vec();
         self
     }
 
     /// Valid from this moment.
     pub fn not_before(mut self, at: UnixTime) -> Self {
-        self.not_before = der::time(at);
+        self.parts.not_before = der::time(at);
         self
     }
 
     /// Valid until this moment.
     pub fn not_after(mut self, at: UnixTime) -> Self {
-        self.not_after = der::time(at);
+        self.parts.not_after = der::time(at);
         self
     }
 
@@ -335,8 +345,8 @@ impl CertBuilder {
 
     /// With these encoded times, such as a date that does not exist.
     pub fn validity_raw(mut self, not_before: &[u8], not_after: &[u8]) -> Self {
-        self.not_before = not_before.to_vec();
-        self.not_after = not_after.to_vec();
+        self.parts.not_before = not_before.to_vec();
+        self.parts.not_after = not_after.to_vec();
         self
     }
 
@@ -392,12 +402,12 @@ impl CertBuilder {
 
     /// Adds a DNS name.
     pub fn san_dns(self, name: &str) -> Self {
-        self.san_raw(&der::context_primitive(2, name.as_bytes()))
+        self.san_raw(&dns(name))
     }
 
     /// Adds a URI.
-    pub fn san_uri(self, uri: &str) -> Self {
-        self.san_raw(&der::context_primitive(6, uri.as_bytes()))
+    pub fn san_uri(self, text: &str) -> Self {
+        self.san_raw(&uri(text))
     }
 
     /// Adds an email address.
@@ -407,15 +417,15 @@ impl CertBuilder {
 
     /// Adds an IP address.
     pub fn san_ip(self, address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(v4) => self.san_raw(&der::context_primitive(7, &v4.octets())),
-            IpAddr::V6(v6) => self.san_raw(&der::context_primitive(7, &v6.octets())),
-        }
+        self.san_raw(&match address {
+            IpAddr::V4(v4) => der::context_primitive(7, &v4.octets()),
+            IpAddr::V6(v6) => der::context_primitive(7, &v6.octets()),
+        })
     }
 
     /// Adds a directory name.
     pub fn san_dir(self, name: impl Into<Name>) -> Self {
-        self.san_raw(&der::context(4, &name.into().der()))
+        self.san_raw(&directory(&name.into().der()))
     }
 
     /// Adds an otherName of this type with a UTF8String as its value.
@@ -437,7 +447,7 @@ impl CertBuilder {
 
     /// Adds a CRL distribution point.
     pub fn crl_url(mut self, url: &str) -> Self {
-        self.crl_urls.push(url.to_owned());
+        self.crl_points.push(point(url));
         self
     }
 
@@ -448,8 +458,13 @@ impl CertBuilder {
     }
 
     /// Adds an extension with this encoded value.
-    pub fn extension(mut self, oid: &str, critical: bool, value: &[u8]) -> Self {
-        self.extensions.push(extension(oid, critical, value));
+    pub fn extension(self, kind: &str, critical: bool, value: &[u8]) -> Self {
+        self.with(extension(kind, critical, value))
+    }
+
+    /// Adds an encoded extension.
+    pub fn with(mut self, extension: Vec<u8>) -> Self {
+        self.parts.extensions.push(extension);
         self
     }
 
@@ -469,7 +484,7 @@ impl CertBuilder {
 
     /// A version 1 certificate, which has no extensions.
     pub fn version1(mut self) -> Self {
-        self.version = None;
+        self.parts.version = None;
         self.bare()
     }
 
@@ -478,131 +493,72 @@ impl CertBuilder {
         let key = self.key.clone().unwrap_or_else(Key::ec);
         let issuer_key = self.issuer.as_ref().map_or(&key, |issuer| &issuer.key);
         let signing_key = self.signing_key.as_ref().unwrap_or(issuer_key);
-        let issuer_name = match (&self.issuer_name, &self.issuer) {
+        let issuer = match (&self.issuer_name, &self.issuer) {
             (Some(name), _) => name.clone(),
             (None, Some(issuer)) => issuer.cert.subject_der(),
-            (None, None) => self.subject.clone(),
+            (None, None) => self.parts.subject.clone(),
         };
-        let algorithm = signing_key.signature_algorithm(self.digest);
-        let version = self.version.map(|v| der::context(0, &der::integer(v.into())));
-        let extensions = self.extensions(&key, issuer_key);
-        let extensions = if extensions.is_empty() {
-            Vec::new()
-        } else {
-            der::context(3, &der::tlv(0x30, &extensions.concat()))
+        let parts = CertificateParts {
+            signature_algorithm: signing_key.signature_algorithm(self.digest),
+            issuer,
+            public_key: key.public_der(),
+            extensions: self.extensions(&key, issuer_key),
+            ..self.parts
         };
-        let tbs = der::seq(&[
-            &version.unwrap_or_default(),
-            &der::integer_raw(&self.serial),
-            &algorithm,
-            &issuer_name,
-            &der::seq(&[&self.not_before, &self.not_after]),
-            &self.subject,
-            &key.public_der(),
-            &extensions,
-        ]);
-        let signed = sign(&tbs, &algorithm, signing_key, self.digest, self.bad_signature);
+        let tbs = parts.tbs();
+        let signature = sign(signing_key, self.digest, &tbs, self.bad_signature);
+        let cert = Cert::from_der(parts.sealed(&tbs, &signature));
         let chain = match &self.issuer {
             Some(issuer) if !issuer.cert.is_self_issued() => {
                 std::iter::once(&issuer.cert).chain(&issuer.chain).cloned().collect()
             }
             _ => Vec::new(),
         };
-        Identity { cert: Cert::from_der(signed), chain, key }
+        Identity { cert, chain, key }
     }
 
     fn extensions(&self, key: &Key, issuer_key: &Key) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
         if self.standard_extensions || self.is_ca {
-            out.push(self.basic_constraints());
+            out.push(basic_constraints(self.is_ca, self.path_length));
         }
         let default_usage: &[u8] = if self.is_ca { &[5, 6] } else { &[0] };
         match &self.key_usage {
-            Some(bits) => out.push(extension("2.5.29.15", true, &der::named_bits(bits))),
-            None if self.standard_extensions => {
-                out.push(extension("2.5.29.15", true, &der::named_bits(default_usage)));
-            }
+            Some(bits) => out.push(key_usage(bits)),
+            None if self.standard_extensions => out.push(key_usage(default_usage)),
             None => {}
         }
         if !self.eku.is_empty() && !self.is_ca {
-            let oids: Vec<Vec<u8>> = self.eku.iter().map(|eku| der::oid(eku.oid())).collect();
-            let value = der::tlv(0x30, &oids.concat());
-            out.push(extension("2.5.29.37", self.eku_critical, &value));
+            let oids: Vec<Vec<u8>> = self.eku.iter().map(|eku| der::oid(eku.name())).collect();
+            out.push(extension("extendedKeyUsage", self.eku_critical, &der::seq_of(&oids)));
         }
         if self.key_identifiers {
-            let subject = der::octet_string(&key.identifier());
-            out.push(extension("2.5.29.14", false, &subject));
-            out.push(authority_key_identifier(issuer_key));
+            out.push(subject_key_id(&key.identifier()));
+            out.push(authority_key(issuer_key));
         }
         if !self.san.is_empty() {
             // Critical when it is all the name there is (RFC 5280, 4.2.1.6).
-            let critical = self.subject == Name::empty().der();
-            out.push(extension("2.5.29.17", critical, &der::tlv(0x30, &self.san)));
+            let critical = self.parts.subject == Name::empty().der();
+            out.push(extension("subjectAltName", critical, &der::seq(&[&self.san])));
         }
-        if !self.crl_urls.is_empty() {
-            let points: Vec<Vec<u8>> = self
-                .crl_urls
-                .iter()
-                .map(|url| der::tlv(0x30, &der::context(0, &full_name(url))))
-                .collect();
-            out.push(extension("2.5.29.31", false, &der::tlv(0x30, &points.concat())));
+        if !self.crl_points.is_empty() {
+            out.push(crl_points(&self.crl_points));
         }
         if !self.ocsp_urls.is_empty() {
-            let access: Vec<Vec<u8>> = self
-                .ocsp_urls
-                .iter()
-                .map(|url| {
-                    let location = der::context_primitive(6, url.as_bytes());
-                    der::seq(&[&der::oid("1.3.6.1.5.5.7.48.1"), &location])
-                })
-                .collect();
-            out.push(extension("1.3.6.1.5.5.7.1.1", false, &der::tlv(0x30, &access.concat())));
+            let methods: Vec<_> = self.ocsp_urls.iter().map(|url| ("OCSP", url.as_str())).collect();
+            out.push(information_access(&methods));
         }
-        out.extend(self.extensions.iter().cloned());
+        out.extend(self.parts.extensions.iter().cloned());
         out
     }
-
-    fn basic_constraints(&self) -> Vec<u8> {
-        let ca = if self.is_ca { der::boolean(true) } else { Vec::new() };
-        let length = self.path_length.map(|length| der::integer(length.into()));
-        extension("2.5.29.19", self.is_ca, &der::seq(&[&ca, &length.unwrap_or_default()]))
-    }
 }
 
-/// An Extension.
-pub(super) fn extension(oid: &str, critical: bool, value: &[u8]) -> Vec<u8> {
-    let critical = if critical { der::boolean(true) } else { Vec::new() };
-    der::seq(&[&der::oid(oid), &critical, &der::octet_string(value)])
-}
-
-/// The authority key identifier that names `key`.
-pub(super) fn authority_key_identifier(key: &Key) -> Vec<u8> {
-    let identifier = der::context_primitive(0, &key.identifier());
-    extension("2.5.29.35", false, &der::tlv(0x30, &identifier))
-}
-
-/// DistributionPointName of one URL.
-pub(super) fn full_name(url: &str) -> Vec<u8> {
-    der::context(0, &der::context_primitive(6, url.as_bytes()))
-}
-
-/// `SEQUENCE { tbs, algorithm, signature }`.
-pub(super) fn sign(
-    tbs: &[u8],
-    algorithm: &[u8],
-    key: &Key,
-    digest: Digest,
-    flip_a_bit: bool,
-) -> Vec<u8> {
+/// The signature of a signed part, with one bit flipped if it is to be bad.
+pub(crate) fn sign(key: &Key, digest: Digest, tbs: &[u8], flip_a_bit: bool) -> Vec<u8> {
     let mut signature = key.sign(digest, tbs);
     if flip_a_bit {
         // The last byte: an ECDSA signature stays well-formed DER.
         *signature.last_mut().expect("a signature has bytes") ^= 1;
     }
-    der::seq(&[tbs, algorithm, &der::bit_string(&signature)])
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    signature
 }

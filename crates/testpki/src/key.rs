@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use openssl::ec::{EcGroup, EcKey};
+use openssl::dsa::Dsa;
+use openssl::ec::{Asn1Flag, EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Private};
@@ -10,12 +11,30 @@ use openssl::rsa::Rsa;
 use openssl::sign::Signer;
 
 use crate::der;
+use crate::x509::{algorithm, algorithm_null};
 
 /// A private key. Cheap to clone.
 #[derive(Clone)]
 pub struct Key(PKey<Private>);
 
-/// The digest of a signature; Ed25519 has none and ignores it.
+/// An elliptic curve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Curve {
+    /// P-256, what everybody uses.
+    P256,
+    /// P-384.
+    P384,
+    /// P-384 with all its parameters written out instead of its name.
+    P384Explicit,
+    /// P-521.
+    P521,
+    /// secp256k1.
+    K256,
+    /// sect233k1, over a binary field.
+    B233,
+}
+
+/// The digest of a signature; Ed25519 and Ed448 have none and ignore it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Digest {
     /// Too weak for OpenSSL's default security level: what a server has to refuse.
@@ -23,8 +42,10 @@ pub enum Digest {
     /// What everybody uses.
     #[default]
     Sha256,
-    /// The larger one.
+    /// A larger one.
     Sha384,
+    /// The largest one.
+    Sha512,
 }
 
 /// RSA keys already generated in this process, by size: they take a tenth of a second each.
@@ -33,7 +54,22 @@ static RSA_POOL: Mutex<Vec<(u32, Key)>> = Mutex::new(Vec::new());
 impl Key {
     /// A new key on P-256.
     pub fn ec() -> Self {
-        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("OpenSSL has P-256");
+        Self::on(Curve::P256)
+    }
+
+    /// A new key on this curve.
+    pub fn on(curve: Curve) -> Self {
+        let name = match curve {
+            Curve::P256 => Nid::X9_62_PRIME256V1,
+            Curve::P384 | Curve::P384Explicit => Nid::SECP384R1,
+            Curve::P521 => Nid::SECP521R1,
+            Curve::K256 => Nid::SECP256K1,
+            Curve::B233 => Nid::SECT233K1,
+        };
+        let mut group = EcGroup::from_curve_name(name).expect("OpenSSL has the curve");
+        if curve == Curve::P384Explicit {
+            group.set_asn1_flag(Asn1Flag::EXPLICIT_CURVE);
+        }
         let key = EcKey::generate(&group).expect("an EC key can be generated");
         Self(PKey::from_ec_key(key).expect("an EC key is a key"))
     }
@@ -41,6 +77,17 @@ impl Key {
     /// A new Ed25519 key.
     pub fn ed25519() -> Self {
         Self(PKey::generate_ed25519().expect("an Ed25519 key can be generated"))
+    }
+
+    /// A new Ed448 key.
+    pub fn ed448() -> Self {
+        Self(PKey::generate_ed448().expect("an Ed448 key can be generated"))
+    }
+
+    /// A new DSA key of this size.
+    pub fn dsa(bits: u32) -> Self {
+        let key = Dsa::generate(bits).expect("a DSA key can be generated");
+        Self(PKey::from_dsa(key).expect("a DSA key is a key"))
     }
 
     /// The RSA key of 2048 bits that leaves of this process share: generating one is slow.
@@ -101,7 +148,8 @@ impl Key {
 
     /// SHA-1 of the public key's bits, the usual key identifier.
     pub fn identifier(&self) -> Vec<u8> {
-        // SEQUENCE { AlgorithmIdentifier, BIT STRING }: the bits are what follows the first inner element.
+        // SEQUENCE { AlgorithmIdentifier, BIT STRING }: the bits are what follows the first inner
+        // element.
         let spki = self.public_der();
         let (body, _) = der::split(&spki);
         let (_, after_algorithm) = der::split(body);
@@ -110,27 +158,41 @@ impl Key {
     }
 
     /// The AlgorithmIdentifier of this key's signatures.
-    pub(super) fn signature_algorithm(&self, digest: Digest) -> Vec<u8> {
-        let (oid, parameters) = match (self.0.id(), digest) {
-            (Id::RSA, Digest::Sha1) => ("1.2.840.113549.1.1.5", der::null()),
-            (Id::RSA, Digest::Sha256) => ("1.2.840.113549.1.1.11", der::null()),
-            (Id::RSA, Digest::Sha384) => ("1.2.840.113549.1.1.12", der::null()),
-            (Id::EC, Digest::Sha1) => ("1.2.840.10045.4.1", Vec::new()),
-            (Id::EC, Digest::Sha256) => ("1.2.840.10045.4.3.2", Vec::new()),
-            (Id::EC, Digest::Sha384) => ("1.2.840.10045.4.3.3", Vec::new()),
-            (Id::ED25519, _) => ("1.3.101.112", Vec::new()),
-            (other, _) => panic!("keys of type {other:?} are not made here"),
+    ///
+    /// # Panics
+    /// If no certificate is signed so: DSA goes with SHA-256 alone.
+    pub fn signature_algorithm(&self, digest: Digest) -> Vec<u8> {
+        let name = match (self.0.id(), digest) {
+            (Id::RSA, Digest::Sha1) => "sha1WithRSAEncryption",
+            (Id::RSA, Digest::Sha256) => "sha256WithRSAEncryption",
+            (Id::RSA, Digest::Sha384) => "sha384WithRSAEncryption",
+            (Id::RSA, Digest::Sha512) => "sha512WithRSAEncryption",
+            (Id::EC, Digest::Sha1) => "ecdsa-with-SHA1",
+            (Id::EC, Digest::Sha256) => "ecdsa-with-SHA256",
+            (Id::EC, Digest::Sha384) => "ecdsa-with-SHA384",
+            (Id::EC, Digest::Sha512) => "ecdsa-with-SHA512",
+            (Id::DSA, Digest::Sha256) => "dsa_with_SHA256",
+            (Id::ED25519, _) => "ED25519",
+            (Id::ED448, _) => "ED448",
+            other => panic!("{other:?} signs no certificate"),
         };
-        der::seq(&[&der::oid(oid), &parameters])
+        match self.0.id() {
+            Id::RSA => algorithm_null(name),
+            _ => algorithm(name),
+        }
     }
 
     /// The signature of `message`.
-    pub(super) fn sign(&self, digest: Digest, message: &[u8]) -> Vec<u8> {
-        let signer = match (self.0.id(), digest) {
-            (Id::ED25519, _) => Signer::new_without_digest(&self.0),
-            (_, Digest::Sha1) => Signer::new(MessageDigest::sha1(), &self.0),
-            (_, Digest::Sha256) => Signer::new(MessageDigest::sha256(), &self.0),
-            (_, Digest::Sha384) => Signer::new(MessageDigest::sha384(), &self.0),
+    pub fn sign(&self, digest: Digest, message: &[u8]) -> Vec<u8> {
+        let digest = match digest {
+            Digest::Sha1 => MessageDigest::sha1(),
+            Digest::Sha256 => MessageDigest::sha256(),
+            Digest::Sha384 => MessageDigest::sha384(),
+            Digest::Sha512 => MessageDigest::sha512(),
+        };
+        let signer = match self.0.id() {
+            Id::ED25519 | Id::ED448 => Signer::new_without_digest(&self.0),
+            _ => Signer::new(digest, &self.0),
         };
         signer
             .and_then(|mut signer| signer.sign_oneshot_to_vec(message))

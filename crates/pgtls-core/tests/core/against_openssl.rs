@@ -2,9 +2,6 @@
 //!
 //! Compared on Debian's ca-certificates and on the fixtures. The expected row is made from OpenSSL's output alone, with
 //! all columns in it, so that a column cannot be forgotten.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -12,16 +9,12 @@ use std::process::{Command, Stdio};
 
 use openssl::asn1::Asn1Object;
 use openssl::x509::{X509, X509NameRef};
-use pgtls_core::time::UnixTime;
-use pgtls_core::value::Value;
-use pgtls_core::x509::bundle::{each_certificate, parse_certificates};
-use pgtls_core::x509::certificate::Certificate;
 
-use common::fixtures::Fixture;
+use crate::prelude::*;
 
 #[test]
 fn every_column_of_the_system_certificates() {
-    for file in common::system_certificate_files() {
+    for file in fixtures::system_certificate_files() {
         let text = std::fs::read(&file).unwrap();
         let [certificate] = &parse_certificates(&text).unwrap()[..] else { panic!("{file:?}") };
         compare(&file.display().to_string(), certificate, &X509::from_pem(&text).unwrap());
@@ -32,7 +25,7 @@ fn every_column_of_the_system_certificates() {
 #[test]
 fn every_column_of_the_fixtures() {
     let mut compared = 0;
-    for Fixture { name, der } in common::fixtures::all() {
+    for Fixture { name, der } in fixtures::all() {
         let certificate = Certificate::from_der(der).unwrap();
         assert_eq!(certificate.problems(), [], "{name}");
         if let Some(reference) = reference(der) {
@@ -40,7 +33,7 @@ fn every_column_of_the_fixtures() {
             compared += 1;
         }
     }
-    assert!(compared + TOO_SHORT_DATES >= common::fixtures::all().len());
+    assert!(compared + TOO_SHORT_DATES >= fixtures::all().len());
 }
 
 /// How many fixtures have a date without seconds, which OpenSSL reads up to 3.4 and refuses since.
@@ -57,7 +50,7 @@ fn reference(der: &[u8]) -> Option<X509> {
 
 #[test]
 fn the_system_bundle_is_read_whole() {
-    let bundle = common::system_bundle();
+    let bundle = fixtures::system_bundle();
     let certificates = parse_certificates(&bundle).unwrap();
     let reference = X509::stack_from_pem(&bundle).unwrap();
     assert_eq!(certificates.len(), reference.len());
@@ -70,7 +63,7 @@ fn the_system_bundle_is_read_whole() {
 #[test]
 fn columns_do_differ_between_certificates() {
     let [first, second] =
-        ["plain", "rsa"].map(|name| Certificate::from_der(common::fixtures::named(name)).unwrap());
+        ["plain", "rsa"].map(|name| Certificate::from_der(fixtures::named(name)).unwrap());
     for column in ["fingerprint", "spki_fingerprint", "key_bits", "signature_algorithm", "serial"] {
         assert_ne!(first.column(column), second.column(column), "{column}");
     }
@@ -80,7 +73,7 @@ fn columns_do_differ_between_certificates() {
 /// A certificate in a stream of DER may be followed by others; a lone one may not.
 #[test]
 fn der_one_after_the_other() {
-    let fixtures = common::fixtures::all();
+    let fixtures = fixtures::all();
     let stream: Vec<u8> = fixtures.iter().flat_map(|fixture| fixture.der.clone()).collect();
     let certificates = parse_certificates(&stream).unwrap();
     assert_eq!(certificates.len(), fixtures.len());
@@ -109,12 +102,12 @@ fn compare(label: &str, certificate: &Certificate, reference: &X509) {
         (certificate.issuer(), reference.issuer_name(), said.value("issuer=")),
     ] {
         assert_eq!(name.rfc2253(), said, "{label}");
-        assert_eq!(Some(name.rfc2253().into()), common::openssl::rfc2253(reference));
-        assert_eq!(name.common_name_bytes(), common::openssl::common_name_bytes(reference));
+        assert_eq!(Some(name.rfc2253().into()), reference::rfc2253(reference));
+        assert_eq!(name.common_name_bytes(), reference::common_name_bytes(reference));
         for oid in ["CN", "organizationName", "2.5.4.6", "emailAddress"] {
-            let oid = pgtls_core::asn1::oid::Oid::from_text(oid).unwrap();
+            let oid = Oid::from_text(oid).unwrap();
             let nid = Asn1Object::from_str(&oid.dotted()).unwrap().nid();
-            let expected = common::openssl::field(reference, nid);
+            let expected = reference::field(reference, nid);
             assert_eq!(name.field(&oid).map(String::into_bytes), expected, "{label} {oid:?}");
         }
     }
@@ -122,7 +115,7 @@ fn compare(label: &str, certificate: &Certificate, reference: &X509) {
 
 /// The row of certificate columns, from OpenSSL's mouth.
 fn expected_columns(said: &Said, reference: &X509) -> Vec<(&'static str, Value)> {
-    let oneline = |name: &X509NameRef| match common::openssl::oneline(name) {
+    let oneline = |name: &X509NameRef| match reference::oneline(name) {
         Some(bytes) if bytes.is_empty() => Value::Null,
         Some(bytes) => Value::Text(String::from_utf8(bytes).unwrap()),
         // PostgreSQL raises an error; the documented form takes the dotted number.
@@ -165,7 +158,7 @@ fn expected_columns(said: &Said, reference: &X509) -> Vec<(&'static str, Value)>
         ("authority_key_id", key_ids("Authority Key Identifier").into()),
         ("crl_urls", said.urls("CRL Distribution Points", "URI:").into()),
         ("ocsp_urls", said.urls("Authority Information Access", "OCSP - URI:").into()),
-        ("self_signed", Value::Bool(common::openssl::is_self_signed(reference))),
+        ("self_signed", Value::Bool(reference::is_self_signed(reference))),
         ("version", Value::Int(i64::from(reference.version()) + 1)),
     ]
 }
@@ -181,7 +174,7 @@ fn oneline_with_unknown_types(name: &X509NameRef) -> String {
             .ok()
             .filter(|_| entry.object().nid() != openssl::nid::Nid::UNDEF);
         let kind = kind.map_or_else(|| entry.object().to_string(), str::to_owned);
-        let value = common::openssl::print_value(entry).unwrap();
+        let value = reference::print_value(entry).unwrap();
         out.push_str(&format!("/{kind}={}", String::from_utf8(value).unwrap()));
     }
     out
@@ -194,7 +187,7 @@ fn common_name(reference: &X509) -> Option<String> {
     if !text.contains('\0') {
         return Some(text);
     }
-    let value = common::der::element(12, text.as_bytes());
+    let value = tlv(12, text.as_bytes());
     Some(value.iter().fold("#".to_owned(), |text, byte| format!("{text}{byte:02X}")))
 }
 
@@ -220,7 +213,7 @@ fn alternative_names(said: &Said, reference: &X509) -> Option<Vec<String>> {
         .subject_alt_names()
         .into_iter()
         .flatten()
-        .filter_map(|name| Some(common::openssl::rfc2253(name.directory_name()?).unwrap()));
+        .filter_map(|name| Some(reference::rfc2253(name.directory_name()?).unwrap()));
     let names = line.split(", ").filter(|name| !name.is_empty() && *name != "<EMPTY>");
     let names = names.map(|name| match name.split_once(':').unwrap() {
         ("IP Address", address) => format!("IP:{}", ip_address(address)),

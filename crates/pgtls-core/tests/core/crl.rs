@@ -1,41 +1,27 @@
 //! Reading revocation lists: every field, every form of file, and the same lists accepted as by OpenSSL.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod crl_support;
 
 use std::sync::LazyLock;
 
 use openssl::bn::BigNum;
-use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
-use openssl::rsa::{Padding, Rsa};
+use openssl::rsa::Padding;
 use openssl::sign::{RsaPssSaltlen, Signer};
 use openssl::x509::{CrlStatus, X509Crl};
-use pgtls_core::crl::{Crl, Cursor, Entry, NextUpdate, Reason, SignatureCheck, parse_crls};
-use pgtls_core::error::Error;
-use pgtls_core::time::UnixTime;
-use pgtls_core::x509::distribution_point::DistributionPointName;
-use pgtls_core::x509::serial::Serial;
 
-use crl_support::*;
+use testpki::Digest;
+
+use crate::prelude::*;
 
 const NOW: i64 = 1_700_000_000;
 const DAY: i64 = 86_400;
 
-static KEY: LazyLock<PKey<Private>> = LazyLock::new(|| ec_key(Nid::X9_62_PRIME256V1));
+static KEY: LazyLock<Key> = LazyLock::new(Key::ec);
 
-fn ec_key(curve: Nid) -> PKey<Private> {
-    let group = EcGroup::from_curve_name(curve).unwrap();
-    PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+fn list() -> CrlParts {
+    CrlParts::new(&name("/CN=Test CA"), NOW, NOW + DAY)
 }
 
-fn list() -> CrlWriter {
-    CrlWriter::new(&name("Test CA"), NOW, NOW + DAY)
-}
-
-fn read(writer: &CrlWriter) -> Crl {
+fn read(writer: &CrlParts) -> Crl {
     Crl::from_der(writer.sign(&KEY)).unwrap()
 }
 
@@ -46,28 +32,24 @@ fn serial(octets: &[u8]) -> Serial {
 }
 
 /// A list with one of everything.
-fn rich() -> CrlWriter {
-    let point = full_name(&[uri("http://crl.test/a.crl"), directory(&name("place"))]);
+fn rich() -> CrlParts {
+    let point = full_name(&[uri("http://crl.test/a.crl"), directory(&name("/CN=place"))]);
     list()
         .revoke(&[7], NOW - 1, &[])
         .revoke(
             &[0xf0, 1],
             NOW - 2,
-            &[reason(1), extension(&ce(24), false, &tlv(0x18, b"20200101000000Z"))],
+            &[reason(1), extension("invalidityDate", false, &tlv(0x18, b"20200101000000Z"))],
         )
-        .revoke(&[3], NOW - 3, &[extension(&ce(29), true, &seq(&[&directory(&name("Other"))]))])
-        .with(number_extension(42))
+        .revoke(&[3], NOW - 3, &[certificate_issuer(&name("/CN=Other"))])
+        .with(crl_number(42))
         .with(authority_key_id(&[
             tlv(0x80, b"key id"),
-            tlv(0xa1, &directory(&name("Upper"))),
+            tlv(0xa1, &directory(&name("/CN=Upper"))),
             tlv(0x82, &[5]),
         ]))
         .with(idp(&[point, ONLY_USER.to_vec()]))
-        .with(extension(
-            &ce(46),
-            false,
-            &seq(&[&seq(&[&full_name(&[uri("http://crl.test/d.crl")])])]),
-        ))
+        .with(freshest(false, "http://crl.test/d.crl"))
 }
 
 #[test]
@@ -110,7 +92,7 @@ fn every_field() {
 
 #[test]
 fn a_list_with_as_little_as_possible() {
-    let writer = CrlWriter { version: None, next_update: None, ..list() };
+    let writer = CrlParts { version: None, next_update: None, ..list() };
     let crl = read(&writer);
     assert_eq!((crl.version(), crl.next_update()), (Some(1), NextUpdate::Never));
     assert_eq!((crl.revoked_count(), crl.entries().count()), (0, 0));
@@ -122,8 +104,8 @@ fn a_list_with_as_little_as_possible() {
 
 #[test]
 fn a_delta_and_the_rarer_parts() {
-    let crl = read(&list().with(number_extension(9)).with(delta_extension(7)).with(idp(&[
-        relative_name(3, "part 1"),
+    let crl = read(&list().with(crl_number(9)).with(delta_of(7)).with(idp(&[
+        relative_name("CN", "part 1"),
         tlv(0x83, &[1, 0x0f]),
         INDIRECT.to_vec(),
     ])));
@@ -140,10 +122,10 @@ fn a_delta_and_the_rarer_parts() {
 fn broken_and_doubled_extensions_count_as_absent() {
     let crl = read(
         &list()
-            .with(number_extension(1))
-            .with(number_extension(1))
-            .with(extension(&ce(35), false, &[1, 1, 0]))
-            .with(extension(&ce(28), true, &[])),
+            .with(crl_number(1))
+            .with(crl_number(1))
+            .with(extension("authorityKeyIdentifier", false, &[1, 1, 0]))
+            .with(extension("issuingDistributionPoint", true, &[])),
     );
     assert!(crl.number().is_none() && crl.authority_key_id().is_none());
     assert!(crl.issuing_distribution_point().is_none());
@@ -154,7 +136,7 @@ fn broken_and_doubled_extensions_count_as_absent() {
 
 #[test]
 fn critical_extensions_that_nobody_knows() {
-    let unknown = |critical| extension(&[0x2a, 3, 4], critical, &[5, 0]);
+    let unknown = |critical| extension("1.2.3.4", critical, &[5, 0]);
     assert_eq!(read(&list().with(unknown(false))).unhandled_critical(), None);
     let crl = read(&list().with(unknown(true)));
     let found = crl.unhandled_critical().unwrap();
@@ -162,7 +144,7 @@ fn critical_extensions_that_nobody_knows() {
     let crl = read(&list().revoke(&[1], NOW, &[]).revoke(&[2], NOW, &[unknown(true)]));
     assert!(crl.unhandled_critical().unwrap().in_entry);
     // OpenSSL processes the reason, yet not if it is critical.
-    let critical_reason = extension(&ce(21), true, &[10, 1, 1]);
+    let critical_reason = extension("CRLReason", true, &[10, 1, 1]);
     let crl = read(&list().revoke(&[1], NOW, &[critical_reason]));
     assert_eq!(crl.unhandled_critical().unwrap().oid.dotted(), "2.5.29.21");
 }
@@ -170,7 +152,7 @@ fn critical_extensions_that_nobody_knows() {
 #[test]
 fn reasons() {
     let of = |value: &[u8]| {
-        let crl = read(&list().revoke(&[1], NOW, &[extension(&ce(21), false, value)]));
+        let crl = read(&list().revoke(&[1], NOW, &[extension("CRLReason", false, value)]));
         crl.entries().next().unwrap().reason
     };
     let names = [
@@ -201,18 +183,17 @@ fn reasons() {
 
 #[test]
 fn times_in_the_wrong_form() {
-    let from = |text: &[u8]| read(&CrlWriter { this_update: tlv(0x17, text), ..list() });
+    let from = |text: &[u8]| read(&CrlParts { this_update: tlv(0x17, text), ..list() });
     assert_eq!(from(b"2401010000Z").this_update(), Some(UnixTime(1_704_067_200)));
     assert_eq!(from(b"yesterday").this_update(), None);
     let until = |text: &[u8]| {
-        read(&CrlWriter { next_update: Some(tlv(0x18, text)), ..list() }).next_update()
+        read(&CrlParts { next_update: Some(tlv(0x18, text)), ..list() }).next_update()
     };
     assert_eq!(until(b"20501231235959Z"), NextUpdate::At(UnixTime(2_556_143_999)));
     for malformed in [&b"20501231235959.5Z"[..], b"20501231235959+0100", b"205012312359Z", b""] {
         assert_eq!(until(malformed), NextUpdate::Malformed);
     }
-    let crl =
-        read(&CrlWriter { entries: Some(seq(&[&integer(&[1]), &tlv(0x17, b"?")])), ..list() });
+    let crl = read(&CrlParts { entries: Some(seq(&[&integer(1), &tlv(0x17, b"?")])), ..list() });
     assert_eq!(crl.entries().next().unwrap().revoked_at, None);
 }
 
@@ -237,7 +218,8 @@ fn a_cursor_walks_without_a_borrow() {
 #[test]
 fn lookups_find_what_a_walk_finds() {
     for order in [Order::Sorted, Order::Shuffled] {
-        let crl = read(&CrlWriter { entries: Some(big_entries(10_000, order)), ..list() });
+        let crl =
+            read(&CrlParts { entries: Some(many_entries(10_000, order, NOW, true)), ..list() });
         assert_eq!(crl.revoked_count(), 10_000);
         for entry in crl.entries() {
             let serial = entry.serial().unwrap();
@@ -245,7 +227,7 @@ fn lookups_find_what_a_walk_finds() {
             assert_eq!(found.serial_bytes(), entry.serial_bytes());
             assert_eq!(found.reason, entry.reason);
         }
-        let mut absent = big_serial(5000);
+        let mut absent = many_serial(5000);
         absent[15] ^= 1;
         for absent in [&absent[..], &[1], &[0xff; 20]] {
             assert!(crl.lookup(&serial(absent)).is_none());
@@ -276,8 +258,8 @@ fn entries_of_other_issuers_are_not_of_ours() {
 
 // Files.
 
-fn crl_pem(number: u8) -> Vec<u8> {
-    pem(&list().with(number_extension(number)).sign(&KEY))
+fn crl_pem(number: u64) -> Vec<u8> {
+    list_pem(&list().with(crl_number(number)).sign(&KEY))
 }
 
 fn numbers(file: Vec<u8>) -> Vec<Result<String, Error>> {
@@ -290,15 +272,15 @@ fn numbers(file: Vec<u8>) -> Vec<Result<String, Error>> {
 
 #[test]
 fn many_lists_and_anything_in_between() {
-    let certificate = pem_of("CERTIFICATE", &[0x30, 3, 2, 1, 5]);
+    let certificate = der::pem("CERTIFICATE", &[0x30, 3, 2, 1, 5]);
     let mut file = b"Certificate Revocation List (CRL):\n    Version 2 (0x1)\n".to_vec();
     let first = file.len();
     file.extend(crl_pem(1));
     file.extend(b"0 -----BEGIN X509 CRL-----\nnot a line that starts a block\n");
-    file.extend(&certificate);
+    file.extend(certificate.as_bytes());
     let second = file.len();
     file.extend(crl_pem(2));
-    file.extend(pem_of("PRIVATE KEY", b"secret"));
+    file.extend(der::pem("PRIVATE KEY", b"secret").into_bytes());
     let third = file.len();
     file.extend(crl_pem(3));
     let members = parse_crls(file.clone()).unwrap();
@@ -313,7 +295,7 @@ fn many_lists_and_anything_in_between() {
 
 #[test]
 fn all_line_lengths() {
-    let der = list().with(number_extension(1)).sign(&KEY);
+    let der = list().with(crl_number(1)).sign(&KEY);
     let base64 = data_encoding::BASE64.encode(&der);
     for length in [1, 3, 4, 63, 64, 65, 76, 4096, 100_000] {
         let lines: Vec<_> = base64.as_bytes().chunks(length).collect();
@@ -328,7 +310,8 @@ fn all_line_lengths() {
         }
     }
     // Longer than what is decoded at a time, with white space that shifts all groups.
-    let big = CrlWriter { entries: Some(big_entries(2000, Order::Sorted)), ..list() }.sign(&KEY);
+    let big = CrlParts { entries: Some(many_entries(2000, Order::Sorted, NOW, true)), ..list() }
+        .sign(&KEY);
     let base64 = data_encoding::BASE64.encode(&big);
     for length in [7, 61, 8191, 8192, 8193, 70_000] {
         let mut file = b"-----BEGIN X509 CRL-----\n".to_vec();
@@ -343,7 +326,7 @@ fn all_line_lengths() {
 
 #[test]
 fn a_broken_list_does_not_hide_the_others() {
-    let good = |number: u8| crl_pem(number);
+    let good = |number: u64| crl_pem(number);
     let cut = || {
         let mut cut = good(9);
         cut.truncate(200);
@@ -355,13 +338,13 @@ fn a_broken_list_does_not_hide_the_others() {
         wrong[100] = b'*';
         wrong
     };
-    let not_der = || pem(b"\x04\x02ab");
+    let not_der = || list_pem(b"\x04\x02ab");
     type Expectation = fn(&Error) -> bool;
     let broken: [(Vec<u8>, Expectation); 6] = [
         (cut(), |error| matches!(error, Error::Pem { problem: "no END line", .. })),
         (wrong_character(), |error| matches!(error, Error::Pem { problem: "invalid base64", .. })),
         (not_der(), |error| matches!(error, Error::Der { offset: 0, .. })),
-        (pem(&[]), |error| matches!(error, Error::Der { offset: 0, .. })),
+        (list_pem(&[]), |error| matches!(error, Error::Der { offset: 0, .. })),
         (b"-----BEGIN X509 CRL-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec(), |error| {
             matches!(error, Error::Pem { problem: "wrong END line", .. })
         }),
@@ -399,14 +382,14 @@ fn errors_say_where() {
             }
         }
     }
-    let big = CrlWriter { entries: Some(big_entries(2000, Order::Sorted)), ..list() };
-    let mut big = pem(&big.sign(&KEY));
+    let big = CrlParts { entries: Some(many_entries(2000, Order::Sorted, NOW, true)), ..list() };
+    let mut big = list_pem(&big.sign(&KEY));
     let at = 65 * 1000;
     big[at] = b'!';
     assert_eq!(position(&big), at);
 
     // In the DER, from its start.
-    let mut der = list().with(number_extension(1)).sign(&KEY);
+    let mut der = list().with(crl_number(1)).sign(&KEY);
     let number = der.windows(3).position(|window| window == [0x55, 0x1d, 20]).unwrap();
     der[number - 2] = 7;
     let error = Crl::from_der(der).unwrap_err();
@@ -436,7 +419,7 @@ fn files_without_a_list() {
 
 #[test]
 fn der_files() {
-    let der = list().with(number_extension(1)).sign(&KEY);
+    let der = list().with(crl_number(1)).sign(&KEY);
     assert_eq!(numbers(der.clone()), [Ok("1".to_owned())]);
     let longer = [der.clone(), vec![0]].concat();
     assert!(matches!(
@@ -447,7 +430,7 @@ fn der_files() {
         assert!(parse_crls(der[..length].to_vec()).unwrap()[0].crl.is_err(), "{length}");
     }
     // In PEM, data behind the list is ignored, as OpenSSL ignores it.
-    let longer = pem(&[der.clone(), vec![1, 2, 3]].concat());
+    let longer = list_pem(&[der.clone(), vec![1, 2, 3]].concat());
     assert_eq!(parse_crls(longer).unwrap()[0].crl.as_ref().unwrap().as_der(), der);
 }
 
@@ -479,7 +462,7 @@ fn difference(ours: &Crl, theirs: &X509Crl) -> Option<String> {
 
 #[test]
 fn accepts_the_der_that_openssl_accepts() {
-    let der = rich().with(extension(&[0x2a, 3, 4], false, &[5, 0])).sign(&KEY);
+    let der = rich().with(extension("1.2.3.4", false, &[5, 0])).sign(&KEY);
     let theirs = X509Crl::from_der(&der).unwrap();
     assert_eq!(difference(&Crl::from_der(der.clone()).unwrap(), &theirs), None);
     let mut both = 0;
@@ -541,21 +524,17 @@ fn accepts_the_pem_that_openssl_accepts() {
 
 #[test]
 fn reads_ber_as_openssl_does() {
-    let writer = list().with(number_extension(1)).revoke(&[5], NOW, &[reason(1)]);
-    let der = writer.tbs();
+    let writer = list().with(crl_number(1)).revoke(&[5], NOW, &[reason(1)]);
+    let tbs = writer.tbs();
     // tbsCertList with indefinite length, signed as it is.
-    let content = &der[if der[1] < 0x80 { 2 } else { 2 + usize::from(der[1] & 0x7f) }..];
-    let tbs = [&[0x30, 0x80], content, &[0, 0]].concat();
-    let mut signer = Signer::new(MessageDigest::sha256(), &KEY).unwrap();
-    signer.update(&tbs).unwrap();
-    let signature = signer.sign_to_vec().unwrap();
-    let rest = [&writer.algorithm[..], &tlv(3, &[&[0], signature.as_slice()].concat())].concat();
-    let whole = tlv(0x30, &[&tbs[..], &rest].concat());
-    let indefinite = [&[0x30, 0x80], &tbs[..], &rest, &[0, 0]].concat();
-    let spki = KEY.public_key_to_der().unwrap();
+    let tbs = der::indefinite(der::SEQUENCE, der::split(&tbs).0);
+    let signature = bit_string(&KEY.sign(Digest::Sha256, &tbs));
+    let parts = [&tbs[..], &writer.signature_algorithm, &signature];
+    let (whole, indefinite) = (seq(&parts), der::indefinite(der::SEQUENCE, &parts.concat()));
+    let spki = KEY.public_der();
     for ber in [whole, indefinite] {
-        assert!(X509Crl::from_der(&ber).unwrap().verify(&KEY).unwrap());
-        let crl = parse_crls(pem(&ber)).unwrap().remove(0).crl.unwrap();
+        assert!(X509Crl::from_der(&ber).unwrap().verify(KEY.openssl()).unwrap());
+        let crl = parse_crls(list_pem(&ber)).unwrap().remove(0).crl.unwrap();
         assert!(crl.check_signature(&spki).is_good());
         assert!(crl.lookup(&serial(&[5])).is_some());
         assert!(Crl::from_der(ber).is_ok());
@@ -566,80 +545,70 @@ fn reads_ber_as_openssl_does() {
 
 struct Signed {
     what: &'static str,
-    key: PKey<Private>,
+    key: Key,
     der: Vec<u8>,
 }
 
 fn signed() -> Vec<Signed> {
-    let rsa = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
-    let digest_info = |digest: &[u8]| seq(&[&oid(digest), &[5, 0]]);
-    let sha256_oid = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
-    let sha512_oid = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3];
-    let mgf1 = |digest: &[u8]| {
-        seq(&[&oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 8]), &digest_info(digest)])
-    };
-    let pss_oid = oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10]);
-    let pss = |fields: &[Vec<u8>]| seq(&[&pss_oid, &tlv(0x30, &fields.concat())]);
-    let rsa_oid =
-        |last: u8| seq(&[&oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, last]), &[5, 0]]);
-    let make = |what,
-                key: &PKey<Private>,
-                algorithm: Vec<u8>,
-                digest: Option<MessageDigest>,
-                salt: Option<i32>| {
-        let writer = CrlWriter { algorithm, ..list() };
-        let tbs = writer.tbs();
-        let signature = match digest {
-            None => Signer::new_without_digest(key).unwrap().sign_oneshot_to_vec(&tbs).unwrap(),
-            Some(digest) => {
-                let mut signer = Signer::new(digest, key).unwrap();
-                if let Some(salt) = salt {
-                    signer.set_rsa_padding(Padding::PKCS1_PSS).unwrap();
-                    signer.set_rsa_mgf1_md(digest).unwrap();
-                    signer.set_rsa_pss_saltlen(RsaPssSaltlen::custom(salt)).unwrap();
+    let rsa = Key::rsa();
+    let mgf1 = |digest: &str| seq(&[&oid("mgf1"), &algorithm_null(digest)]);
+    let pss = |fields: &[Vec<u8>]| seq(&[&oid("rsassaPss"), &seq_of(fields)]);
+    let make =
+        |what, key: &Key, algorithm: Vec<u8>, digest: Option<MessageDigest>, salt: Option<i32>| {
+            let writer = CrlParts { signature_algorithm: algorithm, ..list() };
+            let tbs = writer.tbs();
+            let signature = match digest {
+                None => key.sign(Digest::Sha256, &tbs),
+                Some(digest) => {
+                    let mut signer = Signer::new(digest, key.openssl()).unwrap();
+                    if let Some(salt) = salt {
+                        signer.set_rsa_padding(Padding::PKCS1_PSS).unwrap();
+                        signer.set_rsa_mgf1_md(digest).unwrap();
+                        signer.set_rsa_pss_saltlen(RsaPssSaltlen::custom(salt)).unwrap();
+                    }
+                    signer.update(&tbs).unwrap();
+                    signer.sign_to_vec().unwrap()
                 }
-                signer.update(&tbs).unwrap();
-                signer.sign_to_vec().unwrap()
-            }
+            };
+            Signed { what, key: key.clone(), der: writer.sealed(&tbs, &signature) }
         };
-        Signed { what, key: key.clone(), der: writer.sealed(&tbs, &signature) }
-    };
     let p256 = &*KEY;
     let sha256 = Some(MessageDigest::sha256());
     let full_pss = |salt: u8| {
         pss(&[
-            tlv(0xa0, &digest_info(&sha256_oid)),
-            tlv(0xa1, &mgf1(&sha256_oid)),
+            tlv(0xa0, &algorithm_null("SHA256")),
+            tlv(0xa1, &mgf1("SHA256")),
             tlv(0xa2, &[2, 1, salt]),
         ])
     };
-    let ecdsa = |last: u8| seq(&[&oid(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, last])]);
-    let ed25519 = PKey::generate_ed25519().unwrap();
-    let ed448 = PKey::generate_ed448().unwrap();
+    let rsa_with = |digest: &str| algorithm_null(&format!("{digest}WithRSAEncryption"));
+    let ecdsa = |digest: &str| algorithm(&format!("ecdsa-with-{digest}"));
+    let ed25519 = Key::ed25519();
+    let ed448 = Key::ed448();
     vec![
-        make("RSA, SHA-1", &rsa, rsa_oid(5), Some(MessageDigest::sha1()), None),
-        make("RSA, SHA-256", &rsa, rsa_oid(11), sha256, None),
-        make("RSA, SHA-384", &rsa, rsa_oid(12), Some(MessageDigest::sha384()), None),
-        make("RSA, SHA-512", &rsa, rsa_oid(13), Some(MessageDigest::sha512()), None),
-        make(
-            "RSA, no NULL",
-            &rsa,
-            seq(&[&oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11])]),
-            sha256,
-            None,
-        ),
-        make("RSA, wrong digest", &rsa, rsa_oid(11), Some(MessageDigest::sha384()), None),
+        make("RSA, SHA-1", &rsa, rsa_with("sha1"), Some(MessageDigest::sha1()), None),
+        make("RSA, SHA-256", &rsa, rsa_with("sha256"), sha256, None),
+        make("RSA, SHA-384", &rsa, rsa_with("sha384"), Some(MessageDigest::sha384()), None),
+        make("RSA, SHA-512", &rsa, rsa_with("sha512"), Some(MessageDigest::sha512()), None),
+        make("RSA, no NULL", &rsa, algorithm("sha256WithRSAEncryption"), sha256, None),
+        make("RSA, wrong digest", &rsa, rsa_with("sha256"), Some(MessageDigest::sha384()), None),
         make("PSS, SHA-256", &rsa, full_pss(32), sha256, Some(32)),
         make("PSS, other salt", &rsa, full_pss(20), sha256, Some(20)),
         make("PSS, wrong salt", &rsa, full_pss(21), sha256, Some(20)),
         make("PSS, defaults", &rsa, pss(&[]), Some(MessageDigest::sha1()), Some(20)),
-        make("PSS, no parameters", &rsa, seq(&[&pss_oid]), Some(MessageDigest::sha1()), Some(20)),
+        make(
+            "PSS, no parameters",
+            &rsa,
+            algorithm("rsassaPss"),
+            Some(MessageDigest::sha1()),
+            Some(20),
+        ),
         make(
             "PSS, other mask",
             &rsa,
             pss(&[
-                tlv(0xa0, &digest_info(&sha256_oid)),
-                tlv(0xa1, &mgf1(&sha512_oid)),
+                tlv(0xa0, &algorithm_null("SHA256")),
+                tlv(0xa1, &mgf1("SHA512")),
                 tlv(0xa2, &[2, 1, 32]),
             ]),
             sha256,
@@ -652,25 +621,25 @@ fn signed() -> Vec<Signed> {
             Some(MessageDigest::sha1()),
             Some(20),
         ),
-        make("PSS for PKCS #1", &rsa, rsa_oid(11), sha256, Some(32)),
-        make("ECDSA, SHA-256", p256, ecdsa(2), sha256, None),
-        make("ECDSA, SHA-512", p256, ecdsa(4), Some(MessageDigest::sha512()), None),
+        make("PSS for PKCS #1", &rsa, rsa_with("sha256"), sha256, Some(32)),
+        make("ECDSA, SHA-256", p256, ecdsa("SHA256"), sha256, None),
+        make("ECDSA, SHA-512", p256, ecdsa("SHA512"), Some(MessageDigest::sha512()), None),
         make(
             "ECDSA, P-384",
-            &ec_key(Nid::SECP384R1),
-            ecdsa(3),
+            &Key::on(Curve::P384),
+            ecdsa("SHA384"),
             Some(MessageDigest::sha384()),
             None,
         ),
-        make("ECDSA for RSA", p256, rsa_oid(11), sha256, None),
-        make("RSA for ECDSA", &rsa, ecdsa(2), sha256, None),
-        make("Ed25519", &ed25519, algorithm::ed25519(), None, None),
-        make("Ed448", &ed448, algorithm::ed448(), None, None),
-        make("Ed448 named Ed25519", &ed448, algorithm::ed25519(), None, None),
-        make("Ed25519 with NULL", &ed25519, seq(&[&oid(&[0x2b, 0x65, 0x70]), &[5, 0]]), None, None),
-        make("RSA named Ed25519", &rsa, algorithm::ed25519(), sha256, None),
-        make("unknown", &rsa, seq(&[&oid(&[0x2a, 3, 4])]), sha256, None),
-        make("no signature algorithm", &rsa, digest_info(&sha256_oid), sha256, None),
+        make("ECDSA for RSA", p256, rsa_with("sha256"), sha256, None),
+        make("RSA for ECDSA", &rsa, ecdsa("SHA256"), sha256, None),
+        make("Ed25519", &ed25519, algorithm("ED25519"), None, None),
+        make("Ed448", &ed448, algorithm("ED448"), None, None),
+        make("Ed448 named Ed25519", &ed448, algorithm("ED25519"), None, None),
+        make("Ed25519 with NULL", &ed25519, algorithm_null("ED25519"), None, None),
+        make("RSA named Ed25519", &rsa, algorithm("ED25519"), sha256, None),
+        make("unknown", &rsa, algorithm("1.2.3.4"), sha256, None),
+        make("no signature algorithm", &rsa, algorithm_null("SHA256"), sha256, None),
     ]
 }
 
@@ -678,10 +647,10 @@ fn signed() -> Vec<Signed> {
 fn signatures_are_good_exactly_where_openssl_says_so() {
     let mut good = 0;
     for Signed { what, key, der } in signed() {
-        let spki = key.public_key_to_der().unwrap();
+        let spki = key.public_der();
         let mut compare = |what: &str, der: &[u8]| {
             let ours = Crl::from_der(der.to_vec()).unwrap();
-            let theirs = X509Crl::from_der(der).unwrap().verify(&key).unwrap_or(false);
+            let theirs = X509Crl::from_der(der).unwrap().verify(key.openssl()).unwrap_or(false);
             assert_eq!(ours.check_signature(&spki).is_good(), theirs, "{what}");
             good += usize::from(theirs);
         };
@@ -697,8 +666,8 @@ fn signatures_are_good_exactly_where_openssl_says_so() {
 
 #[test]
 fn why_a_signature_is_not_good() {
-    let spki = KEY.public_key_to_der().unwrap();
-    let other = ec_key(Nid::X9_62_PRIME256V1).public_key_to_der().unwrap();
+    let spki = KEY.public_der();
+    let other = Key::ec().public_der();
     let crl = read(&list());
     for _ in 0..3 {
         assert_eq!(crl.check_signature(&spki), SignatureCheck::Good);
@@ -713,12 +682,12 @@ fn why_a_signature_is_not_good() {
 
     let mut writer = list();
     let tbs = writer.tbs();
-    writer.algorithm = algorithm::sha256_rsa();
+    writer.signature_algorithm = algorithm_null("sha256WithRSAEncryption");
     let two = Crl::from_der(writer.sealed(&tbs, &[1])).unwrap();
     assert_eq!(two.check_signature(&spki), SignatureCheck::AlgorithmMismatch);
     let rsa = Crl::from_der(writer.sealed(&writer.tbs(), &[1])).unwrap();
     assert_eq!(rsa.check_signature(&spki), SignatureCheck::AlgorithmUnsupported);
     // Bits that do not fill an octet are no signature.
-    let odd = seq(&[&list().tbs(), &list().algorithm, &tlv(3, &[1, 2])]);
+    let odd = seq(&[&list().tbs(), &list().signature_algorithm, &tlv(3, &[1, 2])]);
     assert_eq!(Crl::from_der(odd).unwrap().check_signature(&spki), SignatureCheck::Bad);
 }

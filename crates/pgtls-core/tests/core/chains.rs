@@ -1,17 +1,9 @@
 //! Where each certificate of a session's chain came from.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::der::{CertificateParts, name};
-use pgtls_core::error::Error;
-use pgtls_core::value::Value;
-use pgtls_core::verify::chain::Chain;
-use pgtls_core::x509::certificate::Certificate;
-use pgtls_core::{json, limits};
+use crate::prelude::*;
 
 fn certificate(common_name: &str) -> Vec<u8> {
-    let subject = name(&[("CN", common_name)]);
+    let subject = name(&format!("/CN={common_name}"));
     CertificateParts { subject, ..Default::default() }.to_der()
 }
 
@@ -72,7 +64,7 @@ fn columns_and_json_of_a_chain() {
     assert_eq!(columns[0].1, Value::Int(1));
     assert_eq!(columns[1].1, Value::Text("trust store".into()));
     let Some((_, Value::Text(pem))) = columns.last() else { panic!() };
-    let parsed = pgtls_core::x509::bundle::parse_certificates(pem.as_bytes()).unwrap();
+    let parsed = parse_certificates(pem.as_bytes()).unwrap();
     assert_eq!(parsed[0].as_der(), certificate("root"));
 
     let json = json::chain(&chain);

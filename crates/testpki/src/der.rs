@@ -1,15 +1,24 @@
 //! A small DER writer.
 //!
-//! Knows tags, lengths and the few types that certificates and CRLs are made of, and nothing of X.509. It writes
-//! whatever it is told to: an odd certificate (negative serial, embedded NUL, a year past 9998) is a purpose here,
-//! not a mistake.
+//! Knows tags, lengths and the few types that certificates and CRLs are made of, and nothing of
+//! X.509. It writes whatever it is told to: an odd certificate (negative serial, embedded NUL, a
+//! year past 9998) is a purpose here, not a mistake.
 
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use openssl::asn1::Asn1Object;
+
+/// Tag of a SEQUENCE.
+pub const SEQUENCE: u8 = 0x30;
+
+/// Tag of a SET.
+pub const SET: u8 = 0x31;
 
 /// Seconds since 1970-01-01 00:00 UTC.
 pub type UnixTime = i64;
 
 /// The present, in whole seconds.
+#[allow(clippy::disallowed_methods, reason = "certificates of tests are valid now")]
 pub fn now() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
     i64::try_from(since.as_secs()).expect("the clock is before the year 292 billion")
@@ -53,15 +62,25 @@ pub fn split(der: &[u8]) -> (&[u8], &[u8]) {
     (&der[start..start + length], &der[start + length..])
 }
 
-/// SEQUENCE of already encoded parts.
-pub fn seq(parts: &[&[u8]]) -> Vec<u8> {
-    tlv(0x30, &parts.concat())
+/// SEQUENCE of encoded fields; an empty one is a field that is left out.
+pub fn seq(fields: &[&[u8]]) -> Vec<u8> {
+    tlv(SEQUENCE, &fields.concat())
 }
 
-/// SET OF already encoded parts, sorted as DER demands.
-pub fn set_of(mut parts: Vec<Vec<u8>>) -> Vec<u8> {
-    parts.sort();
-    tlv(0x31, &parts.concat())
+/// SEQUENCE OF encoded elements.
+pub fn seq_of<T: AsRef<[u8]>>(elements: &[T]) -> Vec<u8> {
+    tlv(SEQUENCE, &concat(elements))
+}
+
+/// SET OF encoded elements, sorted as DER demands.
+pub fn set_of(mut elements: Vec<Vec<u8>>) -> Vec<u8> {
+    elements.sort();
+    tlv(SET, &elements.concat())
+}
+
+/// The elements one behind the other.
+pub fn concat<T: AsRef<[u8]>>(elements: &[T]) -> Vec<u8> {
+    elements.iter().flat_map(|element| element.as_ref()).copied().collect()
 }
 
 /// `[n] EXPLICIT`, or an implicit constructed type.
@@ -81,7 +100,12 @@ pub fn integer_raw(content: &[u8]) -> Vec<u8> {
 
 /// Non-negative INTEGER.
 pub fn integer(value: u64) -> Vec<u8> {
-    integer_raw(&unsigned(&value.to_be_bytes()))
+    integer_of(&value.to_be_bytes())
+}
+
+/// Non-negative INTEGER of any length, from its big-endian bytes.
+pub fn integer_of(bytes: &[u8]) -> Vec<u8> {
+    integer_raw(&unsigned(bytes))
 }
 
 /// Content octets of the non-negative INTEGER with these big-endian bytes.
@@ -130,33 +154,23 @@ pub fn named_bits(bits: &[u8]) -> Vec<u8> {
     tlv(0x03, &[&[7 - last % 8], bytes.as_slice()].concat())
 }
 
-/// OBJECT IDENTIFIER from its dotted form.
-///
-/// # Panics
-/// If `dotted` is not an OID.
-pub fn oid(dotted: &str) -> Vec<u8> {
-    tlv(0x06, &oid_content(dotted))
+/// OBJECT IDENTIFIER, by one of OpenSSL's names for it (`CN`, `keyUsage`) or dotted.
+pub fn oid(text: &str) -> Vec<u8> {
+    tlv(0x06, &oid_content(text))
 }
 
-/// Content octets of an OBJECT IDENTIFIER.
+/// Content octets of an OBJECT IDENTIFIER, named as for [`oid`].
 ///
 /// # Panics
-/// If `dotted` is not an OID.
-pub fn oid_content(dotted: &str) -> Vec<u8> {
-    let arcs: Vec<u64> = dotted
-        .split('.')
-        .map(|arc| arc.parse().unwrap_or_else(|_| panic!("{dotted:?} is not an OID")))
-        .collect();
-    assert!(arcs.len() >= 2, "{dotted:?} is not an OID");
-    let mut out = Vec::new();
-    for arc in std::iter::once(arcs[0] * 40 + arcs[1]).chain(arcs[2..].iter().copied()) {
-        let groups = (64 - arc.leading_zeros()).div_ceil(7).max(1);
-        for group in (0..groups).rev() {
-            let more = if group > 0 { 0x80 } else { 0 };
-            out.push(((arc >> (7 * group)) & 0x7f) as u8 | more);
-        }
-    }
-    out
+/// If OpenSSL does not know the name.
+pub fn oid_content(text: &str) -> Vec<u8> {
+    let object = Asn1Object::from_str(text);
+    object.unwrap_or_else(|_| panic!("{text:?} is no OID that OpenSSL knows")).as_slice().to_vec()
+}
+
+/// An attribute of a name: its type, as for [`oid`], and its value with any tag.
+pub fn attribute(kind: &str, tag: u8, value: &[u8]) -> Vec<u8> {
+    seq(&[&oid(kind), &tlv(tag, value)])
 }
 
 /// UTF8String.
@@ -233,4 +247,48 @@ pub fn from_pem(label: &str, text: &str) -> Vec<Vec<u8>> {
         rest = &body[stop + end.len()..];
     }
     blocks
+}
+
+/// The same element in BER: indefinite lengths throughout, strings of more than one byte in two
+/// pieces.
+pub fn to_ber(der: &[u8]) -> Vec<u8> {
+    let (tag, (content, behind)) = (der[0], split(der));
+    let is_string = matches!(tag, 0x03 | 0x04 | 0x0c | 0x13 | 0x16);
+    let pieces = if tag & 0x20 != 0 {
+        let mut rest = content;
+        let mut inner = Vec::new();
+        while !rest.is_empty() {
+            inner.extend(to_ber(rest));
+            rest = split(rest).1;
+        }
+        inner
+    } else if is_string && content.len() > 1 {
+        let (first, second) = content.split_at(content.len() / 2);
+        [tlv(tag, first), tlv(tag, second)].concat()
+    } else {
+        return der[..der.len() - behind.len()].to_vec();
+    };
+    indefinite(tag | 0x20, &pieces)
+}
+
+/// An element of indefinite length.
+pub fn indefinite(tag: u8, content: &[u8]) -> Vec<u8> {
+    [&[tag, 0x80], content, &[0, 0]].concat()
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes that hex digits stand for.
+///
+/// # Panics
+/// If they are no pairs of hex digits.
+pub fn from_hex(text: &str) -> Vec<u8> {
+    let pair = |pair: &[u8]| {
+        let digits = str::from_utf8(pair).expect("hex is ASCII");
+        u8::from_str_radix(digits, 16).expect("a pair of hex digits")
+    };
+    text.as_bytes().chunks(2).map(pair).collect()
 }

@@ -1,0 +1,17 @@
+//! The tests of the core, as one binary: each would link OpenSSL anew.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test reads files as it likes")]
+
+mod against_openssl;
+mod bundles;
+mod certificates;
+mod chains;
+mod crl;
+mod fixtures;
+mod fuzz;
+mod fuzzing;
+mod login;
+mod names;
+mod prelude;
+mod reference;
+mod revocation;
