@@ -15,6 +15,15 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// The input is something else, and what it is can be told.
+    #[error("no {expected} found: this is {found}")]
+    OtherInput {
+        /// What was looked for, such as `certificate request`.
+        expected: &'static str,
+        /// What it is, such as `a private key`.
+        found: &'static str,
+    },
+
     /// A PEM block whose armour or base64 is broken.
     #[error("invalid PEM at byte {offset}: {problem}")]
     Pem {

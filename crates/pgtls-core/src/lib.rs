@@ -35,6 +35,7 @@ pub mod state;
 mod text;
 mod time;
 pub mod trust;
+pub mod x509;
 
 pub use certificate::{Certificate, Problem, each_certificate, parse_certificates};
 pub use chain::{Chain, ChainEntry, Source};

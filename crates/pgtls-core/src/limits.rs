@@ -33,3 +33,9 @@ pub const MAX_EXTENSIONS: usize = 10_000;
 
 /// Depth to which BER of indefinite length is followed, as OpenSSL's `ASN1_MAX_CONSTRUCTED_NEST`.
 pub const MAX_NESTING: usize = 30;
+
+/// Bytes that the strict reader is given at once: 2.5 times what a TLS peer can send. It needs up to 50 times as much memory.
+pub const MAX_STRICT_BYTES: usize = 256 << 10;
+
+/// 10000-01-01 00:00:00 UTC, the first second that RFC 3339 has no form for.
+pub(crate) const YEAR_10000: i64 = 253_402_300_800;
