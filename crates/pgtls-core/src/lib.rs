@@ -39,7 +39,7 @@ pub mod x509;
 
 pub use certificate::{Certificate, Problem, each_certificate, parse_certificates};
 pub use chain::{Chain, ChainEntry, Source};
-pub use error::Error;
+pub use error::{Error, OtherInput};
 pub use extension::{Extension, GeneralName, GeneralNameKind};
 pub use name::{Attribute, Name};
 pub use oid::Oid;

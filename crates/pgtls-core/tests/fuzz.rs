@@ -48,6 +48,7 @@ fn targets() -> Vec<Target> {
         target("pem_bundle", fuzzing::pem_bundle, bundles(&small)),
         target("crl", fuzzing::crl, files),
         target("revocation", fuzzing::revocation, situations),
+        target("strict", fuzzing::strict, strict(&small)),
         target("hba", fuzzing::hba, bytes(HBA)),
         target("ident", fuzzing::ident, bytes(IDENT)),
     ]
@@ -59,6 +60,16 @@ fn bundles(certificates: &[Certificate]) -> Vec<Vec<u8>> {
     let bundle = certificates[..3].iter().map(|c| format!("# words\r\n{}", c.to_pem()));
     seeds.push(bundle.collect::<String>().into_bytes());
     seeds.push(certificates[13..16].iter().flat_map(|c| c.as_der()).copied().collect());
+    seeds
+}
+
+/// Certificates, requests, and the values of extensions.
+fn strict(certificates: &[Certificate]) -> Vec<Vec<u8>> {
+    let mut seeds: Vec<_> = certificates.iter().map(|c| c.as_der().to_vec()).collect();
+    seeds.extend(common::extensions::all().into_iter().map(|case| case.value));
+    seeds.push(common::requests::der());
+    seeds.push(common::der::to_ber(&common::requests::der()));
+    seeds.push(pem_of("NEW CERTIFICATE REQUEST", &common::requests::der()));
     seeds
 }
 

@@ -15,13 +15,14 @@ use super::{decoded, strict};
 use crate::certificate::{ExtensionAt, PublicKey, read_algorithm, read_extension_list};
 use crate::column::Value;
 use crate::der::{self, Element, Fault, Reader};
-use crate::error::Error;
+use crate::error::{Error, OtherInput};
 use crate::extension::{self, Extension, GeneralName};
 use crate::name::Name;
 use crate::oid::{self, Oid};
 use crate::{limits, pem, text};
 
-const EXPECTED: &str = "certificate request";
+/// What an error says that was looked for.
+pub const EXPECTED: &str = "certificate request";
 
 /// Requests; the labels are those that OpenSSL's `PEM_read_bio_X509_REQ` takes.
 const REQUEST: pem::Kind =
@@ -93,7 +94,7 @@ pub fn parse_requests(input: &[u8]) -> Result<Vec<Request>, Error> {
 }
 
 /// What input without a request is instead, if that is plain to see.
-fn other_input(input: &[u8]) -> Option<&'static str> {
+fn other_input(input: &[u8]) -> Option<OtherInput> {
     if matches!(input, [der::SEQUENCE, ..]) {
         return other_der(input);
     }
@@ -101,38 +102,40 @@ fn other_input(input: &[u8]) -> Option<&'static str> {
     if let Some((_, label)) = text.split_once("-----BEGIN ") {
         let label = label.split_once("-----")?.0;
         return match label {
-            _ if label.contains("PRIVATE KEY") => Some("a private key"),
-            "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => Some("a certificate"),
-            "X509 CRL" => Some("a certificate revocation list"),
-            "PUBLIC KEY" | "RSA PUBLIC KEY" => Some("a public key"),
-            "PKCS7" | "CMS" => Some("PKCS #7"),
+            _ if label.contains("PRIVATE KEY") => Some(OtherInput::PrivateKey),
+            "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
+                Some(OtherInput::Certificate)
+            }
+            "X509 CRL" => Some(OtherInput::Crl),
+            "PUBLIC KEY" | "RSA PUBLIC KEY" => Some(OtherInput::PublicKey),
+            "PKCS7" | "CMS" => Some(OtherInput::Pkcs7),
             // Line ends that were written as the characters backslash and n.
             _ if REQUEST.labels.contains(&label) && !text.contains('\n') => {
-                Some("PEM in a single line")
+                Some(OtherInput::SingleLine)
             }
             _ => None,
         };
     }
     let is_path =
         text.starts_with('/') || [".csr", ".req", ".pem", ".der"].iter().any(|e| text.ends_with(e));
-    (is_path && !text.contains('\n')).then_some("the name of a file")
+    (is_path && !text.contains('\n')).then_some(OtherInput::FileName)
 }
 
-fn other_der(der: &[u8]) -> Option<&'static str> {
+fn other_der(der: &[u8]) -> Option<OtherInput> {
     if crate::Certificate::from_der(der).is_ok() {
-        return Some("a certificate");
+        return Some(OtherInput::Certificate);
     }
     if crate::crl::Crl::from_der(der.to_vec()).is_ok() {
-        return Some("a certificate revocation list");
+        return Some(OtherInput::Crl);
     }
     // The first element of a SEQUENCE tells the others: a type, or a version as only these have it.
     let mut inside = Reader::new(der, 0).any().ok()?.inside();
     let (first, second) = (inside.any().ok()?, inside.any().ok()?);
     match (first.tag, first.content, second.tag) {
-        (der::OBJECT, ..) => Some("PKCS #7"),
-        (der::INTEGER, [3], der::SEQUENCE) => Some("PKCS #12"),
+        (der::OBJECT, ..) => Some(OtherInput::Pkcs7),
+        (der::INTEGER, [3], der::SEQUENCE) => Some(OtherInput::Pkcs12),
         (der::INTEGER, [0 | 1], der::SEQUENCE | der::INTEGER | der::OCTET_STRING) => {
-            Some("a private key")
+            Some(OtherInput::PrivateKey)
         }
         _ => None,
     }

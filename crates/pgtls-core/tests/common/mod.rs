@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod der;
+pub(crate) mod extensions;
 pub(crate) mod fixtures;
 pub(crate) mod openssl;
+pub(crate) mod requests;
 
 use std::path::PathBuf;
 
