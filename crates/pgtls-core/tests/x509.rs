@@ -158,6 +158,10 @@ fn expected(oid: &str, value: &Value) -> Vec<String> {
             lines.push(texts(value).into_iter().map(long).collect::<Vec<_>>().join(", "));
         }
         "nsComment" | "nsBaseUrl" => lines.push(value.as_str().unwrap().to_owned()),
+        "privateKeyUsagePeriod" => lines.push(value.to_string().replace(
+            r#"{"not_before":"2025-01-01T00:00:00Z","not_after":"2026-01-31T23:59:59Z"}"#,
+            "Not Before: Jan  1 00:00:00 2025 GMT, Not After: Jan 31 23:59:59 2026 GMT",
+        )),
         "freshestCRL" => {
             for point in value.as_array().unwrap() {
                 if !point["full_name"].is_null() {
@@ -245,7 +249,9 @@ fn what_cannot_be_read_is_hex_and_a_problem() {
         value.extend([5, 0]);
         let (member, found) = problems(oid, &value);
         match oid {
-            "nsBaseUrl" | "freshestCRL" => assert!(member["hex"].is_string(), "{oid}"),
+            "nsBaseUrl" | "freshestCRL" | "privateKeyUsagePeriod" => {
+                assert!(member["hex"].is_string(), "{oid}")
+            }
             _ => assert_eq!(member["value"], json, "{oid}"),
         }
         assert!(found[0].starts_with(&format!("extension {oid}: ")), "{found:?}");
@@ -316,10 +322,12 @@ fn a_request_is_as_openssl_prints_it() {
     let request = one(&der);
     let reference = X509Req::from_der(&der).unwrap();
     let text = String::from_utf8(reference.to_text().unwrap()).unwrap();
+    // Whether there are spaces depends on the version.
+    let text = text.replace(" = ", "=");
     let key = reference.public_key().unwrap();
     for (name, value, printed) in [
-        ("subject", Column::from("/O=Acme/CN=alice"), "Subject: O = Acme, CN = alice"),
-        ("cn", Column::from("alice"), "CN = alice"),
+        ("subject", Column::from("/O=Acme/CN=alice"), "Subject: O=Acme, CN=alice"),
+        ("cn", Column::from("alice"), "CN=alice"),
         ("san", vec!["DNS:db.example.com".to_owned()].into(), "DNS:db.example.com"),
         ("key_algorithm", "id-ecPublicKey".into(), "Public Key Algorithm: id-ecPublicKey"),
         ("key_bits", i64::from(key.bits()).into(), "Public-Key: (256 bit)"),
@@ -585,11 +593,6 @@ fn each_rule_finds_what_it_is_for_and_nothing_else() {
             r(Rule::StrictError),
         ),
         (
-            "a date that strict readers do not take",
-            CertificateParts { not_before: element(23, b"2501010000Z"), ..base() },
-            r(Rule::StrictRefusal),
-        ),
-        (
             "the wrong kind of date",
             CertificateParts { not_before: element(24, b"20250101000000Z"), ..base() },
             r(Rule::StrictWarning),
@@ -669,6 +672,9 @@ fn each_rule_finds_what_it_is_for_and_nothing_else() {
         assert_eq!(rules(&certificate), expected, "{label}: {:?}", lint(&certificate));
         seen.extend(expected);
     }
+    let ber = Certificate::from_der(&der::to_ber(&base().to_der())).unwrap();
+    assert_eq!(rules(&ber), [Rule::StrictRefusal]);
+    seen.push(Rule::StrictRefusal);
     for rule in Rule::ALL {
         assert!(seen.contains(rule), "{rule:?} has no case");
     }
@@ -732,7 +738,8 @@ fn public_roots_have_no_grave_findings() {
         // Each extension is read by somebody.
         let document = json::certificate(certificate);
         for (name, member) in document["extensions"].as_object().unwrap() {
-            assert!(member.get("value").is_some() || name.contains('.'), "{file:?} {name}");
+            let nobody_knows = name.contains('.') || name == "setCext-hashedRoot";
+            assert_eq!(member.get("value").is_none(), nobody_knows, "{file:?} {name}");
         }
     }
 }

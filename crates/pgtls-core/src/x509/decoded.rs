@@ -81,6 +81,7 @@ fn own_reading(name: &str, value: &[u8]) -> Option<Result<Value, Fault>> {
             })
         }),
         "crlDistributionPoints" | "freshestCRL" => distribution_points(value),
+        "privateKeyUsagePeriod" => usage_period(value),
         // The other texts that Netscape put into certificates.
         "nsBaseUrl" | "nsRevocationUrl" | "nsCaRevocationUrl" | "nsRenewalUrl"
         | "nsCaPolicyUrl" | "nsSslServerName" => ia5_string(value),
@@ -97,6 +98,23 @@ fn ia5_string(value: &[u8]) -> Result<Value, Fault> {
     let string = reader.expect(22, "an IA5String")?;
     reader.end()?;
     Ok(text::escape_ascii(string.content).into())
+}
+
+/// Two moments, each of which may be left out (RFC 3280, section 4.2.1.4).
+fn usage_period(value: &[u8]) -> Result<Value, Fault> {
+    let mut outer = Reader::new(value, 0);
+    let mut reader = outer.expect(der::SEQUENCE, "a period")?.inside();
+    outer.end()?;
+    let mut moment = |tag| match reader.optional(tag)? {
+        Some(found) => {
+            let time = der::Element { tag: der::GENERALIZED_TIME, ..found }.time()?;
+            Ok(Value::String(time.to_string()))
+        }
+        None => Ok(Value::Null),
+    };
+    let (not_before, not_after) = (moment(0x80)?, moment(0x81)?);
+    reader.end()?;
+    Ok(json!({ "not_before": not_before, "not_after": not_after }))
 }
 
 fn distribution_points(value: &[u8]) -> Result<Value, Fault> {

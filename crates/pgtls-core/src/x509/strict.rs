@@ -375,11 +375,11 @@ fn netscape_types(kinds: parsed::NSCertType) -> Sized {
 }
 
 fn netscape_comment(comment: &str, value: &[u8]) -> Result<Sized, String> {
-    // The reader also takes a comment that is no string of ASN.1, which OpenSSL does not.
-    match value.first() {
-        Some(22) => Ok((text::escape_utf8(comment).into(), tlv(comment.len()))),
-        _ => Err("it is no IA5String".to_owned()),
+    // The reader takes a value that is no string of ASN.1 for a comment as a whole, which OpenSSL does not.
+    if comment.len() == value.len() {
+        return Err("it is no IA5String".to_owned());
     }
+    Ok((text::escape_utf8(comment).into(), tlv(comment.len())))
 }
 
 fn general_names(names: &[parsed::GeneralName<'_>]) -> Result<Sized, String> {

@@ -140,6 +140,11 @@ pub(crate) fn all() -> Vec<Case> {
             r#"["client", "email", "reserved", "sslCA", "objCA"]"#,
         ),
         case("nsComment", element(22, b"made by hand"), r#""made by hand""#),
+        case(
+            "privateKeyUsagePeriod",
+            sequence(&[element(0x80, b"20250101000000Z"), element(0x81, b"20260131235959Z")]),
+            r#"{"not_before": "2025-01-01T00:00:00Z", "not_after": "2026-01-31T23:59:59Z"}"#,
+        ),
         case("nsBaseUrl", element(22, b"http://acme.example/"), r#""http://acme.example/""#),
         case(
             "freshestCRL",
