@@ -65,7 +65,9 @@ fn bundles(certificates: &[Certificate]) -> Vec<Vec<u8>> {
 
 /// Certificates, requests, and the values of extensions.
 fn strict(certificates: &[Certificate]) -> Vec<Vec<u8>> {
-    let mut seeds: Vec<_> = certificates.iter().map(|c| c.as_der().to_vec()).collect();
+    // The target `certificate` has all of them.
+    let some = certificates.iter().step_by(certificates.len() / 5);
+    let mut seeds: Vec<_> = some.map(|c| c.as_der().to_vec()).collect();
     seeds.extend(common::extensions::all().into_iter().map(|case| case.value));
     seeds.push(common::requests::der());
     seeds.push(common::der::to_ber(&common::requests::der()));

@@ -21,6 +21,9 @@ pub const STRICTLY_READ: [&str; 11] = [
     "nsComment",
 ];
 
+/// Bytes of a value that are tried for every extension.
+const MAX_VALUE: usize = 300;
+
 /// Bytes as a certificate, as requests, and as the value of each extension.
 pub fn strict(data: &[u8]) {
     if let Ok(certificate) = Certificate::from_der(data) {
@@ -33,6 +36,10 @@ pub fn strict(data: &[u8]) {
             let again = parse_requests(request.to_pem().as_bytes()).unwrap();
             assert_eq!(again[0].as_der(), request.as_der());
         }
+    }
+    // What is longer is more of the same.
+    if data.len() > MAX_VALUE {
+        return;
     }
     for name in STRICTLY_READ {
         assert_shown(&Certificate::from_der(&with_extension(name, data)).unwrap());
