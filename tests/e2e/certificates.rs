@@ -176,7 +176,7 @@ fn what_is_no_request_is_named() {
             "22P02",
             "no certificate request found: this is PEM in a single line",
         ),
-        ("'\\x3003020100'::bytea".to_owned(), "22P03", "invalid certificate request at byte 2"),
+        ("'\\x3082'::bytea".to_owned(), "22P03", "invalid certificate request at byte 0"),
     ] {
         let error = session.error(&format!("select * from pgtls_parse_requests({argument})"));
         assert_eq!(error.sqlstate, sqlstate, "{argument}: {error:?}");
