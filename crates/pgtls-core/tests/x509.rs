@@ -512,7 +512,8 @@ fn each_rule_finds_what_it_is_for_and_nothing_else() {
     let subject = |subject| CertificateParts { subject, ..faultless() };
     let signed = |signature_algorithm| CertificateParts { signature_algorithm, ..faultless() };
     let long = "x".repeat(64);
-    let (r, none): (fn(Rule) -> Vec<Rule>, Vec<Rule>) = (|rule| vec![rule], Vec::new());
+    let r = |rule: Rule| vec![rule];
+    let none = Vec::new();
     let cases: Vec<(&str, CertificateParts, Vec<Rule>)> = vec![
         ("broken value", plus(extension("keyUsage", b"no")), r(Rule::Malformed)),
         ("critical and known", plus(critical("keyUsage", &[3, 2, 7, 0x80])), none.clone()),
@@ -700,10 +701,6 @@ fn findings_are_in_the_order_of_their_severity() {
 /// The rule's list of critical extensions that OpenSSL acts upon is OpenSSL's own.
 #[test]
 fn critical_extensions_are_supported_where_openssl_says_so() {
-    use foreign_types::ForeignType;
-    unsafe extern "C" {
-        fn X509_supported_extension(extension: *mut openssl_sys::X509_EXTENSION) -> i32;
-    }
     let mut supported = 0;
     for number in 1..1300 {
         let nid = openssl::nid::Nid::from_raw(number);
@@ -714,8 +711,7 @@ fn critical_extensions_are_supported_where_openssl_says_so() {
         }
         let content = openssl::asn1::Asn1OctetString::new_from_bytes(&[5, 0]).unwrap();
         let raw = openssl::x509::X509Extension::new_from_der(&object, true, &content).unwrap();
-        // SAFETY: the extension is live.
-        let says = unsafe { X509_supported_extension(raw.as_ptr()) } == 1;
+        let says = common::openssl::supports(&raw);
         supported += usize::from(says);
         let certificate = with(vec![critical(name, &[5, 0])]);
         let found = rules(&certificate).contains(&Rule::UnsupportedCriticalExtension);
