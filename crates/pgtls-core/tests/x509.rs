@@ -1,7 +1,7 @@
 //! Extensions without a column, certificate requests and the linter.
 //!
-//! Extensions and requests are compared with what OpenSSL prints of them (`openssl x509 -text`, `openssl req -text`): its
-//! layout is taken apart and the values have to be the same.
+//! Extensions and requests are compared with what OpenSSL prints of them (`openssl x509 -text`,
+//! `openssl req -text`): its layout is taken apart and the values have to be the same.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -299,6 +299,15 @@ fn a_large_certificate_is_not_given_to_the_strict_reader() {
     assert!(problem.contains("more than 262144 bytes"), "{problem}");
     assert_eq!(document["san"].as_array().unwrap().len(), 20_000);
     assert!(rules(&large).contains(&Rule::NotExamined));
+}
+
+#[test]
+fn distribution_points_that_nobody_needs_are_not_shown() {
+    for (count, is_shown) in [(1000, true), (1001, false)] {
+        let (member, found) = problems("freshestCRL", &element(0x30, &[0x30, 0].repeat(count)));
+        assert_eq!(member["value"].is_array(), is_shown, "{found:?}");
+        assert_eq!(found.is_empty(), is_shown, "{found:?}");
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -720,7 +729,8 @@ fn critical_extensions_are_supported_where_openssl_says_so() {
     assert!(supported > 10);
 }
 
-/// Nothing grave in what the world trusts: the linter is asked of every root of Debian's ca-certificates.
+/// Nothing grave in what the world trusts: the linter is asked of every root of Debian's
+/// ca-certificates.
 #[test]
 fn public_roots_have_no_grave_findings() {
     for file in common::system_certificate_files() {

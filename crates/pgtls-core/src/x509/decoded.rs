@@ -1,7 +1,8 @@
 //! What every extension of a certificate says, under its name.
 //!
-//! Owns the choice of the reader: the core's own for the extensions behind the certificate columns, the strict one for the
-//! others. A value that neither reads is given as its bytes, and where one of them should have read it, as a problem too.
+//! Owns the choice of the reader: the core's own for the extensions behind the certificate columns,
+//! the strict one for the others. A value that neither reads is given as its bytes, and where one
+//! of them should have read it, as a problem too.
 
 use serde_json::{Map, Value, json};
 
@@ -122,6 +123,10 @@ fn distribution_points(value: &[u8]) -> Result<Value, Fault> {
     let list = reader.any()?;
     reader.end()?;
     let points = DistributionPoint::read_all(Reader::new(list.raw, 0))?;
+    if points.len() > limits::MAX_DISTRIBUTION_POINTS {
+        let what = "number of distribution points";
+        return Err(Fault::too_large(list.offset, what, limits::MAX_DISTRIBUTION_POINTS));
+    }
     Ok(points.iter().map(distribution_point).collect())
 }
 

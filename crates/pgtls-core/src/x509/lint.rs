@@ -1,7 +1,8 @@
 //! What strict readers and current rules object to in a certificate that OpenSSL reads.
 //!
-//! Owns the closed list of findings, [`Rule`], each with a severity and a reference. Nothing here knows the time, whom the
-//! server trusts, or who may log in; the second opinion of the strict reader comes from `strict`.
+//! Owns the closed list of findings, [`Rule`], each with a severity and a reference. Nothing here
+//! knows the time, whom the server trusts, or who may log in; the second opinion of the strict
+//! reader comes from `strict`.
 
 use openssl::nid::Nid;
 
@@ -377,7 +378,8 @@ fn is_for(certificate: &Certificate, purpose: &str) -> bool {
     certificate.extended_key_usage().is_none_or(|all| all.iter().any(|one| one == purpose))
 }
 
-/// Whether one of the policies is one of 2.23.140.1, which only CAs under the forum's rules may assert.
+/// Whether one of the policies is one of 2.23.140.1, which only CAs under the forum's rules may
+/// assert.
 fn has_public_policy(certificate: &Certificate) -> bool {
     let below = oid::ids::CAB_FORUM_POLICIES;
     certificate

@@ -1,5 +1,5 @@
-//! Certificates beyond their columns: what every extension says, certificate requests, and what strict readers and
-//! current rules object to.
+//! Certificates beyond their columns: what every extension says, certificate requests, and what
+//! strict readers and current rules object to.
 //!
 //! None of it decides a login, and none of it is called by a hook.
 

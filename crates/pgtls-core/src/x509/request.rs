@@ -1,8 +1,9 @@
 //! Certificate requests (PKCS #10, RFC 2986) as plain data.
 //!
-//! Owns the structure of a request and its columns. Takes what OpenSSL takes, such as one without attributes; what a
-//! strict reader refuses in it is one of [`Request::problems`]. The signature is verified with the key in the request,
-//! which shows that whoever made it holds that key, and nothing more.
+//! Owns the structure of a request and its columns. Takes what OpenSSL takes, such as one without
+//! attributes; what a strict reader refuses in it is one of [`Request::problems`]. The signature is
+//! verified with the key in the request, which shows that whoever made it holds that key, and
+//! nothing more.
 
 use std::ops::Range;
 
@@ -50,8 +51,8 @@ struct Parts {
     signature_algorithm: Range<usize>,
 }
 
-/// The requests of a text with PEM blocks or of DER one after the other, in their order. A broken one makes the whole an
-/// error that names it.
+/// The requests of a text with PEM blocks or of DER one after the other, in their order. A broken
+/// one makes the whole an error that names it.
 pub fn parse_requests(input: &[u8]) -> Result<Vec<Request>, Error> {
     if input.len() > limits::MAX_BUNDLE_BYTES {
         return Err(Error::TooLarge {
@@ -180,7 +181,8 @@ impl Request {
         Ok((Self { der: der.into(), definite, parts, trailing: 0 }, used))
     }
 
-    /// The DER it was read from; of a request that came as BER, what OpenSSL's `i2d_X509_REQ` makes of it.
+    /// The DER it was read from; of a request that came as BER, what OpenSSL's `i2d_X509_REQ` makes
+    /// of it.
     pub fn as_der(&self) -> &[u8] {
         &self.der
     }
@@ -209,7 +211,8 @@ impl Request {
         self.answer(&oid::ids::SUBJECT_ALT_NAME, extension::general_names)
     }
 
-    /// Whether the key in the request made its signature; `None` if this OpenSSL knows the key or the algorithm not.
+    /// Whether the key in the request made its signature; `None` if this OpenSSL does not know
+    /// the key or the algorithm.
     pub fn signature_valid(&self) -> Option<bool> {
         let verify = || {
             let request = X509Req::from_der(&self.der)?;
@@ -357,8 +360,8 @@ impl Parts {
         Ok((parts, request.raw.len()))
     }
 
-    /// Looks for the wanted extensions as OpenSSL's `X509_REQ_get_extensions` does: in the first attribute of the
-    /// standard's type, else of Microsoft's, and of its values in the first.
+    /// Looks for the wanted extensions as OpenSSL's `X509_REQ_get_extensions` does: in the first
+    /// attribute of the standard's type, else of Microsoft's, and of its values in the first.
     fn read_attributes(&mut self, attributes: &Element<'_>) -> Result<(), Fault> {
         let mut reader = attributes.inside();
         let (mut standard, mut microsoft) = (None, None);
@@ -412,7 +415,8 @@ impl Parts {
     }
 }
 
-/// Leaves no error in OpenSSL's queue, where the server's next read or write of a connection would find it.
+/// Leaves no error in OpenSSL's queue, where the server's next read or write of a connection would
+/// find it.
 fn drained<T>(result: Result<T, ErrorStack>) -> Result<T, ErrorStack> {
     drop(ErrorStack::get());
     result

@@ -1,10 +1,12 @@
 //! The second reader: x509-parser, which is stricter than OpenSSL.
 //!
-//! Owns every use of that crate; none of its types leaves this file. What OpenSSL has accepted is read by the core's own
-//! reader, so a refusal here is only ever shown: as an undecoded value, or as a finding of the linter. The crate skips
-//! what follows inside of a value that it has understood; what it has understood is counted here, and the rest is told.
+//! Owns every use of that crate; none of its types leaves this file. What OpenSSL has accepted is
+//! read by the core's own reader, so a refusal here is only ever shown: as an undecoded value, or
+//! as a finding of the linter. The crate skips what follows inside of a value that it has
+//! understood; what it has understood is counted here, and the rest is told.
 //!
-//! It needs some 200 bytes for each general name, so input above [`limits::MAX_STRICT_BYTES`] is not given to it.
+//! It needs some 200 bytes for each general name, so input above [`limits::MAX_STRICT_BYTES`] is
+//! not given to it.
 
 use std::fmt;
 
@@ -194,7 +196,8 @@ fn name_constraints(constraints: &parsed::NameConstraints<'_>) -> Result<Sized, 
         let mut size = 0;
         for subtree in subtrees {
             let name = general_name(&subtree.base)?;
-            // The name is all of a subtree: minimum and maximum have to be left out (RFC 5280, section 4.2.1.10).
+            // The name is all of a subtree: minimum and maximum have to be left out (RFC 5280,
+            // section 4.2.1.10).
             size += tlv(tlv(name.as_bytes().len()));
             names.push(name.to_string());
         }
@@ -227,7 +230,8 @@ fn certificate_policies(policies: &[PolicyInformation<'_>]) -> Result<Sized, Str
     Ok((array.into(), tlv(total)))
 }
 
-/// Where the practice statement is, or a notice to whoever relies on the certificate (RFC 5280, section 4.2.1.4).
+/// Where the practice statement is, or a notice to whoever relies on the certificate (RFC 5280,
+/// section 4.2.1.4).
 fn policy_qualifier(qualifier: &PolicyQualifierInfo<'_>) -> Result<Value, String> {
     let oid = Oid::borrowed(qualifier.policy_qualifier_id.as_bytes());
     let known = match oid.short().as_ref() {
@@ -326,7 +330,8 @@ fn signed_timestamps(timestamps: &[SignedCertificateTimestamp<'_>]) -> Result<Si
     let mut array = Vec::new();
     for timestamp in timestamps {
         let (extensions, signature) = (timestamp.extensions.0, &timestamp.signature);
-        // A length of two bytes each, the version, the log, the time and two bytes for the algorithm.
+        // A length of two bytes each, the version, the log, the time and two bytes for the
+        // algorithm.
         list += 2 + 1 + 32 + 8 + 2 + extensions.len() + 2 + 2 + signature.data.len();
         let algorithm = match (signature.hash_alg_id, signature.sign_alg_id) {
             (4, 1) => "sha256WithRSAEncryption".to_owned(),
@@ -375,7 +380,8 @@ fn netscape_types(kinds: parsed::NSCertType) -> Sized {
 }
 
 fn netscape_comment(comment: &str, value: &[u8]) -> Result<Sized, String> {
-    // The reader takes a value that is no string of ASN.1 for a comment as a whole, which OpenSSL does not.
+    // The reader takes a value that is no string of ASN.1 for a comment as a whole, which OpenSSL
+    // does not.
     if comment.len() == value.len() {
         return Err("it is no IA5String".to_owned());
     }

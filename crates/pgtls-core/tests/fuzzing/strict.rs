@@ -1,4 +1,5 @@
-//! `strict`: what is shown of extensions, requests and findings can be shown, whatever the bytes are.
+//! `strict`: what is shown of extensions, requests and findings can be shown, whatever the bytes
+//! are.
 
 use serde_json::Value;
 
