@@ -234,7 +234,7 @@ COMMENT ON FUNCTION ssl_client_crl_status() IS
 'revocation status of each certificate of the client''s chain: by the CRLs that were in force at login, and by the configured files as they are now';
 
 /*
- * B. Given certificates and CRLs. Functions of their argument alone.
+ * B. Given certificates, requests and CRLs. Functions of their argument alone.
  */
 
 CREATE FUNCTION pgtls_parse_certificates(pem text)
@@ -266,7 +266,37 @@ RETURNS jsonb
 AS 'MODULE_PATHNAME', 'pgtls_certificate_json_wrapper'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtls_certificate_json(text) IS
-'the first certificate in a PEM text as one document';
+'the first certificate in a PEM text as one document, with all of its extensions';
+
+CREATE FUNCTION pgtls_lint_certificate(pem text)
+RETURNS TABLE (severity text, finding text, detail text, reference text)
+AS 'MODULE_PATHNAME', 'pgtls_lint_certificate_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+ROWS 5;
+COMMENT ON FUNCTION pgtls_lint_certificate(text) IS
+'what strict readers and current rules object to in the first certificate of a PEM text';
+
+CREATE FUNCTION pgtls_parse_requests(pem text)
+RETURNS TABLE (
+    "position" bigint, subject text, subject_rfc2253 text, cn text, san text[], signature_valid boolean,
+    problems text[], key_algorithm text, key_bits integer, signature_algorithm text, is_ca boolean,
+    key_usage text[], extended_key_usage text[], extensions text[], spki_fingerprint text, pem text)
+AS 'MODULE_PATHNAME', 'pgtls_parse_requests_text_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+ROWS 1;
+COMMENT ON FUNCTION pgtls_parse_requests(text) IS
+'the certificate requests in a PEM text, in its order';
+
+CREATE FUNCTION pgtls_parse_requests(der bytea)
+RETURNS TABLE (
+    "position" bigint, subject text, subject_rfc2253 text, cn text, san text[], signature_valid boolean,
+    problems text[], key_algorithm text, key_bits integer, signature_algorithm text, is_ca boolean,
+    key_usage text[], extended_key_usage text[], extensions text[], spki_fingerprint text, pem text)
+AS 'MODULE_PATHNAME', 'pgtls_parse_requests_bytea_wrapper'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+ROWS 1;
+COMMENT ON FUNCTION pgtls_parse_requests(bytea) IS
+'the certificate requests in DER, one after the other';
 
 CREATE FUNCTION pgtls_parse_crls(pem text)
 RETURNS TABLE (

@@ -7,8 +7,9 @@ use std::fmt;
 
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
-use pgtls_core::error::Error as CoreError;
+use pgtls_core::error::{Error as CoreError, OtherInput};
 use pgtls_core::pem;
+use pgtls_core::x509::request;
 
 /// Whatever can go wrong in a function of this extension.
 #[derive(Debug, Clone)]
@@ -126,6 +127,25 @@ impl Error {
             {
                 "Pass PEM text, which starts with a line such as \"-----BEGIN X509 CRL-----\"; for DER use the function's bytea form."
             }
+            Self::Argument { form: Form::Text, source: CoreError::NoPemBlock { expected } }
+                if *expected == request::EXPECTED =>
+            {
+                "Pass PEM text, which starts with a line such as \"-----BEGIN CERTIFICATE REQUEST-----\"; for DER use the function's bytea form."
+            }
+            Self::Argument { source: CoreError::OtherInput { found, .. }, .. } => match found {
+                OtherInput::FileName => {
+                    "Pass what is in the file: in psql, \\set pem `cat file`, then the argument :'pem'."
+                }
+                OtherInput::SingleLine => {
+                    "Pass the text with real line ends; in SQL, E'...\\n...' makes them."
+                }
+                OtherInput::Certificate => "Use pgtls_parse_certificates.",
+                OtherInput::Crl => "Use pgtls_parse_crls.",
+                OtherInput::PrivateKey => {
+                    "A private key belongs on no server but its own: take this one for disclosed if the statement was logged."
+                }
+                _ => return None,
+            },
             Self::Argument { form: Form::Text, source: CoreError::NoPemBlock { .. } } => {
                 "Pass PEM text, which starts with a line such as \"-----BEGIN CERTIFICATE-----\"; for DER use the function's bytea form."
             }

@@ -119,3 +119,96 @@ fn odd_certificates_are_read_whole() {
     assert_eq!(read(pki.member("empty_subject"), "subject"), None);
     assert_eq!(read(pki.member("empty_subject"), "cn"), None);
 }
+
+/// Made by `openssl req`, as in the reference.
+const REQUEST: &str = "\
+-----BEGIN CERTIFICATE REQUEST-----
+MIIBLDCB0wIBADAhMQ0wCwYDVQQKDARBY21lMRAwDgYDVQQDDAdiaWxsaW5nMFkw
+EwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEfj2+r+xgnZV3HGAVDrSuod15rUP6cqWF
+5JAPtk+HNxhTV8D1/T/eiI0tdDQ7V2i8Yw8uzXGERUeU3ORuip4pOaBQME4GCSqG
+SIb3DQEJDjFBMD8wKAYDVR0RBCEwH4Ydc3BpZmZlOi8vYWNtZS5leGFtcGxlL2Jp
+bGxpbmcwEwYDVR0lBAwwCgYIKwYBBQUHAwIwCgYIKoZIzj0EAwIDSAAwRQIgXOfN
+yRPTMiPuprjELJgIIw9A/WkQfdYkXfGef0kP8dgCIQDEw56jqdq6vTDzvptJ185l
+NjJpqoXLUxTys2QWo4HWMQ==
+-----END CERTIFICATE REQUEST-----
+";
+
+#[test]
+fn requests_are_rows_from_pem_and_der() {
+    let session = cluster().admin();
+    let both = quote(&format!("{REQUEST}words\n{REQUEST}"));
+    assert_eq!(
+        session.rows(&format!(
+            "select position::text, subject_rfc2253, san[1], signature_valid::text, problems::text \
+             from pgtls_parse_requests({both})"
+        )),
+        ["1", "2"].map(|position| {
+            let san = "URI:spiffe://acme.example/billing";
+            let row = [position, "CN=billing,O=Acme", san, "true"].map(|s| Some(s.to_owned()));
+            [&row[..], &[None]].concat()
+        }),
+    );
+    let body: String = REQUEST.lines().filter(|line| !line.starts_with('-')).collect();
+    assert_eq!(
+        session.value(&format!("select pem from pgtls_parse_requests(decode('{body}', 'base64'))")),
+        REQUEST,
+    );
+    // A function of its argument alone, so a parallel worker may run it, and an index may hold it.
+    session.run("create table requests (pem text)");
+    session.run("create index on requests ((pgtls_certificate_json(pem)))");
+    session.run("drop table requests");
+}
+
+#[test]
+fn what_is_no_request_is_named() {
+    let session = cluster().admin();
+    let pem = Pki::standard().alice().cert.pem();
+    for (argument, sqlstate, message) in [
+        (quote("hello"), "22P02", "no certificate request found in PEM text"),
+        (quote(&pem), "22P02", "no certificate request found: this is a certificate"),
+        (
+            quote("/etc/alice.csr"),
+            "22P02",
+            "no certificate request found: this is the name of a file",
+        ),
+        (
+            quote(&REQUEST.replace('\n', "\\n")),
+            "22P02",
+            "no certificate request found: this is PEM in a single line",
+        ),
+        ("'\\x3082'::bytea".to_owned(), "22P03", "invalid certificate request at byte 0"),
+    ] {
+        let error = session.error(&format!("select * from pgtls_parse_requests({argument})"));
+        assert_eq!(error.sqlstate, sqlstate, "{argument}: {error:?}");
+        assert!(error.message.starts_with(message), "{argument}: {error:?}");
+        assert!(error.hint.is_some(), "{argument}: {error:?}");
+    }
+}
+
+#[test]
+fn a_bad_certificate_has_findings_and_a_document() {
+    let session = cluster().admin();
+    let pki = Pki::standard();
+    let negative =
+        pki.issue("/CN=negative").by(pki.intermediate()).serial_raw(&[0xff, 0x01]).build();
+    let pem = quote(&negative.cert.pem());
+    assert_eq!(
+        session.value(&format!(
+            "select severity || ' ' || detail from pgtls_lint_certificate({pem}) \
+             where finding = 'serial_not_positive'"
+        )),
+        "medium the serial number is negative",
+    );
+    assert_eq!(
+        session.value(&format!(
+            "select count(*) from pgtls_lint_certificate({}) where finding = 'serial_not_positive'",
+            quote(&pki.alice().cert.pem()),
+        )),
+        "0",
+    );
+    assert_eq!(session.error("select * from pgtls_lint_certificate('hello')").sqlstate, "22P02");
+    assert_eq!(
+        session.value(&format!("select jsonb_typeof(pgtls_certificate_json({pem})->'extensions')")),
+        "object",
+    );
+}

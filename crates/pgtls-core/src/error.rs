@@ -15,6 +15,15 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// The input is something else, and what it is can be told.
+    #[error("no {expected} found: this is {found}")]
+    OtherInput {
+        /// What was looked for, such as `certificate request`.
+        expected: &'static str,
+        /// What it is.
+        found: OtherInput,
+    },
+
     /// A PEM block whose armour or base64 is broken.
     #[error("invalid PEM at byte {offset}: {problem}")]
     Pem {
@@ -54,4 +63,41 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<Error>,
     },
+}
+
+/// What input is that was taken for something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OtherInput {
+    /// A certificate.
+    Certificate,
+    /// A certificate revocation list.
+    Crl,
+    /// A private key, encrypted or not.
+    PrivateKey,
+    /// A public key.
+    PublicKey,
+    /// A container of certificates.
+    Pkcs7,
+    /// A container of keys and certificates.
+    Pkcs12,
+    /// The name of a file rather than what is in it.
+    FileName,
+    /// PEM whose line ends have been lost or are written as `\n`.
+    SingleLine,
+}
+
+impl std::fmt::Display for OtherInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Certificate => "a certificate",
+            Self::Crl => "a certificate revocation list",
+            Self::PrivateKey => "a private key",
+            Self::PublicKey => "a public key",
+            Self::Pkcs7 => "PKCS #7",
+            Self::Pkcs12 => "PKCS #12",
+            Self::FileName => "the name of a file",
+            Self::SingleLine => "PEM in a single line",
+        })
+    }
 }

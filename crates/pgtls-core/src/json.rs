@@ -10,13 +10,18 @@
 //! | `timestamptz`     | RFC 3339 in UTC, `"2050-01-01T00:00:00Z"`                                         |
 //! | `numeric`         | string of decimal digits: readers that keep numbers as doubles would round serials |
 //!
-//! New keys may be added, as new columns may; names and meanings stay.
+//! New keys may be added, as new columns may; names and meanings stay. A certificate on its own has two more:
+//!
+//! - `extensions`: every extension by its name, an object with `critical`, and with `value`, what the extension says, or
+//!   `hex`, its bytes in lower-case hexadecimal where nobody here can read it;
+//! - `problems`: an array of what is broken or does not mean what it seems to, or `null`.
 
 use serde_json::Map;
 
 use crate::value::Value;
 use crate::verify::chain::Chain;
 use crate::x509::certificate::Certificate;
+use crate::x509::decoded::extensions;
 
 /// One object from a list of columns.
 pub fn object(columns: Vec<(&'static str, Value)>) -> serde_json::Value {
@@ -24,9 +29,22 @@ pub fn object(columns: Vec<(&'static str, Value)>) -> serde_json::Value {
     serde_json::Value::Object(members.collect::<Map<_, _>>())
 }
 
-/// The object of a certificate: [`Certificate::columns`].
+/// The object of a certificate: [`Certificate::columns`], all of its extensions, and what is wrong with it.
 pub fn certificate(certificate: &Certificate) -> serde_json::Value {
-    object(certificate.columns())
+    let mut document = object(certificate.columns());
+    let decoded = extensions(certificate.extensions(), certificate.as_der().len());
+    let known = certificate.problems();
+    let mut problems: Vec<String> = known.iter().map(ToString::to_string).collect();
+    // What the columns have stumbled over need not be said twice.
+    let new =
+        decoded.problems.into_iter().filter(|(part, _)| known.iter().all(|k| k.part != *part));
+    problems.extend(new.map(|(part, problem)| format!("{part}: {problem}")));
+    if let serde_json::Value::Object(members) = &mut document {
+        members.insert("extensions".to_owned(), decoded.document.into());
+        let problems = Some(problems).filter(|problems| !problems.is_empty());
+        members.insert("problems".to_owned(), problems.into());
+    }
+    document
 }
 
 /// The array of a chain's certificates, leaf first: [`ChainEntry::columns`](crate::verify::chain::ChainEntry::columns) each.

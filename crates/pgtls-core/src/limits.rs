@@ -33,3 +33,13 @@ pub const MAX_EXTENSIONS: usize = 10_000;
 
 /// Depth to which BER of indefinite length is followed, as OpenSSL's `ASN1_MAX_CONSTRUCTED_NEST`.
 pub const MAX_NESTING: usize = 30;
+
+/// Bytes that the strict reader is given at once: 2.5 times what a TLS peer can send. What it makes of them, and the
+/// document made of that, may take 60 MB.
+pub const MAX_STRICT_BYTES: usize = 256 << 10;
+
+/// Distribution points of one extension that are put into a document, where an empty one takes 1.5 kB.
+pub(crate) const MAX_DISTRIBUTION_POINTS: usize = 1_000;
+
+/// 10000-01-01 00:00:00 UTC, the first second that RFC 3339 has no form for.
+pub(crate) const YEAR_10000: i64 = 253_402_300_800;

@@ -211,6 +211,16 @@ pub(crate) mod ids {
     pub(crate) const AUTHORITY_KEY_ID: Oid<'static> = Oid::known(&[0x55, 29, 35]);
     pub(crate) const EXTENDED_KEY_USAGE: Oid<'static> = Oid::known(&[0x55, 29, 37]);
     pub(crate) const AUTHORITY_INFO_ACCESS: Oid<'static> = Oid::known(&[0x2b, 6, 1, 5, 5, 7, 1, 1]);
+    /// PKCS #9's attribute of the extensions that a request asks for, and Microsoft's older one.
+    pub(crate) const EXTENSION_REQUEST: Oid<'static> =
+        Oid::known(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 14]);
+    pub(crate) const MS_EXTENSION_REQUEST: Oid<'static> =
+        Oid::known(&[0x2b, 6, 1, 4, 1, 0x82, 0x37, 2, 1, 14]);
+    pub(crate) const CERTIFICATE_POLICIES: Oid<'static> = Oid::known(&[0x55, 29, 32]);
+    /// The signed certificate timestamps of RFC 6962.
+    pub(crate) const SCT_LIST: Oid<'static> = Oid::known(&[0x2b, 6, 1, 4, 1, 0xd6, 0x79, 2, 4, 2]);
+    /// All policies of the CA/Browser Forum, 2.23.140.1, are below this.
+    pub(crate) const CAB_FORUM_POLICIES: Oid<'static> = Oid::known(&[0x67, 0x81, 0x0c, 1]);
     pub(crate) const OCSP: Oid<'static> = Oid::known(&[0x2b, 6, 1, 5, 5, 7, 48, 1]);
 }
 

@@ -57,22 +57,22 @@ struct Parts {
     outer_algorithm: Range<usize>,
 }
 
-#[derive(Clone)]
-struct PublicKey {
+#[derive(Debug, Clone)]
+pub(crate) struct PublicKey {
     /// All of the SubjectPublicKeyInfo.
-    whole: Range<usize>,
-    algorithm: Range<usize>,
+    pub(crate) whole: Range<usize>,
+    pub(crate) algorithm: Range<usize>,
     /// All of the parameters of the algorithm.
     parameters: Range<usize>,
     /// The content of the BIT STRING.
     key: Range<usize>,
 }
 
-#[derive(Clone)]
-struct ExtensionAt {
-    oid: Range<usize>,
-    critical: bool,
-    value: Range<usize>,
+#[derive(Debug, Clone)]
+pub(crate) struct ExtensionAt {
+    pub(crate) oid: Range<usize>,
+    pub(crate) critical: bool,
+    pub(crate) value: Range<usize>,
 }
 
 /// Something in a certificate that makes no sense; the column it would have filled is absent.
@@ -401,8 +401,14 @@ impl Certificate {
         self.known(oid, read).ok().flatten()
     }
 
-    fn key_nid(&self) -> Nid {
+    /// OpenSSL's number for the algorithm of the public key.
+    pub(crate) fn key_nid(&self) -> Nid {
         self.oid(&self.parts.public_key.algorithm).nid()
+    }
+
+    /// The type and the parameters of the signature algorithm in the signed part.
+    pub(crate) fn signed_algorithm(&self) -> &[u8] {
+        self.at(&self.parts.signed_algorithm)
     }
 
     fn rsa_bits(&self) -> Option<i64> {
@@ -590,7 +596,7 @@ impl Parts {
 }
 
 impl PublicKey {
-    fn read(element: &Element<'_>) -> Result<Self, Fault> {
+    pub(crate) fn read(element: &Element<'_>) -> Result<Self, Fault> {
         let mut reader = element.inside();
         let algorithm = Algorithm::read(&mut reader, "the key algorithm")?;
         let key = reader.expect(der::BIT_STRING, "the key")?;
@@ -619,8 +625,14 @@ fn read_validity<'a>(validity: &Element<'a>) -> Result<(Element<'a>, Element<'a>
 
 fn read_extensions(explicit: &Element<'_>) -> Result<Vec<ExtensionAt>, Fault> {
     let mut outer = explicit.inside();
-    let mut reader = outer.expect_list(der::SEQUENCE, "the extensions")?.inside();
+    let list = outer.expect_list(der::SEQUENCE, "the extensions")?;
     outer.end()?;
+    read_extension_list(&list)
+}
+
+/// The members of an Extensions.
+pub(crate) fn read_extension_list(list: &Element<'_>) -> Result<Vec<ExtensionAt>, Fault> {
+    let mut reader = list.inside();
     let mut extensions = Vec::new();
     while !reader.is_empty() {
         if extensions.len() == limits::MAX_EXTENSIONS {

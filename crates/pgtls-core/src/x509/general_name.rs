@@ -59,6 +59,10 @@ pub struct GeneralName {
 }
 
 impl GeneralName {
+    pub(crate) fn new(kind: GeneralNameKind, content: &[u8]) -> Self {
+        Self { kind, content: content.into() }
+    }
+
     /// Its kind.
     pub fn kind(&self) -> GeneralNameKind {
         self.kind

@@ -500,7 +500,48 @@ fn the_json_of_a_certificate() {
     "http://ocsp2.example.com/?a=b"
   ],
   "self_signed": false,
-  "version": 3
+  "version": 3,
+  "extensions": {
+    "crlDistributionPoints": {
+      "critical": false,
+      "value": [
+        {
+          "full_name": [
+            "URI:http://a.example/1.crl"
+          ],
+          "relative_name": null,
+          "reasons": null,
+          "crl_issuer": null
+        },
+        {
+          "full_name": [
+            "URI:ldap:///cn=x?list"
+          ],
+          "relative_name": null,
+          "reasons": null,
+          "crl_issuer": null
+        }
+      ]
+    },
+    "authorityInfoAccess": {
+      "critical": false,
+      "value": [
+        {
+          "method": "OCSP",
+          "location": "URI:http://ocsp.example.com/"
+        },
+        {
+          "method": "caIssuers",
+          "location": "URI:http://ca.example.com/ca.crt"
+        },
+        {
+          "method": "OCSP",
+          "location": "URI:http://ocsp2.example.com/?a=b"
+        }
+      ]
+    }
+  },
+  "problems": null
 }"#;
     let expected = expected
         .replace("FINGERPRINT", &certificate.fingerprint())

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use crate::prelude::*;
+use crate::{extensions, requests};
 
 const NOW: u32 = 1_700_000_000;
 
@@ -38,6 +39,7 @@ fn targets() -> Vec<Target> {
         target("pem_bundle", fuzzing::pem_bundle, bundles(&small)),
         target("crl", fuzzing::crl, files),
         target("revocation", fuzzing::revocation, situations),
+        target("strict", fuzzing::strict, strict(&small)),
         target("hba", fuzzing::hba, bytes(HBA)),
         target("ident", fuzzing::ident, bytes(IDENT)),
     ]
@@ -49,6 +51,18 @@ fn bundles(certificates: &[Certificate]) -> Vec<Vec<u8>> {
     let bundle = certificates[..3].iter().map(|c| format!("# words\r\n{}", c.to_pem()));
     seeds.push(bundle.collect::<String>().into_bytes());
     seeds.push(certificates[13..16].iter().flat_map(|c| c.as_der()).copied().collect());
+    seeds
+}
+
+/// Certificates, requests, and the values of extensions.
+fn strict(certificates: &[Certificate]) -> Vec<Vec<u8>> {
+    // The target `certificate` has all of them.
+    let some = certificates.iter().step_by(certificates.len() / 5);
+    let mut seeds: Vec<_> = some.map(|c| c.as_der().to_vec()).collect();
+    seeds.extend(extensions::all().into_iter().map(|case| case.value));
+    seeds.push(requests::der());
+    seeds.push(der::to_ber(&requests::der()));
+    seeds.push(der::pem("NEW CERTIFICATE REQUEST", &requests::der()).into_bytes());
     seeds
 }
 

@@ -6,7 +6,7 @@
 use std::ffi::{c_char, c_int, c_ulong};
 use std::ptr;
 
-use foreign_types::ForeignTypeRef;
+use foreign_types::{ForeignType, ForeignTypeRef};
 use openssl::x509::{X509NameRef, X509Ref};
 use openssl_sys as ffi;
 
@@ -53,6 +53,7 @@ unsafe extern "C" {
         buffer: *mut c_char,
         size: c_int,
     ) -> c_int;
+    fn X509_supported_extension(extension: *mut ffi::X509_EXTENSION) -> c_int;
     fn X509_NAME_get_index_by_NID(name: *const ffi::X509_NAME, nid: c_int, after: c_int) -> c_int;
 }
 
@@ -150,6 +151,12 @@ pub(crate) fn field(name: &X509NameRef, nid: openssl::nid::Nid) -> Option<Vec<u8
 pub(crate) fn is_self_signed(certificate: &X509Ref) -> bool {
     // SAFETY: the certificate is live.
     unsafe { ffi::X509_get_extension_flags(certificate.as_ptr()) & EXFLAG_SS != 0 }
+}
+
+/// Whether OpenSSL acts upon the extension, so that it may be critical.
+pub(crate) fn supports(extension: &openssl::x509::X509Extension) -> bool {
+    // SAFETY: the extension is live.
+    unsafe { X509_supported_extension(extension.as_ptr()) == 1 }
 }
 
 /// A name from DER, if OpenSSL takes it as a whole.

@@ -4,7 +4,9 @@
 mod access;
 mod certificate;
 mod crl;
+mod strict;
 
 pub use access::{hba, ident};
 pub use certificate::{assert_consistent, certificate, name, pem_bundle};
 pub use crl::{crl, revocation};
+pub use strict::{STRICTLY_READ, strict};
