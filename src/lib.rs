@@ -13,6 +13,7 @@ mod error;
 #[allow(unsafe_code)]
 mod pg;
 mod sql;
+mod worker;
 
 pgrx::pg_module_magic!(name, version);
 
@@ -20,8 +21,13 @@ pgrx::pg_module_magic!(name, version);
 #[pgrx::pg_guard]
 #[allow(non_snake_case)]
 extern "C-unwind" fn _PG_init() {
-    if let Err(error) = pg::library::check() {
+    if let Err(error) = pg::openssl::libssl::check() {
         error.raise();
     }
-    pg::hooks::install(sql::credentials::check_credentials);
+    pg::server::guc::define();
+    if pg::server::process::is_being_preloaded() {
+        pg::server::guc::define_recorder();
+        pg::recorder::hooks::install();
+        worker::install();
+    }
 }

@@ -9,8 +9,8 @@ use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::error::{Error, Form, Result};
-use crate::pg::json::Json;
-use crate::pg::rows::{Rows, row};
+use crate::pg::datum::json::Json;
+use crate::pg::datum::rows::{Rows, row};
 
 /// All certificates of an argument.
 fn parse(input: &[u8], form: Form) -> Result<Vec<Certificate>> {

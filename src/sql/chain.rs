@@ -10,9 +10,9 @@ use pgtls_core::x509::general_name::GeneralName;
 
 use super::session::client_certificate;
 use crate::error::{Error, Result};
-use crate::pg::json::Json;
-use crate::pg::port::Session;
-use crate::pg::rows::{Row, Rows, row};
+use crate::pg::connection::port::Session;
+use crate::pg::datum::json::Json;
+use crate::pg::datum::rows::{Row, Rows, row};
 
 /// The chain of this session's client; `None` without a verified certificate.
 pub(super) fn client_chain() -> Result<Option<Chain>> {

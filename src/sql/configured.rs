@@ -14,8 +14,8 @@ use pgtls_core::crl::{Crl, parse_crls};
 use pgtls_core::verify::revocation::crl_set::CrlSet;
 use pgtls_core::x509::certificate::Certificate;
 
-use crate::pg::files::{self, Identity};
-use crate::pg::settings;
+use crate::pg::server::files::{self, Identity};
+use crate::pg::server::settings;
 
 /// How much of the files' content a backend keeps, in bytes of the file: the lists of a file take less than that in
 /// memory. It is room for a CRL of two million entries.

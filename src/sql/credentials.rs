@@ -17,13 +17,14 @@ use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::error::Error;
-use crate::pg::backends::{self, Backend};
-use crate::pg::guc::{self, Action};
-use crate::pg::rows::{Row, Rows};
-use crate::pg::slots::{self, Recorded};
-use crate::pg::trust_store::{Settings, TrustStore};
-use crate::pg::verify::{self, Policy};
-use crate::pg::{status, time};
+use crate::pg::datum::rows::{Row, Rows};
+use crate::pg::datum::time;
+use crate::pg::openssl::trust_store::{Settings, TrustStore};
+use crate::pg::openssl::verify::{self, Policy};
+use crate::pg::recorder::sessions::{self, Recorded};
+use crate::pg::recorder::status;
+use crate::pg::server::backends::{self, Backend};
+use crate::pg::server::guc::{self, Action};
 
 /// What is worked out about a chain.
 #[derive(Clone)]
@@ -177,7 +178,7 @@ impl Drop for Evaluator {
 /// The recorded sessions whose certificate a login would be refused for now.
 fn invalid_sessions() -> Vec<(Recorded, Credential)> {
     let mut evaluator = Evaluator::new();
-    slots::recorded()
+    sessions::recorded()
         .into_iter()
         .map(|recorded| {
             let credential = evaluator.of_session(&recorded);
@@ -197,13 +198,13 @@ fn pgtls_terminate_invalid(dry_run: bool) -> Result<Rows, ErrorReport> {
     let row = |(recorded, credential): (Recorded, Credential)| -> Row {
         let backend = backends.get(&recorded.key());
         // One's own session is shown, but has to finish the statement.
-        let end = !dry_run && !slots::is_own(&recorded);
+        let end = !dry_run && !sessions::is_own(&recorded);
         vec![
             ("pid".into(), Value::Int(recorded.pid.into())),
             ("usename".into(), backend.and_then(Backend::role_name).into()),
             ("credential_status".into(), credential.assessment.standing.label().into()),
             ("credential_detail".into(), credential.assessment.detail.into()),
-            ("terminated".into(), Value::Bool(end && slots::terminate(&recorded))),
+            ("terminated".into(), Value::Bool(end && sessions::terminate(&recorded))),
         ]
     };
     Ok(invalid_sessions().into_iter().map(row).collect())
@@ -229,7 +230,7 @@ pub(crate) fn check_credentials() {
         let end = guc::credential_action() == Action::Terminate
             && !status::chooses_by_host()
             && (standing != Standing::Untrusted || status::ca_file_is_in_force());
-        let terminated = end && slots::terminate(&recorded);
+        let terminated = end && sessions::terminate(&recorded);
         if terminated || !reported.remove(&key) {
             report(&recorded, &credential, terminated);
         }

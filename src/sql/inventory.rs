@@ -8,10 +8,10 @@ use pgtls_core::x509::certificate::Certificate;
 
 use super::credentials::{Credential, Evaluator, certificate_columns};
 use crate::error::Error;
-use crate::pg::inventory::{self, Known};
-use crate::pg::rows::{Row, Rows};
-use crate::pg::text::lossless;
-use crate::pg::time::unix_microseconds;
+use crate::pg::datum::rows::{Row, Rows};
+use crate::pg::datum::text::lossless;
+use crate::pg::datum::time::unix_microseconds;
+use crate::pg::recorder::inventory::{self, Known};
 
 /// `unused` is a certificate that nobody has logged in with, `active` one that is good.
 fn status(known: &Known, standing: Standing) -> &'static str {

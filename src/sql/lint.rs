@@ -6,7 +6,7 @@ use pgtls_core::x509::bundle::each_certificate;
 use pgtls_core::x509::lint::{Finding, lint};
 
 use crate::error::{Error, Form};
-use crate::pg::rows::{Row, Rows};
+use crate::pg::datum::rows::{Row, Rows};
 
 #[pg_extern(sql = false)]
 fn pgtls_lint_certificate(pem: &[u8]) -> Result<Rows, ErrorReport> {

@@ -18,11 +18,11 @@ use pgtls_core::x509::certificate::Certificate;
 
 use super::mapping::{Server, checked_mappings};
 use crate::error::{Error, Form, Result};
-use crate::pg::rows::{Rows, row};
-use crate::pg::time::moment;
-use crate::pg::trust_store::Settings;
-use crate::pg::verify::{self, Policy};
-use crate::pg::{auth_files, catalog, files};
+use crate::pg::datum::rows::{Rows, row};
+use crate::pg::datum::time::moment;
+use crate::pg::openssl::trust_store::Settings;
+use crate::pg::openssl::verify::{self, Policy};
+use crate::pg::server::{auth_files, catalog, files};
 
 /// The arguments of both functions.
 struct Arguments<'a> {

@@ -6,7 +6,7 @@ use pgtls_core::value::Value;
 use pgtls_core::x509::request::parse_requests;
 
 use crate::error::{Error, Form, Result};
-use crate::pg::rows::{Rows, row};
+use crate::pg::datum::rows::{Rows, row};
 
 /// A row for each request, made when its turn comes: a signature takes long to verify.
 fn rows(input: &[u8], form: Form) -> Result<Rows> {

@@ -26,9 +26,11 @@ use pgtls_core::x509::serial::Serial;
 use super::chain::client_chain;
 use super::configured::{Crls, ListedCrl, Usable, authorities};
 use crate::error::{Error, Form, Result};
-use crate::pg::port::Session;
-use crate::pg::rows::{Row, Rows};
-use crate::pg::{inventory, time, verify};
+use crate::pg::connection::port::Session;
+use crate::pg::datum::rows::{Row, Rows};
+use crate::pg::datum::time;
+use crate::pg::openssl::verify;
+use crate::pg::recorder::inventory;
 
 /// Where the lists of a session's context are said to be from: OpenSSL does not remember the files.
 const CONTEXT: &str = "server context";

@@ -21,12 +21,12 @@ use pgtls_core::x509::certificate::Certificate;
 use pgtls_core::x509::name::Name;
 
 use crate::error::{Error, Result};
-use crate::pg::kept::Kept;
-use crate::pg::port::Session;
-use crate::pg::rows::{Row, Rows};
-use crate::pg::text::{Text, lossless};
-use crate::pg::time::timestamp;
-use crate::pg::tls::Tls;
+use crate::pg::connection::port::Session;
+use crate::pg::connection::tls::Tls;
+use crate::pg::datum::cached::Kept;
+use crate::pg::datum::rows::{Row, Rows};
+use crate::pg::datum::text::{Text, lossless};
+use crate::pg::datum::time::timestamp;
 
 thread_local! {
     /// The client's certificate, read once: it cannot change during a session. `None` inside: there is none.

@@ -1,0 +1,6 @@
+//! OpenSSL: what it says of certificates, stores and connections.
+
+pub(in crate::pg) mod group;
+pub(crate) mod libssl;
+pub(crate) mod trust_store;
+pub(crate) mod verify;
