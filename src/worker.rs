@@ -3,15 +3,21 @@
 //! It needs shared memory and files, but no database. If it fails it is started again after a while; nothing else depends
 //! on it.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use pgrx::bgworkers::{
     BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags,
 };
+use pgtls_core::verify::credential::Standing;
 
+use crate::checks::credentials::{Credential, invalid_sessions};
 use crate::pg::recorder::save;
+use crate::pg::recorder::sessions::{self, Recorded};
+use crate::pg::recorder::status;
+use crate::pg::server::guc::Action;
 use crate::pg::server::{guc, process};
-use crate::sql::credentials::check_credentials;
 
 /// How often changes are saved: what a crash can lose.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
@@ -67,4 +73,44 @@ fn timeout(saved: Instant, checked: Instant) -> Duration {
         .map_or(left, |interval| interval.saturating_sub(checked.elapsed()));
     // A wait of no time at all would be one without end.
     left.min(until_check).max(Duration::from_millis(10))
+}
+
+thread_local! {
+    /// The sessions that the worker has spoken of, and as what.
+    static REPORTED: RefCell<HashSet<(i32, i64, Standing)>> = RefCell::default();
+}
+
+/// What the worker does at every interval: says which sessions have a certificate that is not good any more, each once,
+/// and ends them if `credential_action` says so.
+///
+/// Nobody is ended as untrusted by a CA file that the server has not loaded: it would admit the client again at once. And
+/// nobody is ended at all while the CA file depends on the host name that the client asked for, which is not looked at.
+fn check_credentials() {
+    let invalid = invalid_sessions();
+    let mut reported = REPORTED.take();
+    let mut now_invalid = HashSet::new();
+    for (recorded, credential) in invalid {
+        let standing = credential.assessment.standing;
+        let key = (recorded.pid, recorded.started, standing);
+        let end = guc::credential_action() == Action::Terminate
+            && !status::chooses_by_host()
+            && (standing != Standing::Untrusted || status::ca_file_is_in_force());
+        let terminated = end && sessions::terminate(&recorded);
+        if terminated || !reported.remove(&key) {
+            report(&recorded, &credential, terminated);
+        }
+        now_invalid.insert(key);
+    }
+    REPORTED.set(now_invalid);
+}
+
+fn report(recorded: &Recorded, credential: &Credential, terminated: bool) {
+    let done = if terminated { ", terminating its session" } else { "" };
+    pgrx::log!(
+        "client certificate \"{}\" of process {} is {}{done}: {}",
+        credential.subject.as_deref().unwrap_or_default().escape_debug(),
+        recorded.pid,
+        credential.assessment.standing.label(),
+        credential.assessment.detail.as_deref().unwrap_or_default(),
+    );
 }

@@ -6,12 +6,13 @@ use pgtls_core::value::Value;
 use pgtls_core::verify::credential::Standing;
 use pgtls_core::x509::certificate::Certificate;
 
-use super::credentials::{Credential, Evaluator, certificate_columns};
+use crate::checks::credentials::{Credential, Evaluator};
 use crate::error::Error;
 use crate::pg::datum::rows::{Row, Rows};
 use crate::pg::datum::text::lossless;
 use crate::pg::datum::time::unix_microseconds;
 use crate::pg::recorder::inventory::{self, Known};
+use crate::sql::columns::certificate_columns;
 
 /// `unused` is a certificate that nobody has logged in with, `active` one that is good.
 fn status(known: &Known, standing: Standing) -> &'static str {

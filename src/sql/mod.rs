@@ -7,8 +7,7 @@
 
 mod certificates;
 mod chain;
-mod configured;
-pub(crate) mod credentials;
+mod columns;
 mod failures;
 mod inventory;
 mod lint;
@@ -19,8 +18,4 @@ mod revocation;
 mod session;
 mod sessions;
 mod status;
-
-/// Bytes in lower-case hexadecimal.
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+mod terminate;

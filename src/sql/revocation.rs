@@ -23,8 +23,9 @@ use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 use pgtls_core::x509::serial::Serial;
 
-use super::chain::client_chain;
-use super::configured::{Crls, ListedCrl, Usable, authorities};
+use crate::checks::crl_file::ListedCrl;
+use crate::checks::session_certificate::client_chain;
+use crate::checks::tls_files::{Crls, Usable, authorities};
 use crate::error::{Error, Form, Result};
 use crate::pg::connection::port::Session;
 use crate::pg::datum::rows::{Row, Rows};

@@ -11,12 +11,13 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::value::Value;
 use pgtls_core::x509::certificate::Certificate;
 
-use super::credentials::{Credential, Evaluator, certificate_columns};
+use crate::checks::credentials::{Credential, Evaluator};
 use crate::pg::datum::rows::{Row, Rows};
 use crate::pg::datum::text::lossless;
 use crate::pg::datum::time;
 use crate::pg::recorder::sessions::{self, Recorded};
 use crate::pg::server::backends::{self, Backend};
+use crate::sql::columns::certificate_columns;
 
 /// A session, and where its facts come from.
 struct Session {

@@ -1,14 +1,10 @@
-//! What the certificates of sessions and of the inventory are worth now, and what is done about those that are worth
-//! nothing any more: `pgtls_terminate_invalid` and the worker's check.
+//! What the certificates of sessions and of the inventory are worth now.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
-use pgrx::pg_extern;
-use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::time::UnixTime;
 use pgtls_core::value::Value;
 use pgtls_core::verify::credential::{Assessment, Standing};
@@ -16,31 +12,27 @@ use pgtls_core::verify::verdict::Verdict;
 use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 
-use crate::error::Error;
-use crate::pg::datum::rows::{Row, Rows};
 use crate::pg::datum::time;
 use crate::pg::openssl::trust_store::{Settings, TrustStore};
 use crate::pg::openssl::verify::{self, Policy};
 use crate::pg::recorder::sessions::{self, Recorded};
-use crate::pg::recorder::status;
-use crate::pg::server::backends::{self, Backend};
-use crate::pg::server::guc::{self, Action};
+use crate::pg::server::guc;
 
 /// What is worked out about a chain.
 #[derive(Clone)]
-pub(super) struct Credential {
+pub(crate) struct Credential {
     /// The columns of the client's certificate; `None` if there is none, or none was recorded.
-    pub(super) certificate: Option<Rc<Vec<(&'static str, Value)>>>,
+    pub(crate) certificate: Option<Rc<Vec<(&'static str, Value)>>>,
     /// Its subject, as `/CN=alice`.
-    pub(super) subject: Option<Rc<str>>,
-    pub(super) assessment: Assessment,
+    pub(crate) subject: Option<Rc<str>>,
+    pub(crate) assessment: Assessment,
 }
 
 /// Evaluates chains against today's files, each distinct one once.
 ///
 /// What OpenSSL says of a chain is kept from query to query, as long as the files are the same and no certificate or list
 /// begins or ends: judging takes about half a millisecond, and there may be thousands of chains.
-pub(super) struct Evaluator {
+pub(crate) struct Evaluator {
     /// What the files trust and how it is asked, or why they cannot be used; `None` until somebody asks.
     trust: Option<Result<(TrustStore, Policy), String>>,
     now: UnixTime,
@@ -68,13 +60,13 @@ thread_local! {
 }
 
 impl Evaluator {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (now, renewal_window) = (time::clock(), guc::renewal_window());
         Self { trust: None, now, renewal_window, known: BTreeMap::new() }
     }
 
     /// The credential of a session.
-    pub(super) fn of_session(&mut self, recorded: &Recorded) -> Credential {
+    pub(crate) fn of_session(&mut self, recorded: &Recorded) -> Credential {
         if recorded.chain_length == 0 {
             let assessment = Assessment::plain(Standing::None);
             return Credential { certificate: None, subject: None, assessment };
@@ -84,7 +76,7 @@ impl Evaluator {
 
     /// The credential of a chain: DER of its certificates, leaf first, one after the other. Empty if the first of them
     /// was too large to be recorded.
-    pub(super) fn of_chain(&mut self, chain: &[u8]) -> Credential {
+    pub(crate) fn of_chain(&mut self, chain: &[u8]) -> Credential {
         pgrx::check_for_interrupts!();
         self.load();
         let now = self.now.0;
@@ -176,7 +168,7 @@ impl Drop for Evaluator {
 }
 
 /// The recorded sessions whose certificate a login would be refused for now.
-fn invalid_sessions() -> Vec<(Recorded, Credential)> {
+pub(crate) fn invalid_sessions() -> Vec<(Recorded, Credential)> {
     let mut evaluator = Evaluator::new();
     sessions::recorded()
         .into_iter()
@@ -186,85 +178,4 @@ fn invalid_sessions() -> Vec<(Recorded, Credential)> {
         })
         .filter(|(_, credential)| credential.assessment.standing.is_invalid())
         .collect()
-}
-
-#[pg_extern(sql = false)]
-fn pgtls_terminate_invalid(dry_run: bool) -> Result<Rows, ErrorReport> {
-    if status::recorder().is_none() {
-        return Err(Error::NotPreloaded.into());
-    }
-    let backends: HashMap<(i32, i64), Backend> =
-        backends::all().into_iter().map(|backend| (backend.key(), backend)).collect();
-    let row = |(recorded, credential): (Recorded, Credential)| -> Row {
-        let backend = backends.get(&recorded.key());
-        // One's own session is shown, but has to finish the statement.
-        let end = !dry_run && !sessions::is_own(&recorded);
-        vec![
-            ("pid".into(), Value::Int(recorded.pid.into())),
-            ("usename".into(), backend.and_then(Backend::role_name).into()),
-            ("credential_status".into(), credential.assessment.standing.label().into()),
-            ("credential_detail".into(), credential.assessment.detail.into()),
-            ("terminated".into(), Value::Bool(end && sessions::terminate(&recorded))),
-        ]
-    };
-    Ok(invalid_sessions().into_iter().map(row).collect())
-}
-
-thread_local! {
-    /// The sessions that the worker has spoken of, and as what.
-    static REPORTED: RefCell<HashSet<(i32, i64, Standing)>> = RefCell::default();
-}
-
-/// What the worker does at every interval: says which sessions have a certificate that is not good any more, each once,
-/// and ends them if `credential_action` says so.
-///
-/// Nobody is ended as untrusted by a CA file that the server has not loaded: it would admit the client again at once. And
-/// nobody is ended at all while the CA file depends on the host name that the client asked for, which is not looked at.
-pub(crate) fn check_credentials() {
-    let invalid = invalid_sessions();
-    let mut reported = REPORTED.take();
-    let mut now_invalid = HashSet::new();
-    for (recorded, credential) in invalid {
-        let standing = credential.assessment.standing;
-        let key = (recorded.pid, recorded.started, standing);
-        let end = guc::credential_action() == Action::Terminate
-            && !status::chooses_by_host()
-            && (standing != Standing::Untrusted || status::ca_file_is_in_force());
-        let terminated = end && sessions::terminate(&recorded);
-        if terminated || !reported.remove(&key) {
-            report(&recorded, &credential, terminated);
-        }
-        now_invalid.insert(key);
-    }
-    REPORTED.set(now_invalid);
-}
-
-fn report(recorded: &Recorded, credential: &Credential, terminated: bool) {
-    let done = if terminated { ", terminating its session" } else { "" };
-    pgrx::log!(
-        "client certificate \"{}\" of process {} is {}{done}: {}",
-        credential.subject.as_deref().unwrap_or_default().escape_debug(),
-        recorded.pid,
-        credential.assessment.standing.label(),
-        credential.assessment.detail.as_deref().unwrap_or_default(),
-    );
-}
-
-/// The columns of a credential's certificate under these names. A certificate that was not recorded is at least named by its
-/// fingerprint.
-pub(super) fn certificate_columns<'a>(
-    credential: &'a Credential,
-    fingerprint: Option<&'a [u8; 32]>,
-    names: impl Iterator<Item = &'static str> + 'a,
-) -> impl Iterator<Item = (Cow<'static, str>, Value)> + 'a {
-    names.enumerate().map(move |(place, name)| {
-        let value = match &credential.certificate {
-            Some(columns) => columns.get(place).map_or(Value::Null, |(_, value)| value.clone()),
-            None if name.ends_with("fingerprint") && !name.ends_with("spki_fingerprint") => {
-                fingerprint.map(super::hex).into()
-            }
-            None => Value::Null,
-        };
-        (Cow::Borrowed(name), value)
-    })
 }
