@@ -76,7 +76,7 @@ pub(crate) fn authorities() -> Option<Result<Vec<Certificate>, String>> {
         let content = files::open(&path)?.read()?;
         pgtls_core::x509::bundle::parse_certificates(&content).map_err(|error| error.to_string())
     };
-    let mut authorities = match read() {
+    let authorities = match read() {
         Ok(authorities) => authorities,
         Err(problem) => return Some(Err(format!("{}: {problem}", path.display()))),
     };
@@ -89,7 +89,12 @@ pub(crate) fn authorities() -> Option<Result<Vec<Certificate>, String>> {
         let hashed = paths.iter().filter(|path| hashed_name(path, ".").is_some());
         others.extend(hashed.flat_map(|path| certificates_of(path)));
     }
-    others.retain(|certificate| !authorities.contains(certificate));
-    authorities.extend(others);
-    Some(Ok(authorities))
+    // The same certificate may be there more than once.
+    let mut distinct: Vec<Certificate> = Vec::new();
+    for certificate in authorities.into_iter().chain(others) {
+        if !distinct.contains(&certificate) {
+            distinct.push(certificate);
+        }
+    }
+    Some(Ok(distinct))
 }

@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
+use pgtls_core::crl::{Crl, NextUpdate};
 use pgtls_core::value::Value;
+use pgtls_core::x509::serial::Serial;
 
 use crate::checks::credentials::Credential;
+use crate::pg::datum::rows::Row;
 
 /// Bytes in lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8; 32]) -> String {
@@ -28,4 +31,27 @@ pub(super) fn certificate_columns<'a>(
         };
         (Cow::Borrowed(name), value)
     })
+}
+
+/// The columns that describe a list wherever one is named.
+pub(super) fn crl_columns(crl: Option<&Crl>) -> Row {
+    let next_update = crl.and_then(|crl| match crl.next_update() {
+        NextUpdate::At(time) => Some(time),
+        NextUpdate::Never | NextUpdate::Malformed => None,
+    });
+    let issuer = crl.map(|crl| crl.issuer().oneline()).filter(|name| !name.is_empty());
+    vec![
+        ("issuer".into(), issuer.into()),
+        ("crl_number".into(), numeric(crl.and_then(Crl::number))),
+        ("this_update".into(), crl.and_then(Crl::this_update).into()),
+        ("next_update".into(), next_update.into()),
+    ]
+}
+
+fn numeric(serial: Option<&Serial>) -> Value {
+    serial.map_or(Value::Null, |serial| Value::Numeric(serial.decimal()))
+}
+
+pub(super) fn count(number: usize) -> Value {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
 }

@@ -5,16 +5,17 @@
 // An `ErrorReport` is what carries SQLSTATE, detail and hint through pgrx, and it is large.
 #![allow(clippy::result_large_err)]
 
-mod certificates;
 mod chain;
+mod client_certificates;
 mod columns;
+mod crls;
 mod failures;
-mod inventory;
-mod lint;
+mod lint_certificate;
 mod login;
 mod mapping;
-mod requests;
-mod revocation;
+mod parse_certificates;
+mod parse_crls;
+mod parse_requests;
 mod session;
 mod sessions;
 mod status;

@@ -2,14 +2,12 @@
 
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
-use std::sync::OnceLock;
 
 use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContext, SslMethod};
 use openssl::stack::Stack;
-use openssl::x509::store::X509StoreBuilder;
-use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam, X509VerifyParamRef};
+use openssl::x509::verify::X509VerifyParamRef;
 use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef};
 use pgtls_core::time::UnixTime;
 use pgtls_core::verify::verdict::{Refusal, Verdict};
@@ -139,45 +137,5 @@ fn refused(context: &X509StoreContextRef) -> Verdict {
         depth: context.error_depth(),
         certificate: context.current_cert().and_then(read).map(Box::new),
         logged: oldest.unwrap_or("certificate verify failed").to_owned(),
-    })
-}
-
-/// A self-signed certificate from 2026 to 2051, whose key nobody has.
-const PROBE: &str = "\
------BEGIN CERTIFICATE-----\n\
-MIIBgDCCASWgAwIBAgIURYTk2xByGXD0t/7VuywvUwE8PSAwCgYIKoZIzj0EAwIw\n\
-FDESMBAGA1UEAwwJcGd0bHNfZXh0MCAXDTI2MTEyMjA1MDQ1N1oYDzIwNTEwNzE0\n\
-MDUwNDU3WjAUMRIwEAYDVQQDDAlwZ3Rsc19leHQwWTATBgcqhkjOPQIBBggqhkjO\n\
-PQMBBwNCAAQI7hK6RnfbmFVOOk4C16OV5rqBx5EjUDbvwsIDvg9oz2b+O2ZPD4ti\n\
-QyoP4mT2QoOp0BKpM9CtgTlWeceNTMhTo1MwUTAfBgNVHSMEGDAWgBTe6F3Mej7r\n\
-IjJolcmgkbCYfqMKrDAPBgNVHRMBAf8EBTADAQH/MB0GA1UdDgQWBBTe6F3Mej7r\n\
-IjJolcmgkbCYfqMKrDAKBggqhkjOPQQDAgNJADBGAiEAoe+WBQw/BoxSXGMXWKOS\n\
-L7o455FVWUnMLgHnz8kwqwECIQCxzzik5F9fFHYeIqK1UqRf6IIrvgwqAXKx12dI\n\
-FHU9BA==\n\
------END CERTIFICATE-----\n";
-
-/// A moment at which it is valid, 2030-01-01.
-const PROBE_TIME: i64 = 1_893_456_000;
-
-/// Whether OpenSSL wants a revocation list for a self-signed certificate, if lists are checked. That changed with 3.6, and
-/// distributors move changes between versions, so it is tried.
-pub(crate) fn wants_list_for_self_signed() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    let trial = || -> Result<bool, ErrorStack> {
-        let certificate = X509::from_pem(PROBE.as_bytes())?;
-        let mut store = X509StoreBuilder::new()?;
-        store.add_cert(certificate.clone())?;
-        let mut parameters = X509VerifyParam::new()?;
-        parameters.set_time(PROBE_TIME);
-        parameters.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)?;
-        store.set_param(&parameters)?;
-        let (store, others) = (store.build(), Stack::new()?);
-        let ask = |context: &mut X509StoreContextRef| context.verify_cert();
-        Ok(!X509StoreContext::new()?.init(&store, &certificate, &others, ask)?)
-    };
-    *ANSWER.get_or_init(|| {
-        let wants = trial().unwrap_or(true);
-        drop(ErrorStack::get());
-        wants
     })
 }
