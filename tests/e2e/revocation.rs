@@ -262,6 +262,81 @@ fn the_effect_on_each_authority_is_said_in_words() {
     assert_eq!(refused, [row("covered", "true")], "its own CRL is good, and nobody gets in");
 }
 
+/// What the coverage says of the CA with this common name.
+fn coverage_of(cluster: &Cluster, name: &str) -> Vec<Vec<Option<String>>> {
+    cluster.sql(&format!(
+        "select clients_refused::text, crl_status, effect from pgtls_crl_coverage \
+         where subject like '%CN={name}'"
+    ))
+}
+
+#[test]
+fn the_dates_of_a_ca_count_and_a_ca_that_is_there_three_times_is_one_row() {
+    let past = CertBuilder::new("/CN=past").ca().self_signed().expired().build();
+    let present = CertBuilder::new("/CN=present").ca().self_signed().build();
+    let (of_past, of_present) =
+        (past.issue("/CN=alice").build(), present.issue("/CN=alice").build());
+    let crls = [CrlBuilder::new(&past).build(), CrlBuilder::new(&present).build()];
+    let cluster = builder()
+        .trust(&[&past, &present, &past, &past, &present])
+        .crl_file(&[&crls[0], &crls[1]])
+        .start();
+    let row = |words: [&str; 3]| vec![words.map(|word| Some(word.to_owned())).to_vec()];
+    let checked = "client certificates issued by this CA are checked against 0 revoked ones";
+    assert_eq!(coverage_of(&cluster, "present"), row(["false", "covered", checked]));
+    let refused =
+        "every client certificate issued by this CA is refused at login: /CN=past has expired";
+    assert_eq!(coverage_of(&cluster, "past"), row(["true", "covered", refused]));
+    cluster.client("alice").with(&of_present).login();
+    assert!(cluster.client("alice").with(&of_past).connect().is_err());
+}
+
+#[test]
+fn why_a_crl_is_not_the_one_is_said() {
+    let ca = CertBuilder::new("/CN=ca").ca().self_signed().build();
+    let alice = ca.issue("/CN=alice").build();
+    let other_key = CrlBuilder::new(&ca).authority_key(&Key::ec()).build();
+    let cluster = builder().trust(&[&ca]).crl_file(&[&other_key]).start();
+    let pem = quote(&alice.bundle_pem());
+    let ask = format!("select status, detail from pgtls_crl_status({pem}) where depth = 0");
+    let said = cluster.sql(&ask);
+    assert_eq!(said[0][0].as_deref(), Some("crl_missing"));
+    let detail = said[0][1].as_deref().unwrap_or_default();
+    assert!(detail.contains("it is signed with a key that is not in the chain"), "{detail}");
+    assert!(detail.contains("crl.pem"), "the file is named: {detail}");
+    // One that can tell needs no words.
+    cluster.replace_crl(&[&CrlBuilder::new(&ca).build()]);
+    assert_eq!(cluster.sql(&ask), [[Some("good".to_owned()), None]]);
+}
+
+#[test]
+fn a_malformed_end_is_told_from_none() {
+    let ca = CertBuilder::new("/CN=ca").ca().self_signed().build();
+    let whole = CrlBuilder::new(&ca).build();
+    // The same without seconds, which X509_cmp_time refuses.
+    let parts = pgtls_e2e::pki::CrlParts {
+        next_update: Some(pgtls_e2e::der::tlv(0x17, b"4001010000Z")),
+        ..pgtls_e2e::pki::CrlParts::new(&ca.cert.subject_der(), now() - 10, now())
+    };
+    let malformed = Crl::from_der(parts.sign(&ca.key));
+    let endless = CrlBuilder::new(&ca).no_next_update().build();
+    let cluster = builder().trust(&[&ca]).crl_file(&[&malformed]).start();
+    let ask = |crl: &Crl| {
+        let sql = "select next_update is null, problems::text from pgtls_parse_crls";
+        cluster.sql(&format!("{sql}({})", quote(&crl.pem()))).remove(0)
+    };
+    let (yes, no) = (Some("t".to_owned()), Some("f".to_owned()));
+    let problem = "{\"the date of nextUpdate is malformed\"}".to_owned();
+    assert_eq!(ask(&malformed), [yes.clone(), Some(problem)]);
+    assert_eq!(ask(&endless), [yes, None]);
+    assert_eq!(ask(&whole), [no, None]);
+    let listed = cluster.sql("select status, problem from pgtls_crls");
+    let words = ["malformed_date", "the date of nextUpdate is malformed"];
+    assert_eq!(listed, [words.map(|word| Some(word.to_owned()))]);
+    let alice = ca.issue("/CN=alice").build();
+    assert!(cluster.client("alice").with(&alice).connect().is_err());
+}
+
 #[test]
 fn whatever_is_in_the_place_of_a_file_is_a_row_with_a_problem() {
     let pki = Pki::standard();

@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 
 use testpki::der::{self, now};
 pub use testpki::{
-    Cert, CertBuilder, Crl, CrlBuilder, DAY, Digest, Eku, Identity, IdentityFiles, Key, Name,
-    Reason, Text, UNKNOWN_OID, many_serial, write_private,
+    Cert, CertBuilder, Crl, CrlBuilder, CrlParts, DAY, Digest, Eku, Identity, IdentityFiles, Key,
+    Name, Reason, Text, UNKNOWN_OID, many_serial, write_private,
 };
 
 /// The subject of [`Pki::long_dn`], as OpenSSL prints it in one line: far over 63 bytes, the CN last.
