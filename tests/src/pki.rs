@@ -178,7 +178,8 @@ impl Pki {
             ("direct", root.issue("/CN=direct").build()),
             ("rsa", client("/CN=rsa").rsa().build()),
             ("ed25519", client("/CN=ed25519").ed25519().build()),
-            ("self_signed", CertBuilder::new("/CN=self_signed").build()),
+            // With keyCertSign, without which OpenSSL 1.1.1 takes it for one of an unknown issuer.
+            ("self_signed", CertBuilder::new("/CN=self_signed").key_usage(&[0, 5]).build()),
             ("untrusted", other_root.issue("/CN=untrusted").build()),
             ("long_dn", client(LONG_DN).build()),
             ("utf8", client("/O=Ünïcode Größe/CN=Жук").build()),

@@ -24,6 +24,10 @@ const GET_SHARED_GROUP: c_int = 93;
 const GET_PEER_TMP_KEY: c_int = 109;
 /// `NID_kx_ecdhe` of `openssl/obj_mac.h`; openssl-sys lacks it.
 const KX_ECDHE: c_int = 1038;
+/// `NID_kx_any` of `openssl/obj_mac.h`, which all cipher suites of TLS 1.3 have; openssl-sys lacks it.
+const KX_ANY: c_int = 1063;
+/// Asks `SSL_get_shared_group` how many there are.
+const COUNT: c_long = -1;
 
 unsafe extern "C" {
     /// The key exchange of a cipher suite (`openssl/ssl.h`); openssl-sys lacks it.
@@ -67,8 +71,10 @@ fn negotiated(ssl: &SslRef, group_to_name: GroupToName) -> Option<&'static [u8]>
 
 /// The group of the key exchange as OpenSSL 1.1.1 knows it.
 ///
-/// TLS 1.3 keeps the key that the client sent. TLS 1.2 does not; there, with ECDHE, OpenSSL takes the first group that
-/// both sides have (`tls_construct_server_key_exchange`).
+/// With TLS 1.3 it keeps the key that the client sent, which a server can ask for since 1.1.1a.
+/// Before, and with TLS 1.2, there is the list of groups that both sides have. TLS 1.2 with ECDHE
+/// takes its first (`tls_construct_server_key_exchange`); TLS 1.3 may take another, so there it
+/// has to be the only one, as it is with PostgreSQL before 18, whose `ssl_ecdh_curve` names one.
 fn nid_of_the_exchange(ssl: &SslRef) -> Option<Nid> {
     if let Some(key) = peer_tmp_key(ssl) {
         return match key.id() {
@@ -78,12 +84,21 @@ fn nid_of_the_exchange(ssl: &SslRef) -> Option<Nid> {
     }
     let cipher = ssl.current_cipher()?;
     // SAFETY: the cipher suite is a static object of the library.
-    if unsafe { SSL_CIPHER_get_kx_nid(cipher.as_ptr()) } != KX_ECDHE {
-        return None;
-    }
-    // SAFETY: `ssl` is live; with 0 this control answers with the first shared group and ignores the pointer.
-    let nid = unsafe { openssl_sys::SSL_ctrl(ssl.as_ptr(), GET_SHARED_GROUP, 0, ptr::null_mut()) };
+    let is_first = match unsafe { SSL_CIPHER_get_kx_nid(cipher.as_ptr()) } {
+        KX_ECDHE => true,
+        // A session that is resumed need not have exchanged keys.
+        KX_ANY => !ssl.session_reused() && shared_group(ssl, COUNT) == 1,
+        _ => false,
+    };
+    let nid = is_first.then(|| shared_group(ssl, 0))?;
     c_int::try_from(nid).ok().filter(|nid| *nid > 0).map(Nid::from_raw)
+}
+
+/// The group at a place in the list of those that both sides have, or with [`COUNT`] how many
+/// there are (`SSL_get_shared_group`).
+fn shared_group(ssl: &SslRef, place: c_long) -> c_long {
+    // SAFETY: `ssl` is live; this control answers with a number and ignores the pointer.
+    unsafe { openssl_sys::SSL_ctrl(ssl.as_ptr(), GET_SHARED_GROUP, place, ptr::null_mut()) }
 }
 
 /// The client's key of the key exchange (`SSL_get_peer_tmp_key`).
