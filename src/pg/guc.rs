@@ -74,7 +74,7 @@ pub(super) fn save() -> bool {
 }
 
 /// Whether logins over TCP have to be encrypted.
-pub(super) fn require_tls() -> bool {
+pub(crate) fn require_tls() -> bool {
     REQUIRE_TLS.get()
 }
 

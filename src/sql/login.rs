@@ -22,7 +22,7 @@ use crate::pg::rows::{Rows, row};
 use crate::pg::time::moment;
 use crate::pg::trust_store::Settings;
 use crate::pg::verify::{self, Policy};
-use crate::pg::{auth_files, catalog, files};
+use crate::pg::{auth_files, catalog, files, guc};
 
 /// The arguments of both functions.
 struct Arguments<'a> {
@@ -70,6 +70,7 @@ impl<'a> Arguments<'a> {
         let facts = Facts {
             remarks: remarks(read.cloned().chain(settings.files())),
             tls: settings.facts(),
+            require_tls: guc::require_tls(),
             trust: self.verdict(&settings),
             role: catalog::role(self.role),
             database: catalog::database(self.database, self.role),

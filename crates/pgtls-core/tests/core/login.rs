@@ -65,6 +65,7 @@ struct Login {
     /// Lines such as `m alice bob`.
     ident: &'static str,
     server: TlsFacts,
+    require_tls: bool,
     trust: Option<Result<Verdict, String>>,
     role: Option<RoleFacts>,
     database: Option<DatabaseFacts>,
@@ -86,6 +87,7 @@ fn good() -> Login {
             ca_file: Some("ca.crt".to_owned()),
             crls: vec!["ca.crl".to_owned()],
         },
+        require_tls: false,
         trust: Some(Ok(Verdict::Trusted(vec!["/CN=alice".to_owned(), "/CN=root".to_owned()]))),
         role: Some(RoleFacts { may_log_in: true, ..RoleFacts::default() }),
         database: Some(DatabaseFacts {
@@ -143,6 +145,7 @@ impl Login {
             rules: &rules(self.hba),
             mappings: &mappings(self.ident),
             tls: self.server.clone(),
+            require_tls: self.require_tls,
             trust: self.trust.clone(),
             role: self.role.clone(),
             database: self.database.clone(),
