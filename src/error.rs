@@ -58,7 +58,7 @@ pub(crate) enum Error {
 }
 
 /// The message of [`Error::PlaintextRefused`].
-pub(crate) const PLAINTEXT_REFUSED: &str = "connections over TCP without TLS are not allowed";
+pub(crate) use pgtls_core::login::explain::PLAINTEXT_REFUSED;
 
 /// The SQL type that an argument came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

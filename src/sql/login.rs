@@ -22,7 +22,7 @@ use crate::pg::datum::rows::{Rows, row};
 use crate::pg::datum::time::moment;
 use crate::pg::openssl::trust_store::Settings;
 use crate::pg::openssl::verify::{self, Policy};
-use crate::pg::server::{auth_files, catalog, files};
+use crate::pg::server::{auth_files, catalog, files, guc};
 
 /// The arguments of both functions.
 struct Arguments<'a> {
@@ -70,6 +70,7 @@ impl<'a> Arguments<'a> {
         let facts = Facts {
             remarks: remarks(read.cloned().chain(settings.files())),
             tls: settings.facts(),
+            require_tls: guc::require_tls(),
             trust: self.verdict(&settings),
             role: catalog::role(self.role),
             database: catalog::database(self.database, self.role),

@@ -74,7 +74,7 @@ pub(in crate::pg) fn save() -> bool {
 }
 
 /// Whether logins over TCP have to be encrypted.
-pub(in crate::pg) fn require_tls() -> bool {
+pub(crate) fn require_tls() -> bool {
     REQUIRE_TLS.get()
 }
 

@@ -4,8 +4,10 @@
 //! OpenSSL says of the chain, what the catalogues say of role and database. What only another system knows stays
 //! unknown.
 //!
-//! Invariant: the steps are in the server's order, and the verdict is that of the first step that fails. Steps after it
-//! are still looked at, because whoever asks wants to repair everything at once.
+//! Invariants: the steps are in the server's order, and the verdict is that of the first step that fails. Steps after it
+//! are still looked at, because whoever asks wants to repair everything at once; but what can only be told when an
+//! earlier step is repaired is skipped, never said to fail. Words of our own are ASCII, so that every database can show
+//! them.
 
 use crate::asn1::oid::Oid;
 use crate::login::access::Surroundings;
@@ -20,6 +22,9 @@ use crate::x509::certificate::Certificate;
 
 /// What the server says when it has to write down a name of which OpenSSL cannot name an attribute type.
 const NO_NAME_FOR_ATTRIBUTE: &str = "could not get NID for ASN1_OBJECT object";
+
+/// What a client is told that `pgtls_ext.require_tls` refuses.
+pub const PLAINTEXT_REFUSED: &str = "connections over TCP without TLS are not allowed";
 
 /// The attribute type because of which the server cannot write down a name of this certificate, if it cannot.
 fn unnamed_attribute_type(certificate: &Certificate) -> Option<Oid<'_>> {
@@ -55,6 +60,7 @@ pub fn explain(
         login.connection_slots();
     }
     login.authentication();
+    login.require_tls();
     login.role();
     if around.version.reports_tls_before_database() {
         login.reporting();
@@ -128,6 +134,10 @@ impl<'a> Login<'a> {
             source,
             words: Some(words),
         });
+    }
+
+    fn has_failed(&self, check: Check) -> bool {
+        self.steps.iter().any(|step| step.check == check && step.outcome == Outcome::Failed)
     }
 
     fn skip(&mut self, checks: &[Check], why: &str) {
@@ -289,8 +299,7 @@ impl<'a> Login<'a> {
             self.fail(Check::HbaRule, "the rule says reject", Some(place), words);
             return self.skip(AFTER_RULE, "the rule says reject");
         }
-        let detail = format!("{} … {}", rule.connection, rule.method.name());
-        self.step(Check::HbaRule, Outcome::Ok, detail, Some(place.clone()));
+        self.step(Check::HbaRule, Outcome::Ok, rule.to_string(), Some(place.clone()));
         self.client_certificate(rule, &place);
         self.method(rule, &place);
         self.name(rule, &place);
@@ -342,6 +351,9 @@ impl<'a> Login<'a> {
     fn method(&mut self, rule: &Rule, place: &str) {
         let place = Some(place.to_owned());
         match rule.method {
+            Method::Cert if self.certificate_demand(rule).is_err() => {
+                self.skip(&[Check::Authentication], "there is no certificate");
+            }
             Method::Reject => {
                 self.skip(&[Check::Authentication], "the rule says reject");
             }
@@ -421,6 +433,9 @@ impl<'a> Login<'a> {
         let Some(leaf) = self.presented() else {
             return self.skip(NAMES, "there is no certificate");
         };
+        if self.has_failed(Check::Subject) {
+            return self.skip(NAMES, "the server does not take the subject");
+        }
         let identity = identity(leaf, rule.client_name);
         if identity.is_empty() {
             let role = self.role_name();
@@ -503,7 +518,29 @@ impl<'a> Login<'a> {
         self.fail(Check::Mapping, detail, source, words);
     }
 
+    /// What the extension itself does when the client is who it says it is (`pgtls_ext.require_tls`).
+    fn require_tls(&mut self) {
+        let source = || Some("pgtls_ext.require_tls".to_owned());
+        if !self.facts.require_tls {
+            self.skip(&[Check::RequireTls], "pgtls_ext.require_tls is off");
+        } else if self.question.address.is_none() {
+            let detail = "connections over the Unix socket are exempt";
+            self.step(Check::RequireTls, Outcome::Ok, detail, source());
+        } else if self.uses_tls() {
+            let detail = "the connection is encrypted with TLS";
+            self.step(Check::RequireTls, Outcome::Ok, detail, source());
+        } else {
+            let detail = "pgtls_ext.require_tls is on, and the client uses no TLS";
+            let words = Words::fatal(PLAINTEXT_REFUSED.to_owned(), None, None);
+            self.fail(Check::RequireTls, detail, source(), words);
+        }
+    }
+
     fn role(&mut self) {
+        if self.facts.role.is_none() && self.has_failed(Check::Authentication) {
+            let why = "the role does not exist, which is why it cannot be authenticated";
+            return self.skip(&[Check::Role], why);
+        }
         let role = self.role_name();
         let source = Some("pg_roles".to_owned());
         let (detail, message) = match &self.facts.role {
@@ -527,6 +564,12 @@ impl<'a> Login<'a> {
         let slots = self.facts.slots;
         let superuser = self.facts.role.as_ref().is_some_and(|role| role.superuser);
         let reserved = self.facts.role.as_ref().is_some_and(|role| role.may_use_reserved);
+        let depends_on_role = slots.for_superusers && !slots.for_everybody;
+        if depends_on_role && self.facts.role.is_none() {
+            let why = "the role does not exist, so it is not known whether it may use the \
+                       reserved connections";
+            return self.skip(&[Check::ConnectionSlots], why);
+        }
         let message = if !slots.for_superusers {
             "sorry, too many clients already".to_owned()
         } else if superuser || slots.for_everybody {
@@ -565,6 +608,11 @@ impl<'a> Login<'a> {
                 format!("database \"{database}\" is not currently accepting connections"),
                 None,
             ),
+            // What follows depends on the role's privileges.
+            Some(_) if self.facts.role.is_none() => {
+                let why = "the role does not exist, so nothing is known of its privileges";
+                return self.skip(&[Check::Database], why);
+            }
             Some(facts) if !facts.role_may_connect && !superuser => (
                 "the role lacks the privilege CONNECT",
                 format!("permission denied for database \"{database}\""),

@@ -33,6 +33,8 @@ pub struct Facts<'a> {
     pub mappings: &'a [ident::Line],
     /// How it does TLS.
     pub tls: TlsFacts,
+    /// `pgtls_ext.require_tls`, where the library is preloaded.
+    pub require_tls: bool,
     /// What OpenSSL says of the chain, or why it cannot be asked; `None` if there is no chain.
     pub trust: Option<Result<Verdict, String>>,
     /// The role; `None` if it does not exist.

@@ -233,6 +233,7 @@ impl Line {
         let rule = self.rule.as_ref();
         let tokens = |tokens: &[Token]| tokens.iter().map(Token::to_string).collect::<Vec<_>>();
         let named = rule.filter(|rule| rule.client_certificate != ClientCertificate::Optional);
+        let compared = rule.filter(|rule| rule.compares_name());
         vec![
             ("file_name", self.file.clone().into()),
             ("line_number", self.number.map(i64::from).into()),
@@ -243,10 +244,58 @@ impl Line {
             ("netmask", rule.and_then(Rule::mask_text).into()),
             ("auth_method", rule.map(|rule| rule.method.name()).into()),
             ("clientcert", named.map(|rule| rule.client_certificate_text()).into()),
-            ("clientname", named.map(|rule| rule.client_name.to_string()).into()),
+            ("clientname", compared.map(|rule| rule.client_name.to_string()).into()),
             ("ident_map", rule.and_then(Rule::map_text).into()),
             ("error", self.problem.clone().into()),
         ]
+    }
+}
+
+/// The rule in the file's own words, of the options only those about certificates and names.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tokens =
+            |tokens: &[Token]| tokens.iter().map(Token::to_string).collect::<Vec<_>>().join(",");
+        let (databases, roles) = (tokens(&self.databases), tokens(&self.roles));
+        write!(f, "{} {databases} {roles}", self.connection)?;
+        if let Some(address) = self.address_text() {
+            write!(f, " {address}")?;
+            match (&self.address, self.mask_text()) {
+                (Address::Network { mask, .. }, _) if prefix_length(*mask).is_some() => {
+                    write!(f, "/{}", prefix_length(*mask).unwrap_or_default())?;
+                }
+                (_, Some(mask)) => write!(f, " {mask}")?,
+                (_, None) => {}
+            }
+        }
+        write!(f, " {}", self.method.name())?;
+        // The method implies it, and the server takes no other value with it.
+        if self.method != Method::Cert && self.client_certificate != ClientCertificate::Optional {
+            write!(f, " clientcert={}", self.client_certificate_text())?;
+        }
+        if self.client_name == ClientName::Subject {
+            f.write_str(" clientname=DN")?;
+        }
+        match self.map_text() {
+            Some(map) => write!(f, " map={map}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The number of one bits, if they all stand at the front of the mask.
+fn prefix_length(mask: IpAddr) -> Option<u32> {
+    match mask {
+        IpAddr::V4(mask) => {
+            let bits = mask.to_bits();
+            (bits.leading_ones() + bits.trailing_zeros() == u32::BITS || bits == 0)
+                .then(|| bits.leading_ones())
+        }
+        IpAddr::V6(mask) => {
+            let bits = mask.to_bits();
+            (bits.leading_ones() + bits.trailing_zeros() == u128::BITS || bits == 0)
+                .then(|| bits.leading_ones())
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Check {
     Identity,
     /// Whether that name may be the role.
     Mapping,
+    /// Whether the extension itself refuses connections without TLS.
+    RequireTls,
     /// The role.
     Role,
     /// Free connections.
@@ -59,6 +61,7 @@ impl fmt::Display for Check {
             Self::Authentication => "authentication",
             Self::Identity => "identity",
             Self::Mapping => "mapping",
+            Self::RequireTls => "require_tls",
             Self::Role => "role",
             Self::ConnectionSlots => "connection_slots",
             Self::Database => "database",

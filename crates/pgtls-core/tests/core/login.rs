@@ -65,6 +65,7 @@ struct Login {
     /// Lines such as `m alice bob`.
     ident: &'static str,
     server: TlsFacts,
+    require_tls: bool,
     trust: Option<Result<Verdict, String>>,
     role: Option<RoleFacts>,
     database: Option<DatabaseFacts>,
@@ -86,6 +87,7 @@ fn good() -> Login {
             ca_file: Some("ca.crt".to_owned()),
             crls: vec!["ca.crl".to_owned()],
         },
+        require_tls: false,
         trust: Some(Ok(Verdict::Trusted(vec!["/CN=alice".to_owned(), "/CN=root".to_owned()]))),
         role: Some(RoleFacts { may_log_in: true, ..RoleFacts::default() }),
         database: Some(DatabaseFacts {
@@ -143,6 +145,7 @@ impl Login {
             rules: &rules(self.hba),
             mappings: &mappings(self.ident),
             tls: self.server.clone(),
+            require_tls: self.require_tls,
             trust: self.trust.clone(),
             role: self.role.clone(),
             database: self.database.clone(),
@@ -150,6 +153,10 @@ impl Login {
             remarks: self.remarks.clone(),
         };
         let explanation = explain::explain(&question, &facts, &around);
+        // What the files and the certificate say is ASCII here, so what is not would be our own.
+        for step in explanation.steps() {
+            assert!(format!("{step:?}").is_ascii(), "{step:?}");
+        }
         let (verdict, steps) = explanation.steps().split_last().unwrap();
         let line = |step: &Step| {
             let source = step.source.as_ref().map(|source| format!(" [{source}]"));
@@ -261,12 +268,13 @@ fn nothing_is_opposed() {
             "revocation ok: no certificate of the chain is revoked [ca.crl]",
             "validity ok: every certificate of the chain is valid at 2026-01-01T00:00:00Z",
             "subject ok: CN=alice,O=Acme",
-            "hba_rule ok: hostssl … cert [pg_hba.conf:1]",
+            "hba_rule ok: hostssl all alice all cert [pg_hba.conf:1]",
             "client_certificate ok: the rule asks for a certificate, and the client sends one \
              [pg_hba.conf:1]",
             "authentication ok: cert: the name in the certificate decides [pg_hba.conf:1]",
             "identity ok: CN: alice [pg_hba.conf:1]",
             "mapping ok: the name in the certificate is the name of the role [pg_hba.conf:1]",
+            "require_tls skipped: pgtls_ext.require_tls is off",
             "role ok: the role may log in [pg_roles]",
             "connection_slots ok: there is a free connection [max_connections]",
             "database ok: the role may connect to the database [pg_database]",
@@ -339,7 +347,7 @@ fn configuration_and_encryption() {
                 "tls ok: no TLS: rules of the kinds host, hostnossl and hostnogssenc can match",
                 "chain, purpose, revocation, validity, subject skipped: without TLS the client \
                  sends no certificate",
-                "hba_rule ok: host … trust [pg_hba.conf:1]",
+                "hba_rule ok: host all all all trust [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
                 "authentication ok: trust: nothing is asked of the client [pg_hba.conf:1]",
                 "identity, mapping skipped: the rule does not compare the certificate with the \
@@ -352,7 +360,7 @@ fn configuration_and_encryption() {
                 "tls ok: Unix socket: no TLS, rules of the kind local can match",
                 "chain, purpose, revocation, validity, subject skipped: without TLS the client \
                  sends no certificate",
-                "hba_rule ok: local … peer [pg_hba.conf:1]",
+                "hba_rule ok: local all all peer [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
                 "authentication unknown: peer: only another system can tell [pg_hba.conf:1]",
                 "identity, mapping skipped: the rule does not compare the certificate with the \
@@ -485,7 +493,7 @@ fn certificates_that_do_not_count() {
                 "chain, purpose, revocation, validity, subject skipped: the client has no \
                  certificate",
                 "client_certificate failed: the client has no certificate [pg_hba.conf:1]",
-                "identity, mapping skipped: there is no certificate",
+                "authentication, identity, mapping skipped: there is no certificate",
                 "refused at client_certificate",
                 "client and log: FATAL: connection requires a valid client certificate",
             ],
@@ -496,7 +504,7 @@ fn certificates_that_do_not_count() {
                 "chain, purpose, revocation, validity, subject skipped: ssl_ca_file is not set, \
                  so the server does not ask for a certificate",
                 "client_certificate failed: ssl_ca_file is not set [pg_hba.conf:1]",
-                "identity, mapping skipped: there is no certificate",
+                "authentication, identity, mapping skipped: there is no certificate",
                 "refused at client_certificate",
                 "client and log: FATAL: client certificates can only be checked if a root \
                  certificate store is available",
@@ -506,8 +514,7 @@ fn certificates_that_do_not_count() {
             |login| login.certificates = vec![certificate("/CN=alice\0.example")],
             &[
                 "subject failed: the common name holds a null byte",
-                "identity ok: CN: alice\0.example [pg_hba.conf:1]",
-                "mapping failed: the name in the certificate is not the role's [pg_hba.conf:1]",
+                "identity, mapping skipped: the server does not take the subject",
                 "refused at subject",
                 "client: the connection is closed without a message",
                 "log: LOG: SSL certificate's common name contains embedded null",
@@ -558,7 +565,7 @@ fn rules_of_pg_hba() {
             &[
                 "chain, purpose, revocation, validity, subject skipped: the client has no \
                  certificate",
-                "hba_rule ok: hostssl … reject [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all reject clientcert=verify-ca [pg_hba.conf:1]",
                 "client_certificate failed: the client has no certificate [pg_hba.conf:1]",
                 "authentication skipped: the rule says reject",
                 "identity, mapping skipped: the rule does not compare the certificate with the \
@@ -590,7 +597,7 @@ fn rules_of_pg_hba() {
         (
             |login| login.hba = "hostssl all all all trust clientcert=verify-ca",
             &[
-                "hba_rule ok: hostssl … trust [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all trust clientcert=verify-ca [pg_hba.conf:1]",
                 "authentication ok: trust: nothing is asked of the client [pg_hba.conf:1]",
                 "identity, mapping skipped: the rule does not compare the certificate with the \
                  role",
@@ -604,7 +611,7 @@ fn rules_of_pg_hba() {
             &[
                 "chain, purpose, revocation, validity, subject skipped: the client has no \
                  certificate",
-                "hba_rule ok: hostssl … trust [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all trust clientcert=verify-ca [pg_hba.conf:1]",
                 "client_certificate failed: the client has no certificate [pg_hba.conf:1]",
                 "authentication ok: trust: nothing is asked of the client [pg_hba.conf:1]",
                 "identity, mapping skipped: the rule does not compare the certificate with the \
@@ -622,7 +629,7 @@ fn methods() {
         (
             |login| login.hba = "hostssl all all all trust",
             &[
-                "hba_rule ok: hostssl … trust [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all trust [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
                 "authentication ok: trust: nothing is asked of the client [pg_hba.conf:1]",
                 "identity, mapping skipped: the rule does not compare the certificate with the \
@@ -632,7 +639,7 @@ fn methods() {
         (
             |login| login.hba = "hostssl all all all ldap",
             &[
-                "hba_rule ok: hostssl … ldap [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all ldap [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
                 "authentication unknown: ldap: only another system can tell [pg_hba.conf:1]",
                 "identity, mapping skipped: the rule does not compare the certificate with the \
@@ -643,7 +650,7 @@ fn methods() {
         (
             |login| login.hba = "hostssl all all all scram-sha-256",
             &[
-                "hba_rule ok: hostssl … scram-sha-256 [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all scram-sha-256 [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
                 "authentication failed: User \"alice\" has no password assigned. [pg_hba.conf:1]",
                 "identity, mapping skipped: the rule does not compare the certificate with the \
@@ -660,7 +667,7 @@ fn methods() {
                 login.role().password = Password::Scram
             },
             &[
-                "hba_rule ok: hostssl … scram-sha-256 [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all scram-sha-256 [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
                 "authentication ok: scram-sha-256: admitted if the password is right \
                  [pg_hba.conf:1]",
@@ -675,7 +682,7 @@ fn methods() {
                 login.role().password = Password::Md5
             },
             &[
-                "hba_rule ok: hostssl … scram-sha-256 [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all scram-sha-256 [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
                 "authentication failed: User \"alice\" does not have a valid SCRAM secret. \
                  [pg_hba.conf:1]",
@@ -693,7 +700,7 @@ fn methods() {
                 login.role().password = Password::Md5
             },
             &[
-                "hba_rule ok: hostssl … md5 [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all md5 [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
                 "authentication ok: md5: admitted if the password is right [pg_hba.conf:1]",
                 "identity, mapping skipped: the rule does not compare the certificate with the \
@@ -708,7 +715,7 @@ fn methods() {
                 login.role().valid_until = Some(UnixTime(1_767_225_599))
             },
             &[
-                "hba_rule ok: hostssl … md5 [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all md5 [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
                 "authentication failed: User \"alice\" has an expired password. [pg_hba.conf:1]",
                 "identity, mapping skipped: the rule does not compare the certificate with the \
@@ -725,12 +732,13 @@ fn methods() {
                 login.role = None
             },
             &[
-                "hba_rule ok: hostssl … password [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all password [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
                 "authentication failed: Role \"alice\" does not exist. [pg_hba.conf:1]",
                 "identity, mapping skipped: the rule does not compare the certificate with the \
                  role",
-                "role failed: the role does not exist [pg_roles]",
+                "role skipped: the role does not exist, which is why it cannot be authenticated",
+                "database skipped: the role does not exist, so nothing is known of its privileges",
                 "refused at authentication",
                 "client: FATAL: password authentication failed for user \"alice\"",
                 "log: FATAL: password authentication failed for user \"alice\"",
@@ -783,7 +791,7 @@ fn names_and_mappings() {
             },
             &[
                 "subject ok: CN=bob",
-                "hba_rule ok: hostssl … trust [pg_hba.conf:1]",
+                "hba_rule ok: hostssl all all all trust clientcert=verify-full [pg_hba.conf:1]",
                 "authentication ok: trust: nothing is asked of the client [pg_hba.conf:1]",
                 "identity ok: CN: bob [pg_hba.conf:1]",
                 "mapping failed: the name in the certificate is not the role's [pg_hba.conf:1]",
@@ -802,6 +810,7 @@ fn names_and_mappings() {
                 login.ident = "m CN=alice,O=Acme alice"
             },
             &[
+                "hba_rule ok: hostssl all all all cert clientname=DN map=m [pg_hba.conf:1]",
                 "identity ok: DN: CN=alice,O=Acme [pg_hba.conf:1]",
                 "mapping ok: map m lets CN=alice,O=Acme be alice [pg_ident.conf:1]",
             ],
@@ -811,7 +820,10 @@ fn names_and_mappings() {
                 login.hba = "hostssl all all all cert map=m";
                 login.ident = "x alice alice\nm alice alice"
             },
-            &["mapping ok: map m lets alice be alice [pg_ident.conf:2]"],
+            &[
+                "hba_rule ok: hostssl all all all cert map=m [pg_hba.conf:1]",
+                "mapping ok: map m lets alice be alice [pg_ident.conf:2]",
+            ],
         ),
         (
             |login| {
@@ -819,10 +831,12 @@ fn names_and_mappings() {
                 login.ident = "m alice bob"
             },
             &[
+                "hba_rule ok: hostssl all all all cert map=m [pg_hba.conf:1]",
                 "mapping failed: no line of map m lets alice be alice [pg_hba.conf:1]",
                 "refused at mapping",
                 "client: FATAL: certificate authentication failed for user \"alice\"",
-                "log: LOG: no match in usermap \"m\" for user \"alice\" authenticated as \"alice\"",
+                "log: LOG: no match in usermap \"m\" for user \"alice\" authenticated as \
+                 \"alice\"",
                 "log: FATAL: certificate authentication failed for user \"alice\"",
             ],
         ),
@@ -832,6 +846,7 @@ fn names_and_mappings() {
                 login.ident = "m /ali alice"
             },
             &[
+                "hba_rule ok: hostssl all all all cert map=m [pg_hba.conf:1]",
                 "mapping failed: regular expression match for \"ali\" failed: gives up \
                  [pg_ident.conf:1]",
                 "refused at mapping",
@@ -846,6 +861,7 @@ fn names_and_mappings() {
                 login.ident = "m alice"
             },
             &[
+                "hba_rule ok: hostssl all all all cert map=m [pg_hba.conf:1]",
                 "mapping unknown: the server does not load pg_ident.conf as it is \
                  (pg_ident.conf:1: missing entry), and keeps the mappings it had [pg_hba.conf:1]",
                 "unknown: it depends on mapping",
@@ -861,6 +877,7 @@ fn role_connections_and_database() {
             |login| login.role = None,
             &[
                 "role failed: the role does not exist [pg_roles]",
+                "database skipped: the role does not exist, so nothing is known of its privileges",
                 "refused at role",
                 "client and log: FATAL: role \"alice\" does not exist",
             ],
@@ -1008,6 +1025,145 @@ fn role_connections_and_database() {
 }
 
 #[test]
+fn the_extension_itself_refuses() {
+    check(&[
+        (
+            |login| login.require_tls = true,
+            &["require_tls ok: the connection is encrypted with TLS [pgtls_ext.require_tls]"],
+        ),
+        (
+            |login| {
+                login.require_tls = true;
+                login.tls = false;
+                login.hba = "host all all 192.0.2.1 trust"
+            },
+            &[
+                "tls ok: no TLS: rules of the kinds host, hostnossl and hostnogssenc can match",
+                "chain, purpose, revocation, validity, subject skipped: without TLS the client \
+                 sends no certificate",
+                "hba_rule ok: host all all 192.0.2.1/32 trust [pg_hba.conf:1]",
+                "client_certificate skipped: the rule asks for none",
+                "authentication ok: trust: nothing is asked of the client [pg_hba.conf:1]",
+                "identity, mapping skipped: the rule does not compare the certificate with the \
+                 role",
+                "require_tls failed: pgtls_ext.require_tls is on, and the client uses no TLS \
+                 [pgtls_ext.require_tls]",
+                "refused at require_tls",
+                "client and log: FATAL: connections over TCP without TLS are not allowed",
+            ],
+        ),
+        // Not before the client is who it says it is.
+        (
+            |login| {
+                login.require_tls = true;
+                login.tls = false;
+                login.hba = "host all all all reject"
+            },
+            &[
+                "tls ok: no TLS: rules of the kinds host, hostnossl and hostnogssenc can match",
+                "chain, purpose, revocation, validity, subject skipped: without TLS the client \
+                 sends no certificate",
+                "hba_rule failed: the rule says reject [pg_hba.conf:1]",
+                "client_certificate, authentication, identity, mapping skipped: the rule says \
+                 reject",
+                "require_tls failed: pgtls_ext.require_tls is on, and the client uses no TLS \
+                 [pgtls_ext.require_tls]",
+                "refused at hba_rule",
+                "client and log: FATAL: pg_hba.conf rejects connection for host \"192.0.2.1\", \
+                 user \"alice\", database \"app\", no encryption",
+            ],
+        ),
+        (
+            |login| {
+                login.require_tls = true;
+                (login.address, login.hba) = (None, "local all all - trust")
+            },
+            &[
+                "tls ok: Unix socket: no TLS, rules of the kind local can match",
+                "chain, purpose, revocation, validity, subject skipped: without TLS the client \
+                 sends no certificate",
+                "hba_rule ok: local all all trust [pg_hba.conf:1]",
+                "client_certificate skipped: the rule asks for none",
+                "authentication ok: trust: nothing is asked of the client [pg_hba.conf:1]",
+                "identity, mapping skipped: the rule does not compare the certificate with the \
+                 role",
+                "require_tls ok: connections over the Unix socket are exempt \
+                 [pgtls_ext.require_tls]",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn what_depends_on_a_failed_step_is_no_second_fault() {
+    check(&[
+        // A password of nobody: the role is the one fault.
+        (
+            |login| {
+                login.hba = "hostssl all all all scram-sha-256";
+                login.role = None
+            },
+            &[
+                "hba_rule ok: hostssl all all all scram-sha-256 [pg_hba.conf:1]",
+                "client_certificate skipped: the rule asks for none",
+                "authentication failed: Role \"alice\" does not exist. [pg_hba.conf:1]",
+                "identity, mapping skipped: the rule does not compare the certificate with the \
+                 role",
+                "role skipped: the role does not exist, which is why it cannot be authenticated",
+                "database skipped: the role does not exist, so nothing is known of its privileges",
+                "refused at authentication",
+                "client: FATAL: password authentication failed for user \"alice\"",
+                "log: FATAL: password authentication failed for user \"alice\"",
+                "log: DETAIL: Role \"alice\" does not exist.",
+            ],
+        ),
+        // That there is no such database does not depend on the role.
+        (
+            |login| {
+                login.role = None;
+                login.database = None
+            },
+            &[
+                "role failed: the role does not exist [pg_roles]",
+                "database failed: the database does not exist [pg_database]",
+                "refused at role",
+                "client and log: FATAL: role \"alice\" does not exist",
+            ],
+        ),
+        (
+            |login| {
+                login.role = None;
+                login.slots.for_everybody = false
+            },
+            &[
+                "role failed: the role does not exist [pg_roles]",
+                "connection_slots skipped: the role does not exist, so it is not known whether it \
+                 may use the reserved connections",
+                "database skipped: the role does not exist, so nothing is known of its privileges",
+                "refused at role",
+                "client and log: FATAL: role \"alice\" does not exist",
+            ],
+        ),
+        (
+            |login| {
+                login.certificates.clear();
+                login.role = None
+            },
+            &[
+                "chain, purpose, revocation, validity, subject skipped: the client has no \
+                 certificate",
+                "client_certificate failed: the client has no certificate [pg_hba.conf:1]",
+                "authentication, identity, mapping skipped: there is no certificate",
+                "role failed: the role does not exist [pg_roles]",
+                "database skipped: the role does not exist, so nothing is known of its privileges",
+                "refused at client_certificate",
+                "client and log: FATAL: connection requires a valid client certificate",
+            ],
+        ),
+    ]);
+}
+
+#[test]
 fn reporting_and_the_first_of_several_refusals() {
     check(&[
         (
@@ -1107,6 +1263,7 @@ fn reporting_and_the_first_of_several_refusals() {
             &[
                 "chain unknown: the chain was not judged [ca.crt]",
                 "role failed: the role does not exist [pg_roles]",
+                "database skipped: the role does not exist, so nothing is known of its privileges",
                 "refused at role",
                 "client and log: FATAL: role \"alice\" does not exist",
             ],

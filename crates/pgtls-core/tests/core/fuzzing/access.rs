@@ -178,6 +178,7 @@ fn explain(client: &Client<'_>, rules: &[hba::Line], around: &Surroundings<'_>) 
         rules,
         mappings: &[],
         tls: TlsFacts { enabled: true, ..TlsFacts::default() },
+        require_tls: false,
         trust: None,
         role: Some(RoleFacts { may_log_in: true, ..RoleFacts::default() }),
         database: None,
