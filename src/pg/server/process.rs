@@ -30,7 +30,7 @@ pub(crate) fn reload_configuration() {
 }
 
 /// Ends this process so that the server starts it again: one that ends with 0 never is.
-pub(crate) fn exit_and_be_restarted() -> ! {
+pub(crate) fn exit_and_be_restarted() {
     // SAFETY: ends this process as the server's own launchers end.
-    unsafe { pg_sys::proc_exit(1) }
+    unsafe { pg_sys::proc_exit(1) };
 }
