@@ -13,6 +13,7 @@ use memchr::memmem;
 use pgtls_core::crl::{Crl, parse_crls};
 use pgtls_core::x509::certificate::Certificate;
 
+use crate::pg::openssl::probe;
 use crate::pg::server::files::{self, Identity};
 
 /// A revocation list in one of the configured files, or what is wrong in its place.
@@ -135,7 +136,7 @@ impl Content {
         };
         let member = |member: pgtls_core::crl::Member| Member {
             position: member.position,
-            crl: member.crl.map_err(|error| error.to_string()),
+            crl: member.crl.map_err(|error| error.to_string()).and_then(loadable),
         };
         Ok(Self { members: members.into_iter().map(member).collect(), certificates })
     }
@@ -149,6 +150,12 @@ impl Content {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// A list that the server can load. What is strange about one is for the OpenSSL that runs to judge: its versions differ.
+fn loadable(crl: Crl) -> Result<Crl, String> {
+    let why = (!crl.problems().is_empty()).then(|| probe::why_unreadable(crl.as_der())).flatten();
+    why.map_or(Ok(crl), Err)
 }
 
 /// How much of the files' content a backend keeps, in bytes of the file: the lists of a file take less than that in

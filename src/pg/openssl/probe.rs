@@ -7,14 +7,23 @@ use openssl::error::ErrorStack;
 use openssl::stack::Stack;
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
-use openssl::x509::{X509, X509StoreContext, X509StoreContextRef};
+use openssl::x509::{X509, X509Crl, X509StoreContext, X509StoreContextRef};
 use pgtls_core::verify::revocation::behaviour::{Rules, SelfSigned};
+
+use crate::pg::openssl::trust_store::reason;
 
 /// The behaviour of this OpenSSL. About rare kinds of CRLs it is not asked, so what depends on them is `unsupported`.
 pub(crate) fn behaviour() -> Rules {
     let self_signed =
         if wants_list_for_self_signed() { SelfSigned::Checked } else { SelfSigned::Skipped };
     Rules { self_signed, ..Rules::default() }
+}
+
+/// Why this OpenSSL cannot read a revocation list; `None` if it can. From 3.5 on it refuses dates without seconds, which
+/// earlier ones read and then call malformed.
+pub(crate) fn why_unreadable(crl: &[u8]) -> Option<String> {
+    let why = X509Crl::from_der(crl).err()?;
+    Some(reason(&why))
 }
 
 /// A self-signed certificate from 2026 to 2051, whose key nobody has.
