@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use openssl::error::ErrorStack;
+use openssl::error::{Error, ErrorStack};
 use openssl::stack::Stack;
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
@@ -23,8 +23,13 @@ pub(crate) fn behaviour() -> Rules {
 /// earlier ones read and then call malformed.
 pub(crate) fn why_unreadable(crl: &[u8]) -> Option<String> {
     let why = X509Crl::from_der(crl).err()?;
-    Some(reason(&why))
+    // Which comes first depends on the version.
+    let specific = why.errors().iter().filter_map(Error::reason).find(|it| *it != NESTED);
+    Some(specific.map_or_else(|| reason(&why), str::to_owned))
 }
+
+/// What OpenSSL says where the reason is in another entry of its queue.
+const NESTED: &str = "nested asn1 error";
 
 /// A self-signed certificate from 2026 to 2051, whose key nobody has.
 const PROBE: &str = "\
