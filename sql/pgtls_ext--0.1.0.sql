@@ -348,7 +348,8 @@ RETURNS TABLE (
     client_crl_urls text[], client_ocsp_urls text[], client_self_signed boolean, client_version integer,
     chain_length integer, chain_recorded integer,
     auth_method text, auth_identity text, hba_file text, hba_line integer, ident_map text, clientcert text, clientname text,
-    context_loaded_at timestamptz, credential_status text, credential_detail text, source text)
+    context_loaded_at timestamptz, credential_status text, credential_detail text,
+    credential_status_on_file text, source text)
 AS 'MODULE_PATHNAME', 'pgtls_session_facts_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 100;
@@ -370,7 +371,7 @@ SELECT a.pid, a.datname, a.usename, a.application_name, a.client_addr, a.client_
        f.client_authority_key_id, f.client_crl_urls, f.client_ocsp_urls, f.client_self_signed, f.client_version,
        f.chain_length AS client_chain_length, f.chain_recorded AS client_chain_recorded,
        f.auth_method, f.auth_identity, f.hba_file, f.hba_line, f.ident_map, f.clientcert, f.clientname,
-       f.context_loaded_at, f.credential_status, f.credential_detail,
+       f.context_loaded_at, f.credential_status, f.credential_detail, f.credential_status_on_file,
        COALESCE(f.source, CASE WHEN s.ssl IS NOT NULL THEN 'pg_stat_ssl' END) AS source
 FROM pg_catalog.pg_stat_activity a
      LEFT JOIN pg_catalog.pg_stat_ssl s ON s.pid = a.pid
@@ -428,7 +429,8 @@ RETURNS TABLE (
     fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
     crl_urls text[], ocsp_urls text[], self_signed boolean, version integer,
     first_seen timestamptz, last_seen timestamptz, logins bigint, failed_logins bigint, roles text[], databases text[],
-    last_client_addr inet, connected integer, status text, status_detail text)
+    last_client_addr inet, connected integer, status text, status_detail text,
+    status_on_file text)
 AS 'MODULE_PATHNAME', 'pgtls_certificate_inventory_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pgtls_certificate_inventory() IS
@@ -443,14 +445,14 @@ COMMENT ON VIEW pgtls_client_certificates IS
 REVOKE ALL ON pgtls_client_certificates FROM PUBLIC;
 GRANT SELECT ON pgtls_client_certificates TO pg_monitor;
 
-CREATE FUNCTION pgtls_terminate_invalid(dry_run boolean DEFAULT true)
+CREATE FUNCTION pgtls_terminate_invalid(dry_run boolean DEFAULT true, on_file boolean DEFAULT false)
 RETURNS TABLE (pid integer, usename text, credential_status text, credential_detail text, terminated boolean)
 AS 'MODULE_PATHNAME', 'pgtls_terminate_invalid_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 ROWS 10;
-COMMENT ON FUNCTION pgtls_terminate_invalid(boolean) IS
+COMMENT ON FUNCTION pgtls_terminate_invalid(boolean, boolean) IS
 'sessions whose certificate is expired, not yet valid, revoked or untrusted by now; with false, ends them';
-REVOKE ALL ON FUNCTION pgtls_terminate_invalid(boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgtls_terminate_invalid(boolean, boolean) FROM PUBLIC;
 
 CREATE FUNCTION pgtls_reset()
 RETURNS void
@@ -466,7 +468,8 @@ REVOKE ALL ON FUNCTION pgtls_reset() FROM PUBLIC;
 
 CREATE FUNCTION pgtls_instance_status()
 RETURNS TABLE (preloaded boolean, ssl_on boolean, openssl_built text, openssl_runtime text,
-    context_loaded_at timestamptz, last_reload_at timestamptz, last_reload_ok boolean,
+    context_loaded_at timestamptz, in_force_known boolean,
+    last_reload_at timestamptz, last_reload_ok boolean, last_reload_error text,
     tracking boolean, session_slots integer, tracked_sessions integer, failures bigint,
     client_certificates integer, max_client_certificates integer, evicted_client_certificates bigint,
     dropped_records bigint)

@@ -12,8 +12,9 @@ use pgrx::bgworkers::{
 };
 use pgtls_core::verify::credential::Standing;
 
+use crate::checks::basis::Basis;
 use crate::checks::credentials::{Credential, invalid_sessions};
-use crate::pg::recorder::save;
+use crate::pg::recorder::{in_force, publication, save};
 use crate::pg::recorder::sessions::{self, Recorded};
 use crate::pg::recorder::status;
 use crate::pg::server::guc::Action;
@@ -39,16 +40,38 @@ pub(crate) fn install() {
 }
 
 process::background_worker!(pgtls_ext_worker_main, run);
+process::background_worker!(pgtls_ext_publisher_main, publication::publish);
+
+/// Has the server start a process that inherits what is in force now, and writes it down for all others. If the server has
+/// no place for one, it is asked again later.
+fn ask_for_publisher() {
+    let _ = BackgroundWorkerBuilder::new("pgtls_ext publisher")
+        .set_type("pgtls_ext publisher")
+        .set_library("pgtls_ext")
+        .set_function("pgtls_ext_publisher_main")
+        .enable_shmem_access(None)
+        .set_start_time(BgWorkerStartTime::ConsistentState)
+        .set_restart_time(None)
+        .load_dynamic();
+}
+
+/// How long to wait before the server is asked again for a publisher.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 fn run() {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     // What was there before this worker came may be unsaved, too.
     let mut saved = (Instant::now(), 0);
     let mut checked = Instant::now();
+    // This process is young itself.
+    publication::publish();
     while BackgroundWorker::wait_latch(Some(timeout(saved.0, checked))) {
         let reload = BackgroundWorker::sighup_received();
         if reload {
             process::reload_configuration();
+        }
+        if reload || !in_force::is_published() {
+            ask_for_publisher();
         }
         // A reload is also the way to have everything saved now.
         if reload || saved.0.elapsed() >= SAVE_INTERVAL {
@@ -72,7 +95,8 @@ fn timeout(saved: Instant, checked: Instant) -> Duration {
     let until_check = guc::credential_check_interval()
         .map_or(left, |interval| interval.saturating_sub(checked.elapsed()));
     // A wait of no time at all would be one without end.
-    left.min(until_check).max(Duration::from_millis(10))
+    let until_asked = if in_force::is_published() { left } else { ASK_AGAIN };
+    left.min(until_check).min(until_asked).max(Duration::from_millis(10))
 }
 
 thread_local! {
@@ -83,18 +107,17 @@ thread_local! {
 /// What the worker does at every interval: says which sessions have a certificate that is not good any more, each once,
 /// and ends them if `credential_action` says so.
 ///
-/// Nobody is ended as untrusted by a CA file that the server has not loaded: it would admit the client again at once. And
-/// nobody is ended at all while the CA file depends on the host name that the client asked for, which is not looked at.
+/// Sessions are judged by what is in force: the server would admit anybody else again at once. Nobody is ended at all while
+/// the CA file depends on the host name that the client asked for, which is not looked at.
 fn check_credentials() {
-    let invalid = invalid_sessions();
+    let invalid = invalid_sessions(Basis::InForce);
     let mut reported = REPORTED.take();
     let mut now_invalid = HashSet::new();
     for (recorded, credential) in invalid {
         let standing = credential.assessment.standing;
         let key = (recorded.pid, recorded.started, standing);
         let end = guc::credential_action() == Action::Terminate
-            && !status::chooses_by_host()
-            && (standing != Standing::Untrusted || status::ca_file_is_in_force());
+            && !status::chooses_by_host();
         let terminated = end && sessions::terminate(&recorded);
         if terminated || !reported.remove(&key) {
             report(&recorded, &credential, terminated);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
+use std::thread::LocalKey;
 
 use pgtls_core::time::UnixTime;
 use pgtls_core::value::Value;
@@ -12,8 +13,9 @@ use pgtls_core::verify::verdict::Verdict;
 use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 
+use crate::checks::basis::Basis;
 use crate::pg::datum::time;
-use crate::pg::openssl::trust_store::{Settings, TrustStore};
+use crate::pg::openssl::trust_store::TrustStore;
 use crate::pg::openssl::verify::{self, Policy};
 use crate::pg::recorder::sessions::{self, Recorded};
 use crate::pg::server::guc;
@@ -28,12 +30,13 @@ pub(crate) struct Credential {
     pub(crate) assessment: Assessment,
 }
 
-/// Evaluates chains against today's files, each distinct one once.
+/// Evaluates chains by one configuration, each distinct one once.
 ///
-/// What OpenSSL says of a chain is kept from query to query, as long as the files are the same and no certificate or list
-/// begins or ends: judging takes about half a millisecond, and there may be thousands of chains.
+/// What OpenSSL says of a chain is kept from query to query, as long as the configuration is the same and no certificate or
+/// list begins or ends: judging takes about half a millisecond, and there may be thousands of chains.
 pub(crate) struct Evaluator {
-    /// What the files trust and how it is asked, or why they cannot be used; `None` until somebody asks.
+    basis: Basis,
+    /// What is trusted and how it is asked, or why that cannot be used; `None` until somebody asks.
     trust: Option<Result<(TrustStore, Policy), String>>,
     now: UnixTime,
     renewal_window: i64,
@@ -56,13 +59,22 @@ const KEPT_CHAINS: usize = 2_000;
 type Kept = (TrustStore, Policy, BTreeMap<Vec<u8>, Judged>);
 
 thread_local! {
-    static KEPT: RefCell<Option<Kept>> = const { RefCell::new(None) };
+    static IN_FORCE: RefCell<Option<Kept>> = const { RefCell::new(None) };
+    static ON_FILE: RefCell<Option<Kept>> = const { RefCell::new(None) };
 }
 
 impl Evaluator {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(basis: Basis) -> Self {
         let (now, renewal_window) = (time::clock(), guc::renewal_window());
-        Self { trust: None, now, renewal_window, known: BTreeMap::new() }
+        Self { basis, trust: None, now, renewal_window, known: BTreeMap::new() }
+    }
+
+    /// What was kept of earlier queries.
+    fn kept(&self) -> &'static LocalKey<RefCell<Option<Kept>>> {
+        match self.basis {
+            Basis::InForce => &IN_FORCE,
+            Basis::OnFile => &ON_FILE,
+        }
     }
 
     /// The credential of a session.
@@ -89,14 +101,13 @@ impl Evaluator {
         credential
     }
 
-    /// Reads the files at the first call, and takes over what was kept if they are those that it was worked out from.
+    /// Looks for the configuration at the first call, and takes over what was kept if it was worked out from the same.
     fn load(&mut self) {
         if self.trust.is_some() {
             return;
         }
-        let read = || Ok((Settings::current().store()?, Policy::at(self.now)?));
-        let trust: Result<(TrustStore, Policy), String> = read();
-        if let (Ok((store, policy)), Some(kept)) = (&trust, KEPT.take())
+        let trust = self.basis.trust(self.now);
+        if let (Ok((store, policy)), Some(kept)) = (&trust, self.kept().take())
             && store.is(&kept.0)
             && policy.is_like(kept.1)
         {
@@ -162,14 +173,39 @@ impl Drop for Evaluator {
             while self.known.len() > KEPT_CHAINS {
                 self.known.pop_last();
             }
-            KEPT.set(Some((store, policy, std::mem::take(&mut self.known))));
+            self.kept().set(Some((store, policy, std::mem::take(&mut self.known))));
         }
     }
 }
 
-/// The recorded sessions whose certificate a login would be refused for now.
-pub(crate) fn invalid_sessions() -> Vec<(Recorded, Credential)> {
-    let mut evaluator = Evaluator::new();
+/// Evaluates chains by what is in force and by the files.
+pub(crate) struct Evaluators {
+    in_force: Evaluator,
+    on_file: Evaluator,
+}
+
+impl Evaluators {
+    pub(crate) fn new() -> Self {
+        let (in_force, on_file) = (Evaluator::new(Basis::InForce), Evaluator::new(Basis::OnFile));
+        Self { in_force, on_file }
+    }
+
+    /// The credential of a session, and what it is worth by the files.
+    pub(crate) fn of_session(&mut self, recorded: &Recorded) -> (Credential, Standing) {
+        let credential = self.in_force.of_session(recorded);
+        (credential, self.on_file.of_session(recorded).assessment.standing)
+    }
+
+    /// The same of a chain.
+    pub(crate) fn of_chain(&mut self, chain: &[u8]) -> (Credential, Standing) {
+        let credential = self.in_force.of_chain(chain);
+        (credential, self.on_file.of_chain(chain).assessment.standing)
+    }
+}
+
+/// The recorded sessions whose certificate a login would be refused for.
+pub(crate) fn invalid_sessions(basis: Basis) -> Vec<(Recorded, Credential)> {
+    let mut evaluator = Evaluator::new(basis);
     sessions::recorded()
         .into_iter()
         .map(|recorded| {

@@ -3,6 +3,7 @@
 //! Safe, without SQL types and without pointers. The facts come from `pg`, what they mean is decided by the core; `sql` makes
 //! rows of the answers, and the worker acts on them.
 
+pub(crate) mod basis;
 pub(crate) mod credentials;
 pub(crate) mod crl_directory;
 pub(crate) mod crl_file;

@@ -6,7 +6,7 @@ use pgtls_core::value::Value;
 use pgtls_core::verify::credential::Standing;
 use pgtls_core::x509::certificate::Certificate;
 
-use crate::checks::credentials::{Credential, Evaluator};
+use crate::checks::credentials::{Credential, Evaluators};
 use crate::error::Error;
 use crate::pg::datum::rows::{Row, Rows};
 use crate::pg::datum::text::lossless;
@@ -33,7 +33,7 @@ fn texts(names: &[Vec<u8>]) -> Value {
     Value::TextArray(texts)
 }
 
-fn columns(known: &Known, credential: &Credential) -> Row {
+fn columns(known: &Known, (credential, on_file): &(Credential, Standing)) -> Row {
     let names = Certificate::column_names();
     let mut row: Row = certificate_columns(credential, Some(&known.fingerprint), names).collect();
     row.extend([
@@ -47,6 +47,7 @@ fn columns(known: &Known, credential: &Credential) -> Row {
         ("connected".into(), Value::Int(known.connected)),
         ("status".into(), status(known, credential.assessment.standing).into()),
         ("status_detail".into(), credential.assessment.detail.clone().into()),
+        ("status_on_file".into(), status(known, *on_file).into()),
     ]);
     row
 }
@@ -54,9 +55,9 @@ fn columns(known: &Known, credential: &Credential) -> Row {
 #[pg_extern(sql = false)]
 fn pgtls_certificate_inventory() -> Result<Rows, ErrorReport> {
     let known = inventory::known().ok_or(Error::NotPreloaded)?;
-    let mut evaluator = Evaluator::new();
+    let mut evaluators = Evaluators::new();
     Ok(Rows::new(known.into_iter().map(move |known| {
-        let credential = evaluator.of_chain(&known.chain);
+        let credential = evaluators.of_chain(&known.chain);
         Ok(columns(&known, &credential))
     })))
 }

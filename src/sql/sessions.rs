@@ -9,9 +9,10 @@ use std::sync::OnceLock;
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::value::Value;
+use pgtls_core::verify::credential::Standing;
 use pgtls_core::x509::certificate::Certificate;
 
-use crate::checks::credentials::{Credential, Evaluator};
+use crate::checks::credentials::{Credential, Evaluators};
 use crate::pg::datum::rows::{Row, Rows};
 use crate::pg::datum::text::lossless;
 use crate::pg::datum::time;
@@ -55,7 +56,11 @@ fn certificate_names() -> &'static [&'static str] {
     })
 }
 
-fn columns(session: &Session, credential: &Credential, with_files: bool) -> Row {
+fn columns(
+    session: &Session,
+    (credential, on_file): &(Credential, Standing),
+    with_files: bool,
+) -> Row {
     let recorded = &session.recorded;
     let mut row: Row = vec![
         ("pid".into(), Value::Int(recorded.pid.into())),
@@ -79,6 +84,7 @@ fn columns(session: &Session, credential: &Credential, with_files: bool) -> Row 
         ("chain_recorded".into(), Value::Int(recorded.chain_recorded.into())),
         ("credential_status".into(), credential.assessment.standing.label().into()),
         ("credential_detail".into(), credential.assessment.detail.clone().into()),
+        ("credential_status_on_file".into(), on_file.label().into()),
     ];
     let names = certificate_names().iter().copied();
     row.extend(certificate_columns(credential, recorded.fingerprint.as_ref(), names));
@@ -87,11 +93,11 @@ fn columns(session: &Session, credential: &Credential, with_files: bool) -> Row 
 
 #[pg_extern(sql = false)]
 fn pgtls_session_facts() -> Result<Rows, ErrorReport> {
-    let mut evaluator = Evaluator::new();
+    let mut evaluators = Evaluators::new();
     let with_files = backends::may_see_files();
     let sessions = sessions_of(backends::visible());
     Ok(Rows::new(sessions.into_iter().map(move |session| {
-        let credential = evaluator.of_session(&session.recorded);
+        let credential = evaluators.of_session(&session.recorded);
         Ok(columns(&session, &credential, with_files))
     })))
 }

@@ -6,7 +6,7 @@ use pgtls_core::value::Value;
 
 use crate::pg::datum::rows::{Row, Rows};
 use crate::pg::datum::time::unix_microseconds;
-use crate::pg::recorder::{failures, sessions, status};
+use crate::pg::recorder::{failures, in_force, sessions, status};
 use crate::pg::server::guc;
 
 fn moment(moment: Option<i64>) -> Value {
@@ -31,6 +31,8 @@ fn pgtls_instance_status() -> Rows {
         ("context_loaded_at".into(), moment(recorder.and_then(|r| r.context_loaded))),
         ("last_reload_at".into(), moment(recorder.and_then(|r| r.last_reload))),
         ("last_reload_ok".into(), recorder.and_then(|r| r.last_reload_ok).into()),
+        ("in_force_known".into(), Value::Bool(in_force::current().is_ok())),
+        ("last_reload_error".into(), recorder.and_then(|r| r.last_reload_error.clone()).into()),
         ("tracking".into(), recorder.map(|_| guc::track()).into()),
         ("session_slots".into(), recorder.map_or(Value::Null, |r| count(r.slots))),
         (

@@ -6,6 +6,7 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::value::Value;
 
+use crate::checks::basis::Basis;
 use crate::checks::credentials::{Credential, invalid_sessions};
 use crate::error::Error;
 use crate::pg::datum::rows::{Row, Rows};
@@ -14,7 +15,7 @@ use crate::pg::recorder::status;
 use crate::pg::server::backends::{self, Backend};
 
 #[pg_extern(sql = false)]
-fn pgtls_terminate_invalid(dry_run: bool) -> Result<Rows, ErrorReport> {
+fn pgtls_terminate_invalid(dry_run: bool, on_file: bool) -> Result<Rows, ErrorReport> {
     if status::recorder().is_none() {
         return Err(Error::NotPreloaded.into());
     }
@@ -32,5 +33,5 @@ fn pgtls_terminate_invalid(dry_run: bool) -> Result<Rows, ErrorReport> {
             ("terminated".into(), Value::Bool(end && sessions::terminate(&recorded))),
         ]
     };
-    Ok(invalid_sessions().into_iter().map(row).collect())
+    Ok(invalid_sessions(Basis::on_file(on_file)).into_iter().map(row).collect())
 }

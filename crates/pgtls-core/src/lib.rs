@@ -18,7 +18,7 @@ pub mod limits;
 pub mod login;
 pub mod pem;
 pub mod recorder;
-mod text;
+pub mod text;
 pub mod time;
 pub mod value;
 pub mod verify;

@@ -7,10 +7,15 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Lower-case hexadecimal without separators.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() * 2);
     push_hex(&mut out, bytes, b"0123456789abcdef");
     out
+}
+
+/// The reverse; `None` for what is no lower-case hexadecimal.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    data_encoding::HEXLOWER.decode(text.as_bytes()).ok()
 }
 
 /// Upper-case hexadecimal without separators, as OpenSSL dumps values and serial numbers.

@@ -12,7 +12,7 @@ use openssl::nid::Nid;
 use openssl::ssl::{NameType, SslRef};
 use openssl::stack::StackRef;
 use openssl::x509::store::X509StoreRef;
-use openssl::x509::{X509, X509Ref};
+use openssl::x509::{X509, X509CrlRef, X509Ref};
 
 use crate::pg::datum::text::lossless;
 use crate::pg::openssl::group;
@@ -160,16 +160,7 @@ impl Tls<'_> {
     /// check revocation.
     pub(crate) fn crls_in_force(&self) -> Option<Vec<Vec<u8>>> {
         let mut lists = Vec::new();
-        self.each_crl_in_force(|crl| {
-            // SAFETY: a live list; with a null pointer the function only measures.
-            let length = unsafe { openssl_sys::i2d_X509_CRL(crl, ptr::null_mut()) };
-            let Ok(length) = usize::try_from(length) else { return };
-            let mut der = vec![0; length];
-            let mut end = der.as_mut_ptr();
-            // SAFETY: `der` has room for the length just measured; the list does not change in between.
-            unsafe { openssl_sys::i2d_X509_CRL(crl, &mut end) };
-            lists.push(der);
-        })
+        self.each_crl_in_force(|crl| lists.extend(crl_der(crl)))
         .then_some(lists)
     }
 
@@ -177,20 +168,13 @@ impl Tls<'_> {
     pub(crate) fn crl_signatures_in_force(&self) -> Option<Vec<Vec<u8>>> {
         let mut signatures = Vec::new();
         self.each_crl_in_force(|crl| {
-            let mut signature: *const openssl_sys::ASN1_BIT_STRING = ptr::null();
-            // SAFETY: a live list; the signature belongs to it.
-            unsafe { X509_CRL_get0_signature(crl, &mut signature, ptr::null_mut()) };
-            if !signature.is_null() {
-                // SAFETY: not null, and part of the live list; copied at once.
-                let signature = unsafe { Asn1BitStringRef::from_ptr(signature.cast_mut()) };
-                signatures.push(signature.as_slice().to_vec());
-            }
+            signatures.extend(crl_signature(crl).map(<[u8]>::to_vec));
         })
         .then_some(signatures)
     }
 
     /// Calls `visit` with every list of the context's store; `false`, and no call, if it does not check revocation.
-    fn each_crl_in_force(&self, mut visit: impl FnMut(*mut openssl_sys::X509_CRL)) -> bool {
+    fn each_crl_in_force(&self, mut visit: impl FnMut(&X509CrlRef)) -> bool {
         // SAFETY: the connection is live, so its context, the context's store, and the store's parameters and objects
         // are. The server changes a store only while it makes a context or verifies a client, and neither happens while
         // a function runs in this single-threaded process.
@@ -206,11 +190,39 @@ impl Tls<'_> {
             }
             for object in trust_store::objects(X509StoreRef::from_ptr(store)) {
                 if let Object::Crl(crl) = object {
-                    visit(crl.as_ptr());
+                    visit(crl);
                 }
             }
         }
         true
+    }
+}
+
+/// The DER of a list; `None` if there is no memory for it.
+pub(in crate::pg) fn crl_der(crl: &X509CrlRef) -> Option<Vec<u8>> {
+    let mut der = Vec::new();
+    der.try_reserve_exact(crl_length(crl)?).ok()?;
+    der.resize(der.capacity(), 0);
+    let mut end = der.as_mut_ptr();
+    // SAFETY: a live list, and room for its length; it does not change in between.
+    let written = unsafe { openssl_sys::i2d_X509_CRL(crl.as_ptr(), &mut end) };
+    der.truncate(usize::try_from(written).ok()?);
+    Some(der)
+}
+
+/// How long that is.
+pub(in crate::pg) fn crl_length(crl: &X509CrlRef) -> Option<usize> {
+    // SAFETY: a live list; with a null pointer the function only measures.
+    usize::try_from(unsafe { openssl_sys::i2d_X509_CRL(crl.as_ptr(), ptr::null_mut()) }).ok()
+}
+
+/// The signature of a list, which tells one list from another.
+pub(in crate::pg) fn crl_signature(crl: &X509CrlRef) -> Option<&[u8]> {
+    let mut signature: *const openssl_sys::ASN1_BIT_STRING = ptr::null();
+    // SAFETY: a live list; the signature belongs to it.
+    unsafe {
+        X509_CRL_get0_signature(crl.as_ptr(), &mut signature, ptr::null_mut());
+        (!signature.is_null()).then(|| Asn1BitStringRef::from_ptr(signature.cast_mut()).as_slice())
     }
 }
 

@@ -3,5 +3,6 @@
 pub(in crate::pg) mod group;
 pub(crate) mod libssl;
 pub(crate) mod probe;
+pub(crate) mod server_context;
 pub(crate) mod trust_store;
 pub(crate) mod verify;

@@ -15,11 +15,12 @@ use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::error::ErrorStack;
 use openssl::x509::store::{X509Store, X509StoreBuilder, X509StoreRef};
 use openssl::x509::verify::X509VerifyFlags;
-use openssl::x509::{X509CrlRef, X509Ref};
+use openssl::x509::{X509CrlRef, X509Name, X509Ref};
 use pgtls_core::login::facts::TlsFacts;
 use pgtls_core::time::UnixTime;
 
 use crate::pg::datum::text::lossless;
+use crate::pg::openssl::server_context::Material;
 use crate::pg::server::files::{self, Identity};
 use crate::pg::server::settings;
 
@@ -31,6 +32,15 @@ unsafe extern "C" {
         file: *const c_char,
         directory: *const c_char,
     ) -> c_int;
+    /// Adds a list and counts one more reference to it (`openssl/x509_vfy.h`); openssl-sys lacks it.
+    fn X509_STORE_add_crl(
+        store: *mut openssl_sys::X509_STORE,
+        crl: *mut openssl_sys::X509_CRL,
+    ) -> c_int;
+    /// The parameters of a store (`openssl/x509_vfy.h`); openssl-sys lacks it.
+    fn X509_STORE_get0_param(
+        store: *const openssl_sys::X509_STORE,
+    ) -> *mut openssl_sys::X509_VERIFY_PARAM;
     /// `openssl/x509_vfy.h`; openssl-sys lacks it.
     fn X509_OBJECT_get0_X509_CRL(
         object: *const openssl_sys::X509_OBJECT,
@@ -78,6 +88,12 @@ impl Settings {
         !self.crl_file.is_empty() || !self.crl_directory.is_empty()
     }
 
+    /// What the files hold now, as OpenSSL reads it; or why the server could not load them.
+    pub(in crate::pg) fn material(&self) -> Result<Material, String> {
+        let store = self.fill()?;
+        Ok(Material::of(&store))
+    }
+
     /// A store of what the files hold now; or why the server could not load them.
     ///
     /// One of files that have not changed is not made anew. OpenSSL looks into a directory while it judges, and what it
@@ -112,12 +128,18 @@ impl Settings {
     }
 
     fn fill(&self) -> Result<X509Store, String> {
-        let mut store = X509StoreBuilder::new().map_err(|error| reason(&error))?;
+        let store = X509StoreBuilder::new().map_err(|error| reason(&error))?.build();
         if self.ca_file.is_empty() {
             return Err("ssl_ca_file is not set".to_owned());
         }
         load(&store, &self.ca_file, c"").map_err(|reason| {
             format!("could not load root certificate file \"{}\": {reason}", shown(&self.ca_file))
+        })?;
+        // The server tells clients the names of these CAs, and reads the file once more for that, by other rules.
+        let names = X509Name::load_client_ca_file(os_path(&self.ca_file));
+        names.map_err(|problem| {
+            let (file, reason) = (shown(&self.ca_file), reason(&problem));
+            format!("could not load root certificate file \"{file}\": {reason}")
         })?;
         if self.checks_crls() {
             check_directories(&self.crl_directory)?;
@@ -133,11 +155,27 @@ impl Settings {
                 };
                 format!("could not load SSL certificate revocation list {place}: {reason}")
             })?;
-            let flags = X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL;
-            store.set_flags(flags).map_err(|error| reason(&error))?;
+            check_crls(&store).map_err(|error| reason(&error))?;
         }
-        Ok(store.build())
+        Ok(store)
     }
+}
+
+/// Whether a store wants a list for every certificate of a chain.
+pub(in crate::pg) fn checks_crls(store: &X509StoreRef) -> bool {
+    // SAFETY: the store is live, and so are its parameters.
+    let flags = unsafe {
+        openssl_sys::X509_VERIFY_PARAM_get_flags(X509_STORE_get0_param(store.as_ptr()))
+    };
+    flags & openssl_sys::X509_V_FLAG_CRL_CHECK != 0
+}
+
+/// Has OpenSSL want a list for every certificate of a chain.
+fn check_crls(store: &X509StoreRef) -> Result<(), ErrorStack> {
+    let flags = X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL;
+    // SAFETY: the store is live.
+    let set = unsafe { openssl_sys::X509_STORE_set_flags(store.as_ptr(), flags.bits()) };
+    if set == 1 { Ok(()) } else { Err(ErrorStack::get()) }
 }
 
 /// What the server trusts, and the revocation lists that it knows.
@@ -151,6 +189,38 @@ struct Content {
 }
 
 impl TrustStore {
+    /// A store of what has been read before. `directories` is `ssl_crl_dir`, in which OpenSSL looks while it judges.
+    pub(in crate::pg) fn of_material(
+        material: &Material,
+        checks_crls: bool,
+        directories: &CStr,
+    ) -> Result<Self, String> {
+        let assemble = || -> Result<X509Store, ErrorStack> {
+            let mut store = X509StoreBuilder::new()?;
+            for certificate in &material.certificates {
+                store.add_cert(certificate.clone())?;
+            }
+            for crl in &material.crls {
+                // SAFETY: both are live; the store counts a reference of its own.
+                if unsafe { X509_STORE_add_crl(store.as_ptr(), crl.as_ptr()) } != 1 {
+                    return Err(ErrorStack::get());
+                }
+            }
+            let store = store.build();
+            if checks_crls {
+                check_crls(&store)?;
+            }
+            Ok(store)
+        };
+        let store = assemble().map_err(|error| reason(&error))?;
+        if !directories.is_empty() {
+            check_directories(directories)?;
+            load(&store, c"", directories)?;
+        }
+        let changes = directories.is_empty().then(|| changes(&store).ok()).flatten();
+        Ok(Self(Rc::new(Content { store, changes })))
+    }
+
     /// The moments at which a certificate or list in it begins or ends, in order. `None` if they are not known, or what it
     /// is made of may change unnoticed.
     pub(crate) fn changes(&self) -> Option<&[UnixTime]> {
@@ -245,7 +315,7 @@ fn check_directories(directories: &CStr) -> Result<(), String> {
     Ok(())
 }
 
-fn load(store: &X509StoreBuilder, file: &CStr, directory: &CStr) -> Result<(), String> {
+fn load(store: &X509StoreRef, file: &CStr, directory: &CStr) -> Result<(), String> {
     // OpenSSL would wait for a FIFO and read a device to its end.
     if !file.is_empty() {
         files::open(&os_path(file))?;

@@ -42,6 +42,11 @@ impl Policy {
         Ok(Self { at, security_level: security_level()? })
     }
 
+    /// With the security level of what is in force.
+    pub(crate) fn with_level(at: UnixTime, security_level: c_int) -> Self {
+        Self { at, security_level }
+    }
+
     /// Whether the only difference is the moment.
     pub(crate) fn is_like(self, other: Self) -> bool {
         Self { at: other.at, ..self } == other
@@ -54,7 +59,7 @@ thread_local! {
 }
 
 /// The security level that OpenSSL has for the server's connections: its default, or what `ssl_ciphers` says.
-fn security_level() -> Result<c_int, String> {
+pub(in crate::pg) fn security_level() -> Result<c_int, String> {
     let ciphers = settings::text(c"ssl_ciphers").unwrap_or_default();
     let known = LEVEL.with_borrow(|level| {
         level.as_ref().filter(|(known, _)| *known == ciphers).map(|(_, level)| *level)

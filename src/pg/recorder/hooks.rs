@@ -92,9 +92,9 @@ unsafe extern "C-unwind" fn emit_log(message: *mut pg_sys::ErrorData) {
     };
     if !is_child {
         // SAFETY: null or NUL-terminated, as all texts of a message, which outlives this call.
-        if let Some(id) = unsafe { cstr::bytes(message.message_id) } {
-            reload::heard_in_postmaster(id);
-        }
+        let [id, text, context] = [message.message_id, message.message, message.context]
+            .map(|text| unsafe { cstr::bytes(text) }.unwrap_or_default());
+        reload::heard_in_postmaster(id, text, context);
         return;
     }
     if !logging_in {

@@ -2,8 +2,11 @@
 
 pub(crate) mod failures;
 pub(crate) mod hooks;
+pub(crate) mod in_force;
 pub(crate) mod inventory;
+pub(crate) mod publication;
 pub(in crate::pg) mod reload;
+pub(in crate::pg) mod reload_error;
 pub(crate) mod save;
 pub(in crate::pg) mod segment;
 pub(crate) mod sessions;

@@ -1,18 +1,21 @@
-//! When the server loaded its TLS configuration, and whether its last reload took.
+//! Which TLS context the server has in force, and how its last reload ended. All of it happens in the postmaster, and every
+//! process that it forks afterwards inherits what is known here.
 //!
-//! The server calls `openssl_tls_init_hook` for every context it begins to make, in the postmaster, before it loads any
-//! file into it. The time of that call is attached to the context, so every connection can tell which context it was made
-//! with. Whether a reload took is known from the server's own message that it did not.
+//! The server calls `openssl_tls_init_hook` for every context it begins to make, before it loads any file into it. What was
+//! configured at that moment is attached to the context. Whether a reload took is seen from what the server does with the
+//! two contexts: it frees the new one if loading failed, and the old one if it did not. OpenSSL tells of both.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_long, c_void};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
+use openssl_sys::{CRYPTO_EX_DATA, SSL_CTX};
 use pgrx::pg_sys;
 
+use crate::pg::recorder::reload_error;
 use crate::pg::recorder::segment::Segment;
-use crate::pg::server::sys;
+use crate::pg::server::{settings, sys};
 
 /// What the server logs when a reload of the TLS configuration did not take, as it stands in its source.
 const NOT_RELOADED: &[u8] = b"SSL configuration was not reloaded";
@@ -22,26 +25,73 @@ static PREVIOUS: OnceLock<sys::openssl_tls_init_hook_typ> = OnceLock::new();
 /// OpenSSL's number for our piece of data in a context; negative without one.
 static CONTEXT_DATA: AtomicI32 = AtomicI32::new(-1);
 
-/// In the postmaster: when the context in force was loaded, and the one before it. 0 for never.
-static LOADED_AT: AtomicI64 = AtomicI64::new(0);
-static LOADED_BEFORE: AtomicI64 = AtomicI64::new(0);
+/// The context that logins are judged by; null if there is none, and at the first start, when it is still the candidate.
+static IN_FORCE: AtomicPtr<SSL_CTX> = AtomicPtr::new(ptr::null_mut());
+/// The last context that the server began to make, until it is known whether it took.
+static CANDIDATE: AtomicPtr<SSL_CTX> = AtomicPtr::new(ptr::null_mut());
 
-/// How the last reload of the TLS configuration ended.
+/// Grows whenever another context may have come into force.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// How the last reload ended, of all that is reloaded.
 /// 0 says that there was none since the server started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::pg) enum Outcome {
     /// It took.
     Done = 1,
-    /// The server kept what it had.
+    /// The server kept some or all of what it had.
     Refused = 2,
+}
+
+/// The settings that decide how TLS is done. Those that this version of the server does not have are left out.
+pub(in crate::pg) const TLS_SETTINGS: &[&CStr] = &[
+    c"ssl",
+    c"ssl_sni",
+    c"ssl_cert_file",
+    c"ssl_key_file",
+    c"ssl_ca_file",
+    c"ssl_crl_file",
+    c"ssl_crl_dir",
+    c"ssl_min_protocol_version",
+    c"ssl_max_protocol_version",
+    c"ssl_ciphers",
+    c"ssl_tls13_ciphers",
+    c"ssl_ecdh_curve",
+    c"ssl_groups",
+    c"ssl_dh_params_file",
+    c"ssl_prefer_server_ciphers",
+    c"ssl_passphrase_command",
+    c"ssl_passphrase_command_supports_reload",
+];
+
+/// What was configured when a context was made.
+pub(in crate::pg) struct Loaded {
+    /// Microseconds of the server's epoch.
+    pub(in crate::pg) at: i64,
+    /// The TLS settings; empty ones are left out.
+    pub(in crate::pg) settings: Vec<(&'static CStr, CString)>,
+}
+
+impl Loaded {
+    fn now() -> Self {
+        // SAFETY: reads the clock.
+        let at = unsafe { pg_sys::GetCurrentTimestamp() };
+        Self { at, settings: current_settings() }
+    }
+}
+
+/// The TLS settings of this process.
+pub(in crate::pg) fn current_settings() -> Vec<(&'static CStr, CString)> {
+    TLS_SETTINGS.iter().filter_map(|name| Some((*name, settings::bytes(name)?))).collect()
 }
 
 /// Called once, while the server loads the libraries of `shared_preload_libraries`, before it loads its TLS files.
 pub(in crate::pg) fn install() {
     // SAFETY: the postmaster is alone at this time; our hook calls the one it replaces. The index stays for as long as
-    // the process lives, and the data is no pointer, so OpenSSL has nothing to copy or free.
+    // the process lives.
     unsafe {
-        let index = openssl_sys::SSL_CTX_get_ex_new_index(0, ptr::null_mut(), None, None, None);
+        let index =
+            openssl_sys::SSL_CTX_get_ex_new_index(0, ptr::null_mut(), None, None, Some(freed));
         CONTEXT_DATA.store(index, Ordering::Relaxed);
         let _ = PREVIOUS.set(sys::openssl_tls_init_hook);
         sys::openssl_tls_init_hook = Some(tls_init);
@@ -49,63 +99,141 @@ pub(in crate::pg) fn install() {
 }
 
 /// Runs in the postmaster; in PostgreSQL 15, a reload runs it inside a signal handler.
-unsafe extern "C-unwind" fn tls_init(context: *mut openssl_sys::SSL_CTX, is_server_start: bool) {
+unsafe extern "C-unwind" fn tls_init(context: *mut SSL_CTX, is_server_start: bool) {
     if let Some(Some(previous)) = PREVIOUS.get() {
         // SAFETY: the server's own function or that of another library, called as the server would.
         unsafe { previous(context, is_server_start) };
     }
-    // SAFETY: reads the clock.
-    let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    let loaded = Loaded::now();
     let index: c_int = CONTEXT_DATA.load(Ordering::Relaxed);
     if index >= 0 {
-        let time = usize::try_from(now).unwrap_or(0);
-        // SAFETY: the context is the server's, being made; OpenSSL keeps the value and never follows it.
-        unsafe {
-            openssl_sys::SSL_CTX_set_ex_data(
-                context,
-                index,
-                ptr::without_provenance_mut::<c_void>(time),
-            )
-        };
+        let data: *mut c_void = Box::into_raw(Box::new(loaded)).cast();
+        // SAFETY: the context is the server's, being made; the data is freed with it, in `freed`.
+        let set = unsafe { openssl_sys::SSL_CTX_set_ex_data(context, index, data) };
+        if set != 1 {
+            // SAFETY: made above, and nobody else has it.
+            drop(unsafe { Box::from_raw(data.cast::<Loaded>()) });
+        }
     }
-    LOADED_BEFORE.store(LOADED_AT.swap(now, Ordering::Relaxed), Ordering::Relaxed);
-    if let Some(segment) = Segment::get().filter(|_| !is_server_start) {
-        let shared = segment.shared();
-        shared.context_loaded_at.store(now, Ordering::Relaxed);
-        shared.last_reload_at.store(now, Ordering::Relaxed);
-        shared.last_reload.store(Outcome::Done as u32, Ordering::Relaxed);
+    settle();
+    CANDIDATE.store(context, Ordering::Relaxed);
+    next_generation();
+}
+
+/// A candidate of which nothing bad was heard is what is in force.
+fn settle() {
+    let candidate = CANDIDATE.swap(ptr::null_mut(), Ordering::Relaxed);
+    if !candidate.is_null() {
+        IN_FORCE.store(candidate, Ordering::Relaxed);
+    }
+}
+
+fn refused() {
+    if let Some(segment) = Segment::get() {
+        segment.shared().last_reload.store(Outcome::Refused as u32, Ordering::Relaxed);
+    }
+    next_generation();
+}
+
+/// OpenSSL's word that a context is gone. In a child it is only our own copy of these variables that changes.
+unsafe extern "C" fn freed(
+    context: *mut c_void,
+    data: *mut c_void,
+    _: *mut CRYPTO_EX_DATA,
+    _: c_int,
+    _: c_long,
+    _: *mut c_void,
+) {
+    let context: *mut SSL_CTX = context.cast();
+    if !data.is_null() {
+        // SAFETY: made by `tls_init` for this context, which is gone after this.
+        drop(unsafe { Box::from_raw(data.cast::<Loaded>()) });
+    }
+    if context == CANDIDATE.load(Ordering::Relaxed) {
+        CANDIDATE.store(ptr::null_mut(), Ordering::Relaxed);
+        // Without another one it was in force, and TLS has been switched off.
+        if IN_FORCE.load(Ordering::Relaxed).is_null() {
+            next_generation();
+        } else {
+            refused();
+        }
+    } else if context == IN_FORCE.load(Ordering::Relaxed) {
+        IN_FORCE.store(ptr::null_mut(), Ordering::Relaxed);
+        settle();
+        next_generation();
     }
 }
 
 /// Looks at a message that the postmaster is about to log.
-pub(in crate::pg) fn heard_in_postmaster(message_id: &[u8]) {
-    if message_id != NOT_RELOADED {
-        return;
+pub(in crate::pg) fn heard_in_postmaster(message_id: &[u8], message: &[u8], context: &[u8]) {
+    // A library that keeps the contexts of the server alive would keep `freed` from being called.
+    if message_id == NOT_RELOADED && !CANDIDATE.load(Ordering::Relaxed).is_null() {
+        CANDIDATE.store(ptr::null_mut(), Ordering::Relaxed);
+        refused();
     }
-    let before = LOADED_BEFORE.load(Ordering::Relaxed);
-    LOADED_AT.store(before, Ordering::Relaxed);
+    match reload_error::heard(message_id, message, context) {
+        Some(Outcome::Done) => began(),
+        Some(Outcome::Refused) => refused(),
+        None => {}
+    }
+}
+
+/// The server begins to reload.
+fn began() {
     if let Some(segment) = Segment::get() {
         let shared = segment.shared();
-        shared.context_loaded_at.store(before, Ordering::Relaxed);
-        shared.last_reload.store(Outcome::Refused as u32, Ordering::Relaxed);
+        // SAFETY: reads the clock.
+        shared.last_reload_at.store(unsafe { pg_sys::GetCurrentTimestamp() }, Ordering::Relaxed);
+        shared.last_reload.store(Outcome::Done as u32, Ordering::Relaxed);
+    }
+    next_generation();
+}
+
+fn next_generation() {
+    let generation = GENERATION.fetch_add(1, Ordering::Relaxed) + 1;
+    publish_generation(generation);
+}
+
+fn publish_generation(generation: u64) {
+    if let Some(segment) = Segment::get() {
+        let shared = segment.shared();
+        shared.generation.store(generation, Ordering::Release);
+        shared.context_loaded_at.store(loaded_at(inherited()), Ordering::Relaxed);
     }
 }
 
 /// Copies what the postmaster knows into new shared memory.
 pub(in crate::pg) fn publish() {
-    if let Some(segment) = Segment::get() {
-        let loaded = LOADED_AT.load(Ordering::Relaxed);
-        segment.shared().context_loaded_at.store(loaded, Ordering::Relaxed);
+    publish_generation(GENERATION.load(Ordering::Relaxed));
+}
+
+/// The generation that this process was forked with.
+pub(in crate::pg) fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// The context that was in force when this process was forked; null if there was none, or none is known.
+pub(in crate::pg) fn inherited() -> *mut SSL_CTX {
+    // What was still a candidate has taken: the postmaster forks nothing while it reloads.
+    let candidate = CANDIDATE.load(Ordering::Relaxed);
+    if candidate.is_null() { IN_FORCE.load(Ordering::Relaxed) } else { candidate }
+}
+
+/// What was configured when a context was made; `None` if that is not known.
+///
+/// # Safety
+/// The context is null, or stays alive for `'a`.
+pub(in crate::pg) unsafe fn loaded<'a>(context: *const SSL_CTX) -> Option<&'a Loaded> {
+    let index = CONTEXT_DATA.load(Ordering::Relaxed);
+    if index < 0 || context.is_null() {
+        return None;
     }
+    // SAFETY: the context is live, the index is ours, and what is there was put there by `tls_init`.
+    unsafe { openssl_sys::SSL_CTX_get_ex_data(context, index).cast::<Loaded>().as_ref() }
 }
 
 /// When a context was loaded, in microseconds of the server's epoch; 0 for unknown.
-pub(in crate::pg) fn loaded_at(context: *const openssl_sys::SSL_CTX) -> i64 {
-    let index = CONTEXT_DATA.load(Ordering::Relaxed);
-    if index < 0 || context.is_null() {
-        return 0;
-    }
-    // SAFETY: the context is live, and the index is ours.
-    let data = unsafe { openssl_sys::SSL_CTX_get_ex_data(context, index) };
-    i64::try_from(data.addr()).unwrap_or(0)
+pub(in crate::pg) fn loaded_at(context: *const SSL_CTX) -> i64 {
+    // SAFETY: null, or the context of a connection or the postmaster, which is live now.
+    unsafe { loaded(context) }.map_or(0, |loaded| loaded.at)
 }

@@ -19,7 +19,7 @@ use pgrx::pg_sys;
 
 use pgtls_core::recorder::lru;
 
-use crate::pg::recorder::{failures, inventory, reload, save, sessions};
+use crate::pg::recorder::{failures, inventory, reload, reload_error, save, sessions};
 use crate::pg::server::guc;
 
 /// The name of the segment.
@@ -55,6 +55,12 @@ pub(in crate::pg) struct Shared {
     pub(in crate::pg) last_reload_at: AtomicI64,
     /// Whether that took: one of `reload::Outcome`.
     pub(in crate::pg) last_reload: AtomicU32,
+    /// Grows whenever something else may have come into force; written by the postmaster.
+    pub(in crate::pg) generation: AtomicU64,
+    /// The generation of which was last published what is in force; 0 for none.
+    pub(in crate::pg) published: AtomicU64,
+    /// How often something was published.
+    pub(in crate::pg) publications: AtomicU64,
     /// Grows with every change that is worth saving.
     pub(in crate::pg) changes: AtomicU64,
     /// Failures by reason.
@@ -72,6 +78,7 @@ struct Layout {
     certificate_count: usize,
     ring: usize,
     ring_entries: usize,
+    reload_error: usize,
     slots: usize,
     slot_count: usize,
     slot_bytes: usize,
@@ -101,6 +108,7 @@ impl Layout {
             certificate_count,
             ring: part(ring_entries, aligned(failures::ENTRY_BYTES)),
             ring_entries,
+            reload_error: part(1, aligned(reload_error::BYTES)),
             slots: part(slot_count, slot_bytes),
             slot_count,
             slot_bytes,
@@ -214,6 +222,12 @@ impl Segment {
     /// How many entries the ring has.
     pub(in crate::pg) fn ring_entries(self) -> usize {
         self.shared().layout.ring_entries
+    }
+
+    /// Where the postmaster writes why the last reload did not take.
+    pub(in crate::pg) fn reload_error(self) -> Published {
+        // SAFETY: as in `slot`.
+        unsafe { self.part(self.shared().layout.reload_error, aligned(reload_error::BYTES)) }
     }
 
     /// Does something with the inventory while nobody else can.

@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use crate::error::{Error, Result};
+use crate::pg::datum::text::lossless;
 use crate::pg::recorder::reload::Outcome;
 use crate::pg::recorder::segment::Segment;
-use crate::pg::recorder::{failures, inventory};
-use crate::pg::server::{files, settings};
+use crate::pg::recorder::{failures, inventory, reload_error};
+use crate::pg::server::settings;
 
 /// The recorder's own state.
 pub(crate) struct Recorder {
@@ -15,6 +16,8 @@ pub(crate) struct Recorder {
     pub(crate) last_reload: Option<i64>,
     /// Whether the last reload took.
     pub(crate) last_reload_ok: Option<bool>,
+    /// Why it did not, in the server's words.
+    pub(crate) last_reload_error: Option<String>,
     pub(crate) slots: usize,
     pub(crate) dropped: u64,
     pub(crate) certificates: usize,
@@ -32,6 +35,7 @@ pub(crate) fn recorder() -> Option<Recorder> {
     Some(Recorder {
         context_loaded: time(shared.context_loaded_at.load(Ordering::Relaxed)),
         last_reload: time(shared.last_reload_at.load(Ordering::Relaxed)),
+        last_reload_error: reload_error::last(segment).map(|text| lossless(&text).into_owned()),
         last_reload_ok: (outcome != 0).then_some(outcome == Outcome::Done as u32),
         slots: segment.slot_count(),
         dropped: shared.dropped.load(Ordering::Relaxed),
@@ -39,15 +43,6 @@ pub(crate) fn recorder() -> Option<Recorder> {
         certificates_room: segment.inventory_room(),
         evicted,
     })
-}
-
-/// Whether the server judges logins by `ssl_ca_file` as it is now: it loaded the file after the last change to it. False
-/// where that is not known.
-pub(crate) fn ca_file_is_in_force() -> bool {
-    let loaded = Segment::in_child()
-        .map_or(0, |segment| segment.shared().context_loaded_at.load(Ordering::Relaxed));
-    settings::path(c"ssl_ca_file")
-        .is_some_and(|path| files::last_change(&path).is_some_and(|change| change <= loaded))
 }
 
 /// Forgets counters, recent failures and the inventory. Sessions stay: they are there.

@@ -1,0 +1,215 @@
+//! What the instance judges new logins by. The one owner of that answer.
+//!
+//! A process that the server forked after its last reload has inherited the TLS context in force, and looks into that. One
+//! that is older reads what a younger one has written down ([`super::publication`]). Which of the two it is, is known from
+//! a generation that the postmaster counts.
+
+use std::cell::{OnceCell, RefCell};
+use std::ffi::{CStr, CString, c_int};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use openssl::x509::X509;
+
+use crate::pg::openssl::server_context::{Material, ServerContext};
+use crate::pg::openssl::trust_store::{self, TrustStore};
+use crate::pg::openssl::verify;
+use crate::pg::recorder::segment::Segment;
+use crate::pg::recorder::{publication, reload};
+
+/// Where it is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The TLS context of the server.
+    Context,
+    /// The files as they were right after the last reload: under `ssl_sni` the server shows no context.
+    Files,
+    /// TLS is off.
+    Nothing,
+}
+
+impl Origin {
+    const ALL: &[Self] = &[Self::Context, Self::Files, Self::Nothing];
+
+    /// The word for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Context => "context",
+            Self::Files => "files",
+            Self::Nothing => "nothing",
+        }
+    }
+
+    /// By that word.
+    pub(in crate::pg) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|origin| origin.as_str() == name)
+    }
+}
+
+/// What new logins are judged by.
+pub(crate) struct InForce {
+    /// Counted by the postmaster.
+    pub(in crate::pg) generation: u64,
+    /// When it was loaded, in microseconds of the server's epoch; `None` if that is not known.
+    pub(crate) loaded_at: Option<i64>,
+    pub(crate) origin: Origin,
+    /// Whether clients are asked for a certificate.
+    pub(crate) asks_clients: bool,
+    /// Whether every certificate of a chain needs a list.
+    pub(crate) checks_crls: bool,
+    /// The lowest and the highest protocol version, by their numbers on the wire; 0 for no limit.
+    pub(crate) protocols: (c_int, c_int),
+    /// OpenSSL's security level.
+    pub(crate) security_level: c_int,
+    /// The TLS settings as they were when it was loaded; empty ones are left out.
+    pub(in crate::pg) settings: Vec<(&'static CStr, CString)>,
+    /// The certificate that the server shows, and those that it sends along.
+    pub(in crate::pg) chain: Vec<X509>,
+    /// Whom it trusts, and the lists that it knows, but for those of `ssl_crl_dir`.
+    pub(in crate::pg) material: Material,
+    pub(in crate::pg) store: OnceCell<Result<TrustStore, String>>,
+}
+
+/// Why it is not known what is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// The library is not preloaded: the files are all that can be known.
+    NotPreloaded,
+    /// Nothing was published that this process can use, with the reason.
+    NotPublished(String),
+}
+
+/// How long a reader waits for a publication that is about to come.
+const PATIENCE: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_millis(10);
+
+/// What was read of a publication: its generation, its number, and the content.
+type Kept = (u64, u64, Rc<InForce>);
+
+thread_local! {
+    static KEPT: RefCell<Option<Kept>> = const { RefCell::new(None) };
+}
+
+/// What is in force now.
+pub(crate) fn current() -> Result<Rc<InForce>, Unknown> {
+    let segment = Segment::in_child().ok_or(Unknown::NotPreloaded)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        let shared = segment.shared();
+        let generation = shared.generation.load(Ordering::Acquire);
+        let number = shared.publications.load(Ordering::Acquire);
+        let known = KEPT.with_borrow(|kept| {
+            let kept = kept.as_ref().filter(|kept| (kept.0, kept.1) == (generation, number));
+            kept.map(|kept| kept.2.clone())
+        });
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        // What is outdated goes first: the old and the new content of a large file need not be there at once.
+        KEPT.set(None);
+        let found = if generation == reload::generation() && !reload::inherited().is_null() {
+            InForce::inherited()
+        } else if shared.published.load(Ordering::Acquire) == generation {
+            publication::read().and_then(|it| match it.generation == generation {
+                true => Ok(it),
+                false => Err("is being replaced".to_owned()),
+            })
+        } else {
+            Err("nothing was published since the last reload".to_owned())
+        };
+        match found {
+            Ok(in_force) => {
+                let in_force = Rc::new(in_force);
+                KEPT.set(Some((generation, number, in_force.clone())));
+                return Ok(in_force);
+            }
+            Err(why) if waited >= PATIENCE => return Err(Unknown::NotPublished(why)),
+            Err(_) => {
+                pgrx::check_for_interrupts!();
+                std::thread::sleep(STEP);
+                waited += STEP;
+            }
+        }
+    }
+}
+
+/// Whether what is in force was published for the processes that cannot look for themselves.
+pub(crate) fn is_published() -> bool {
+    Segment::in_child().is_none_or(|segment| {
+        let shared = segment.shared();
+        shared.published.load(Ordering::Acquire) == shared.generation.load(Ordering::Acquire)
+    })
+}
+
+impl InForce {
+    /// As this process has inherited it.
+    pub(in crate::pg) fn inherited() -> Result<Self, String> {
+        let context = reload::inherited();
+        // SAFETY: the server keeps the context that was in force when it forked this process, and frees it in none of its
+        // children.
+        let (inherited, loaded) =
+            unsafe { (ServerContext::new(context), reload::loaded(context)) };
+        match (inherited, loaded) {
+            (Some(context), Some(loaded)) => Ok(Self::of_context(&context, loaded)),
+            _ => Self::of_files(),
+        }
+    }
+
+    fn of_context(context: &ServerContext<'_>, loaded: &reload::Loaded) -> Self {
+        Self {
+            generation: reload::generation(),
+            loaded_at: Some(loaded.at),
+            origin: Origin::Context,
+            asks_clients: context.asks_clients(),
+            checks_crls: context.checks_crls(),
+            protocols: context.protocols(),
+            security_level: context.security_level(),
+            settings: loaded.settings.clone(),
+            chain: context.chain(),
+            material: context.material(),
+            store: OnceCell::new(),
+        }
+    }
+
+    /// As the files are now, which is right after a reload.
+    fn of_files() -> Result<Self, String> {
+        let settings = trust_store::Settings::current();
+        let facts = settings.facts();
+        let is_used = facts.enabled && facts.ca_file.is_some();
+        Ok(Self {
+            generation: reload::generation(),
+            loaded_at: None,
+            origin: if facts.enabled { Origin::Files } else { Origin::Nothing },
+            asks_clients: is_used,
+            checks_crls: is_used && !facts.crls.is_empty(),
+            protocols: (0, 0),
+            security_level: verify::security_level()?,
+            settings: reload::current_settings(),
+            chain: Vec::new(),
+            material: if is_used { settings.material()? } else { Material::default() },
+            store: OnceCell::new(),
+        })
+    }
+
+    /// A TLS setting as it was when this was loaded; empty if it was not set.
+    pub(in crate::pg) fn setting(&self, name: &CStr) -> &CStr {
+        self.settings
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or(c"", |(_, value)| value.as_c_str())
+    }
+
+    /// What clients' chains are judged by.
+    pub(crate) fn store(&self) -> Result<TrustStore, String> {
+        let assemble = || {
+            let directories = self.setting(c"ssl_crl_dir");
+            TrustStore::of_material(&self.material, self.checks_crls, directories)
+        };
+        // OpenSSL looks into a directory while it judges, and what it finds stays in the store.
+        if !self.setting(c"ssl_crl_dir").is_empty() {
+            return assemble();
+        }
+        self.store.get_or_init(assemble).clone()
+    }
+}

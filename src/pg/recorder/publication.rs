@@ -1,0 +1,158 @@
+//! What is in force, written down for processes that were there before it was.
+//!
+//! A process that the server forked after its last reload has inherited the TLS context. It writes down what the context
+//! holds, in a file that readers of any age and on any kind of connection can read. The file starts with a line of JSON,
+//! behind which stand the certificates and lists in DER. It holds nothing secret: no key, no password.
+
+use std::ffi::{CStr, CString};
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use openssl::error::ErrorStack;
+use openssl::x509::{X509, X509Crl};
+use serde_json::{Value, json};
+
+use crate::pg::connection::tls;
+use crate::pg::openssl::server_context::Material;
+use crate::pg::recorder::in_force::{InForce, Origin};
+use crate::pg::recorder::reload;
+use crate::pg::recorder::segment::Segment;
+use crate::pg::server::files;
+
+/// Relative to the data directory. This directory of the server's is for what need not survive it; no backup takes it.
+const FILE: &CStr = c"pg_stat_tmp/pgtls_ext.in_force";
+const NEW_FILE: &CStr = c"pg_stat_tmp/pgtls_ext.in_force.tmp";
+
+/// Largest file that is read: as much as the largest CRL file and CA file together.
+const MAX_BYTES: u64 = 4 * files::MAX_FILE_BYTES;
+
+/// The format of the file.
+const VERSION: u64 = 1;
+
+/// Called in a process that was forked after the last reload: writes down what it inherited, for all others.
+pub(crate) fn publish() {
+    let Some(segment) = Segment::in_child() else { return };
+    let in_force = InForce::inherited();
+    let written = in_force.and_then(|in_force| {
+        write_aside(&in_force).map_err(|error| error.to_string())?;
+        std::fs::rename(path(NEW_FILE), path(FILE)).map_err(|error| error.to_string())
+    });
+    match written {
+        Ok(()) => {
+            let shared = segment.shared();
+            shared.published.store(reload::generation(), Ordering::Release);
+            shared.publications.fetch_add(1, Ordering::Release);
+        }
+        Err(why) => pgrx::log!(
+            "pgtls_ext could not write down in \"{}\" what is in force: {why}",
+            FILE.to_string_lossy(),
+        ),
+    }
+}
+
+fn path(name: &'static CStr) -> &'static Path {
+    Path::new(name.to_str().unwrap_or_default())
+}
+
+/// Writes a new file. What is in its place goes first: a FIFO there would make the open wait for a reader, and a link
+/// would have another file overwritten.
+fn write_aside(in_force: &InForce) -> io::Result<()> {
+    match std::fs::remove_file(path(NEW_FILE)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = OpenOptions::new().write(true).create_new(true).open(path(NEW_FILE))?;
+    let mut file = BufWriter::new(file);
+    let certificates = in_force.chain.iter().chain(&in_force.material.certificates);
+    let certificates: Vec<Vec<u8>> =
+        certificates.map(|one| one.to_der()).collect::<Result<_, ErrorStack>>()?;
+    let mut lengths = Vec::new();
+    for crl in &in_force.material.crls {
+        lengths.push(tls::crl_length(crl).ok_or(ErrorKind::InvalidData)?);
+    }
+    let head = json!({
+        "version": VERSION,
+        "generation": in_force.generation,
+        "loaded_at": in_force.loaded_at,
+        "origin": in_force.origin.as_str(),
+        "asks_clients": in_force.asks_clients,
+        "checks_crls": in_force.checks_crls,
+        "protocols": [in_force.protocols.0, in_force.protocols.1],
+        "security_level": in_force.security_level,
+        "settings": settings(in_force),
+        "chain": in_force.chain.len(),
+        "certificates": certificates.iter().map(Vec::len).collect::<Vec<_>>(),
+        "crls": lengths,
+    });
+    writeln!(file, "{head}")?;
+    for der in &certificates {
+        file.write_all(der)?;
+    }
+    // One list at a time: there may be 50 MB of them.
+    for crl in &in_force.material.crls {
+        file.write_all(&tls::crl_der(crl).ok_or(ErrorKind::OutOfMemory)?)?;
+    }
+    file.flush()
+}
+
+/// The settings byte for byte: names of files need not be text.
+fn settings(in_force: &InForce) -> Value {
+    let hex = |value: &CString| pgtls_core::text::hex(value.to_bytes());
+    in_force.settings.iter().map(|(name, value)| (name.to_string_lossy(), hex(value))).collect()
+}
+
+/// What was published last; or why it cannot be read.
+pub(in crate::pg) fn read() -> Result<InForce, String> {
+    let content = files::open_up_to(path(FILE), MAX_BYTES).and_then(files::Readable::read)?;
+    decode(&content).ok_or_else(|| "is damaged".to_owned())
+}
+
+fn decode(content: &[u8]) -> Option<InForce> {
+    let end = content.iter().position(|byte| *byte == b'\n')?;
+    let (head, mut rest) = content.split_at_checked(end)?;
+    rest = rest.get(1..)?;
+    let head: Value = serde_json::from_slice(head).ok()?;
+    if head["version"].as_u64()? != VERSION {
+        return None;
+    }
+    let mut piece = |length: &Value| -> Option<&[u8]> {
+        let length = usize::try_from(length.as_u64()?).ok()?;
+        let (piece, others) = rest.split_at_checked(length)?;
+        rest = others;
+        Some(piece)
+    };
+    let mut certificates = Vec::new();
+    for length in head["certificates"].as_array()? {
+        certificates.push(X509::from_der(piece(length)?).ok()?);
+    }
+    let mut crls = Vec::new();
+    for length in head["crls"].as_array()? {
+        crls.push(X509Crl::from_der(piece(length)?).ok()?);
+    }
+    let own = usize::try_from(head["chain"].as_u64()?).ok()?;
+    let chain = certificates.drain(..own.min(certificates.len())).collect();
+    let number = |value: &Value| i32::try_from(value.as_i64()?).ok();
+    Some(InForce {
+        generation: head["generation"].as_u64()?,
+        loaded_at: head["loaded_at"].as_i64(),
+        origin: Origin::from_name(head["origin"].as_str()?)?,
+        asks_clients: head["asks_clients"].as_bool()?,
+        checks_crls: head["checks_crls"].as_bool()?,
+        protocols: (number(&head["protocols"][0])?, number(&head["protocols"][1])?),
+        security_level: number(&head["security_level"])?,
+        settings: decode_settings(&head["settings"])?,
+        chain,
+        material: Material { certificates, crls },
+        store: Default::default(),
+    })
+}
+
+fn decode_settings(settings: &Value) -> Option<Vec<(&'static CStr, CString)>> {
+    let one = |name: &&'static CStr| {
+        let value = settings.get(name.to_str().ok()?)?.as_str()?;
+        Some((*name, CString::new(pgtls_core::text::unhex(value)?).ok()?))
+    };
+    Some(reload::TLS_SETTINGS.iter().filter_map(one).collect())
+}
