@@ -160,8 +160,7 @@ impl Tls<'_> {
     /// check revocation.
     pub(crate) fn crls_in_force(&self) -> Option<Vec<Vec<u8>>> {
         let mut lists = Vec::new();
-        self.each_crl_in_force(|crl| lists.extend(crl_der(crl)))
-        .then_some(lists)
+        self.each_crl_in_force(|crl| lists.extend(crl_der(crl))).then_some(lists)
     }
 
     /// The signatures of the same lists, which tell one list from another. `None` as there.

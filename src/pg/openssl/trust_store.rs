@@ -164,9 +164,8 @@ impl Settings {
 /// Whether a store wants a list for every certificate of a chain.
 pub(in crate::pg) fn checks_crls(store: &X509StoreRef) -> bool {
     // SAFETY: the store is live, and so are its parameters.
-    let flags = unsafe {
-        openssl_sys::X509_VERIFY_PARAM_get_flags(X509_STORE_get0_param(store.as_ptr()))
-    };
+    let flags =
+        unsafe { openssl_sys::X509_VERIFY_PARAM_get_flags(X509_STORE_get0_param(store.as_ptr())) };
     flags & openssl_sys::X509_V_FLAG_CRL_CHECK != 0
 }
 

@@ -148,8 +148,7 @@ impl InForce {
         let context = reload::inherited();
         // SAFETY: the server keeps the context that was in force when it forked this process, and frees it in none of its
         // children.
-        let (inherited, loaded) =
-            unsafe { (ServerContext::new(context), reload::loaded(context)) };
+        let (inherited, loaded) = unsafe { (ServerContext::new(context), reload::loaded(context)) };
         match (inherited, loaded) {
             (Some(context), Some(loaded)) => Ok(Self::of_context(&context, loaded)),
             _ => Self::of_files(),

@@ -19,10 +19,8 @@ const REFUSALS: &[&[u8]] = &[
 ];
 
 /// How messages start that quote the value of an option of `pg_hba.conf` which may be a secret.
-const MAY_QUOTE_A_SECRET: &[&[u8]] = &[
-    b"authentication option not in name=value format",
-    b"could not parse RADIUS secret list",
-];
+const MAY_QUOTE_A_SECRET: &[&[u8]] =
+    &[b"authentication option not in name=value format", b"could not parse RADIUS secret list"];
 
 /// Room for the reasons; what is longer is cut.
 const TEXT_BYTES: usize = 2048;
