@@ -60,28 +60,29 @@ fn the_steps_are_in_order_and_say_where_they_come_from() {
         format!("10 authentication ok {hba}"),
         format!("11 identity ok {hba}"),
         format!("12 mapping ok {ident}"),
-        "13 role ok pg_roles".to_owned(),
+        "13 require_tls skipped -".to_owned(),
+        "14 role ok pg_roles".to_owned(),
     ];
     if cluster.version() >= 18 {
         expected.extend(
             [
-                "14 reporting ok -",
-                "15 connection_slots ok max_connections",
-                "16 database ok pg_database",
+                "15 reporting ok -",
+                "16 connection_slots ok max_connections",
+                "17 database ok pg_database",
             ]
             .map(str::to_owned),
         );
     } else {
         expected.extend(
             [
-                "14 connection_slots ok max_connections",
-                "15 database ok pg_database",
-                "16 reporting ok -",
+                "15 connection_slots ok max_connections",
+                "16 database ok pg_database",
+                "17 reporting ok -",
             ]
             .map(str::to_owned),
         );
     }
-    expected.push("17 verdict admitted -".to_owned());
+    expected.push("18 verdict admitted -".to_owned());
     assert_eq!(shown, expected);
 }
 
@@ -280,12 +281,16 @@ const GUARDED: &[(&str, &str)] = &[
     ("pgtls_explain_mapping(text, name, text)", "select * from pgtls_explain_mapping('a', 'a')"),
     ("pgtls_mapped_roles(text, text)", "select * from pgtls_mapped_roles('a')"),
     (
-        "pgtls_explain_login(text, name, name, inet, timestamptz, boolean)",
+        "pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text)",
         "select * from pgtls_explain_login(null, 'a', 'a', null)",
     ),
     (
-        "pgtls_check_login(text, name, name, inet, timestamptz, boolean)",
+        "pgtls_check_login(text, name, name, inet, timestamptz, boolean, text)",
         "select pgtls_check_login(null, 'a', 'a', null)",
+    ),
+    (
+        "pgtls_login_ends_at(text, name, name, inet)",
+        "select * from pgtls_login_ends_at(null, 'a', 'a', null)",
     ),
 ];
 

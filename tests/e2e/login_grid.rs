@@ -287,7 +287,7 @@ fn start() -> Cluster {
         .set("max_connections", 40)
         .set("password_encryption", "scram-sha-256")
         .ipv6()
-        .extension()
+        .preloaded()
         .start();
     let admin = cluster.admin();
     for sql in [
@@ -351,6 +351,9 @@ fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
         cluster.replace_crl_dir(&pki.crls());
         cluster.set("ssl_crl_dir", cluster.crl_dir().display());
     }
+    // A good deal of the clients use no TLS, so most worlds let them.
+    let require_tls = number % 4 == 3;
+    cluster.set("pgtls_ext.require_tls", if require_tls { "on" } else { "off" });
     let mut rules = draw.some(RULES, 9, cluster.version());
     rules.extend([draw.one(LAST_RULES), draw.one(LAST_RULES)]);
     let rules = rules.join("\n");
@@ -359,7 +362,9 @@ fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
     cluster.write_ident(&mappings);
     let log = cluster.reload();
     assert!(!log.contains("contains errors") && !log.contains("not reloaded"), "{log}");
-    format!("trust: {trust:?}\npg_hba.conf:\n{rules}\npg_ident.conf:\n{mappings}")
+    format!(
+        "trust: {trust:?}, require_tls: {require_tls}\npg_hba.conf:\n{rules}\npg_ident.conf:\n{mappings}"
+    )
 }
 
 impl Client {
@@ -414,6 +419,7 @@ const WORDS_OF_STEPS: &[(&str, &[&str])] = &[
     ("no match in usermap", &["mapping"]),
     ("has no subexpressions", &["mapping"]),
     ("password authentication failed", &["authentication"]),
+    ("without TLS are not allowed", &["require_tls"]),
     ("FATAL:  role \"", &["role"]),
     ("is not permitted to log in", &["role"]),
     ("too many connections for role", &["role"]),

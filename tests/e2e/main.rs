@@ -12,6 +12,7 @@ mod harness;
 mod inventory;
 mod login;
 mod login_grid;
+mod login_refusals;
 mod mapping;
 mod memory;
 mod processes;

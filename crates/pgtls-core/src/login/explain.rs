@@ -11,11 +11,12 @@
 
 use crate::asn1::oid::Oid;
 use crate::login::access::Surroundings;
-use crate::login::facts::{Facts, Password, Question};
+use crate::login::facts::{Crls, Facts, Password, Question};
 use crate::login::hba::{self, Client, ClientCertificate, ClientName, Method, Rule};
 use crate::login::ident::{self, Decision};
 use crate::login::step::{Check, Explanation, Outcome, Step, Words};
 use crate::text::lossless;
+use crate::verify::judgement::Judgement;
 use crate::verify::verdict::{Refusal, Verdict};
 use crate::verify::verify_error::Topic;
 use crate::x509::certificate::Certificate;
@@ -42,6 +43,21 @@ fn refusal_words(refusal: &Refusal, with_detail: bool) -> Words {
         log.push_str(&refusal.logged_detail());
     }
     Words { client: format!("TLS alert \"{alert}\" ({number})"), log: Some(log) }
+}
+
+/// The steps about which OpenSSL is asked.
+const TRUST: [Check; 4] = [Check::Chain, Check::Purpose, Check::Revocation, Check::Validity];
+
+/// What its answers can be about.
+const TOPICS: [Topic; 4] = [Topic::Chain, Topic::Purpose, Topic::Revocation, Topic::Validity];
+
+fn step_about(topic: Topic) -> Check {
+    match topic {
+        Topic::Chain => Check::Chain,
+        Topic::Purpose => Check::Purpose,
+        Topic::Revocation => Check::Revocation,
+        Topic::Validity => Check::Validity,
+    }
 }
 
 /// Goes through a login as the server would.
@@ -73,7 +89,7 @@ pub fn explain(
         login.reporting();
     }
     login.verdict();
-    Explanation { steps: login.steps }
+    Explanation { asks_password: login.asks_password, steps: login.steps }
 }
 
 /// A login on its way.
@@ -194,39 +210,85 @@ impl<'a> Login<'a> {
 
     fn chain(&mut self) {
         let ca_file = self.facts.tls.ca_file.clone();
-        let crls = self.facts.tls.crls.clone();
         match &self.facts.trust {
             None => self.step(Check::Chain, Outcome::Unknown, "the chain was not judged", ca_file),
             Some(Err(problem)) => self.step(Check::Chain, Outcome::Unknown, problem, ca_file),
-            Some(Ok(Verdict::Trusted(subjects))) => {
-                let path = subjects.join(" <- ");
-                self.step(Check::Chain, Outcome::Ok, path, ca_file);
-                self.step(Check::Purpose, Outcome::Ok, "good for TLS clients", None);
-                match crls.is_empty() {
-                    true => self.skip(
-                        &[Check::Revocation],
-                        "neither ssl_crl_file nor ssl_crl_dir is set: revocation is not checked",
-                    ),
-                    false => self.step(
-                        Check::Revocation,
-                        Outcome::Ok,
-                        "no certificate of the chain is revoked",
-                        Some(crls.join(", ")),
-                    ),
+            Some(Ok(judgement)) => match &judgement.verdict {
+                Verdict::Trusted(_) => {
+                    for check in TRUST {
+                        self.nothing_against(check, judgement);
+                    }
                 }
-                let at = format!("every certificate of the chain is valid at {}", self.question.at);
-                self.step(Check::Validity, Outcome::Ok, at, None);
-            }
-            Some(Ok(Verdict::Refused(refusal))) => self.refused_chain(refusal, ca_file),
+                Verdict::Refused(refusal) => self.refused_chain(refusal, judgement),
+            },
         }
     }
 
-    fn refused_chain(&mut self, refusal: &Refusal, ca_file: Option<String>) {
-        let (check, source) = match refusal.topic() {
-            Topic::Chain => (Check::Chain, ca_file),
-            Topic::Purpose => (Check::Purpose, None),
-            Topic::Revocation => (Check::Revocation, Some(self.facts.tls.crls.join(", "))),
-            Topic::Validity => (Check::Validity, None),
+    /// The step of a question to OpenSSL that it has no objection to.
+    fn nothing_against(&mut self, check: Check, judgement: &Judgement) {
+        let (detail, source) = match check {
+            Check::Chain => (judgement.subjects(), self.facts.tls.ca_file.clone()),
+            Check::Purpose => ("good for TLS clients".to_owned(), None),
+            Check::Revocation if self.facts.tls.crls.is_empty() => {
+                return self.skip(
+                    &[Check::Revocation],
+                    "neither ssl_crl_file nor ssl_crl_dir is set: revocation is not checked",
+                );
+            }
+            Check::Revocation => {
+                let detail = match self.question.crls {
+                    Crls::AsTheyAre => "no certificate of the chain is revoked",
+                    Crls::AsIfRenewed => {
+                        "no certificate of the chain is revoked; lists that have ended by then \
+                         are taken to be renewed"
+                    }
+                };
+                (detail.to_owned(), Some(self.facts.tls.crls.join(", ")))
+            }
+            _ => {
+                let at = self.question.at;
+                (format!("every certificate of the chain is valid at {at}"), None)
+            }
+        };
+        self.step(check, Outcome::Ok, detail, source);
+    }
+
+    /// OpenSSL stops at the first error, and so does the server. What else it would find is looked at all the same, as
+    /// far as it does not only follow from a chain that leads nowhere.
+    fn refused_chain(&mut self, refusal: &Refusal, judgement: &Judgement) {
+        let decisive = step_about(refusal.topic());
+        let also = |check: Check| {
+            TOPICS
+                .into_iter()
+                .find(|topic| step_about(*topic) == check)
+                .and_then(|topic| judgement.also_about(topic))
+        };
+        let mut order = TRUST.to_vec();
+        let earlier = order.iter().take_while(|check| **check != decisive);
+        if earlier.copied().any(|check| also(check).is_some()) {
+            // The verdict is that of the first step that fails.
+            order.retain(|check| *check != decisive);
+            order.insert(0, decisive);
+        }
+        let leads_nowhere = decisive == Check::Chain || also(Check::Chain).is_some();
+        for check in order {
+            match also(check) {
+                _ if check == decisive => self.refused_step(check, refusal),
+                Some(_) if leads_nowhere && matches!(check, Check::Purpose | Check::Revocation) => {
+                    self.skip(&[check], "it depends on the chain");
+                }
+                Some(refusal) => self.refused_step(check, refusal),
+                None if leads_nowhere => self.skip(&[check], "it depends on the chain"),
+                None => self.nothing_against(check, judgement),
+            }
+        }
+    }
+
+    fn refused_step(&mut self, check: Check, refusal: &Refusal) {
+        let source = match check {
+            Check::Chain => self.facts.tls.ca_file.clone(),
+            Check::Revocation => Some(self.facts.tls.crls.join(", ")),
+            _ => None,
         };
         let described = |certificate: &Certificate| {
             let (subject, serial) = (certificate.subject(), certificate.serial());
@@ -247,12 +309,7 @@ impl<'a> Login<'a> {
             },
             None => refusal_words(refusal, tells),
         };
-        for judged in [Check::Chain, Check::Purpose, Check::Revocation, Check::Validity] {
-            match judged == check {
-                true => self.fail(check, detail.clone(), source.clone(), words.clone()),
-                false => self.skip(&[judged], "OpenSSL stops at the first error"),
-            }
-        }
+        self.fail(check, detail, source, words);
     }
 
     fn subject(&mut self, leaf: &Certificate) {

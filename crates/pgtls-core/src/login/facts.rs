@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::login::{hba, ident};
 use crate::time::UnixTime;
-use crate::verify::verdict::Verdict;
+use crate::verify::judgement::Judgement;
 use crate::x509::certificate::Certificate;
 
 /// Who wants in.
@@ -22,6 +22,29 @@ pub struct Question<'a> {
     pub tls: bool,
     /// When.
     pub at: UnixTime,
+    /// What the revocation lists are then.
+    pub crls: Crls,
+}
+
+/// What is taken of revocation lists at another moment than now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Crls {
+    /// Those that are there now, which end at their own time.
+    #[default]
+    AsTheyAre,
+    /// Lists that say the same and have not ended: whoever asks about the future has them renewed until then.
+    AsIfRenewed,
+}
+
+impl Crls {
+    /// By the word of the argument.
+    pub fn from_word(word: &[u8]) -> Option<Self> {
+        match word {
+            b"as_they_are" => Some(Self::AsTheyAre),
+            b"as_if_renewed" => Some(Self::AsIfRenewed),
+            _ => None,
+        }
+    }
 }
 
 /// What is known of the server.
@@ -36,7 +59,7 @@ pub struct Facts<'a> {
     /// `pgtls_ext.require_tls`, where the library is preloaded.
     pub require_tls: bool,
     /// What OpenSSL says of the chain, or why it cannot be asked; `None` if there is no chain.
-    pub trust: Option<Result<Verdict, String>>,
+    pub trust: Option<Result<Judgement, String>>,
     /// The role; `None` if it does not exist.
     pub role: Option<RoleFacts>,
     /// The database; `None` if it does not exist.

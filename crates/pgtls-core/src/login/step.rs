@@ -162,12 +162,19 @@ impl Words {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     pub(super) steps: Vec<Step>,
+    /// Whether the rule asks for a password.
+    pub(super) asks_password: bool,
 }
 
 impl Explanation {
     /// The steps, the verdict last.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// Whether it depends on a password, which is taken to be right.
+    pub fn asks_password(&self) -> bool {
+        self.asks_password
     }
 
     /// Whether the client gets in; `None` if that cannot be told from here.

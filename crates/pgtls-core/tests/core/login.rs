@@ -7,16 +7,17 @@
 use std::net::IpAddr;
 
 use pgtls_core::login::access::{Found, Network, Patterns, Roles, Surroundings, Token};
-use pgtls_core::login::explain;
 use pgtls_core::login::facts::{
-    DatabaseFacts, Facts, Password, Question, Remark, RoleFacts, SlotFacts, TlsFacts,
+    Crls, DatabaseFacts, Facts, Password, Question, Remark, RoleFacts, SlotFacts, TlsFacts,
 };
 use pgtls_core::login::hba::{
     self, Address, ClientCertificate, ClientName, Connection, Method, Rule,
 };
 use pgtls_core::login::ident::{self, Mapping};
 use pgtls_core::login::server_version::ServerVersion;
-use pgtls_core::login::step::{Check, Outcome, Step};
+use pgtls_core::login::step::{Check, Explanation, Outcome, Step};
+use pgtls_core::login::{ending, explain};
+use pgtls_core::verify::judgement::Judgement;
 use pgtls_core::verify::verdict::{Refusal, Verdict};
 
 use crate::prelude::*;
@@ -71,6 +72,9 @@ struct Login {
     database: Option<DatabaseFacts>,
     slots: SlotFacts,
     remarks: Vec<Remark>,
+    crls: Crls,
+    /// What OpenSSL finds besides its verdict: codes and texts.
+    also: Vec<(i32, &'static str)>,
 }
 
 /// `alice` with her certificate, in a server that has every reason to let her in.
@@ -97,6 +101,8 @@ fn good() -> Login {
         }),
         slots: SlotFacts::PLENTY,
         remarks: Vec::new(),
+        crls: Crls::AsTheyAre,
+        also: Vec::new(),
     }
 }
 
@@ -116,17 +122,25 @@ impl Login {
 
     /// OpenSSL refuses the leaf with this code and text.
     fn refuse(&mut self, code: i32, text: &str) {
-        self.trust = Some(Ok(Verdict::Refused(Refusal {
+        self.trust = Some(Ok(Verdict::Refused(self.refusal(code, text))));
+    }
+
+    fn refusal(&self, code: i32, text: &str) -> Refusal {
+        Refusal {
             code,
             text: text.to_owned(),
             depth: 0,
             certificate: self.certificates.first().cloned().map(Box::new),
             logged: "certificate verify failed".to_owned(),
-        })));
+        }
     }
 
-    /// A line for each step, the verdict, and what client and log are told.
-    fn explain(&self) -> Vec<String> {
+    fn judgement(&self, verdict: Verdict) -> Judgement {
+        let also = self.also.iter().map(|(code, text)| self.refusal(*code, text)).collect();
+        Judgement { verdict, also, path: vec![certificate("/CN=alice"), certificate("/CN=root")] }
+    }
+
+    fn explanation(&self) -> Explanation {
         let around = Surroundings {
             version: ServerVersion(self.version),
             patterns: &Plain,
@@ -140,19 +154,25 @@ impl Login {
             address: self.address,
             tls: self.tls,
             at: UnixTime(1_767_225_600),
+            crls: self.crls,
         };
         let facts = Facts {
             rules: &rules(self.hba),
             mappings: &mappings(self.ident),
             tls: self.server.clone(),
             require_tls: self.require_tls,
-            trust: self.trust.clone(),
+            trust: self.trust.clone().map(|trust| trust.map(|verdict| self.judgement(verdict))),
             role: self.role.clone(),
             database: self.database.clone(),
             slots: self.slots,
             remarks: self.remarks.clone(),
         };
-        let explanation = explain::explain(&question, &facts, &around);
+        explain::explain(&question, &facts, &around)
+    }
+
+    /// A line for each step, the verdict, and what client and log are told.
+    fn explain(&self) -> Vec<String> {
+        let explanation = self.explanation();
         // What the files and the certificate say is ASCII here, so what is not would be our own.
         for step in explanation.steps() {
             assert!(format!("{step:?}").is_ascii(), "{step:?}");
@@ -482,6 +502,85 @@ fn chains() {
                  not checked"],
         ),
     ]);
+}
+
+#[test]
+fn dates_and_revocation_are_both_looked_at() {
+    check(&[
+        (
+            |login| {
+                login.refuse(23, "certificate revoked");
+                login.also = vec![(10, "certificate has expired")]
+            },
+            &[],
+        ),
+        (
+            |login| {
+                login.refuse(12, "CRL has expired");
+                login.also = vec![(23, "certificate revoked"), (10, "certificate has expired")]
+            },
+            &[],
+        ),
+        // No list can be found for an issuer that cannot be found; an end is an end.
+        (
+            |login| {
+                login.refuse(20, "unable to get local issuer certificate");
+                login.also =
+                    vec![(3, "unable to get certificate CRL"), (10, "certificate has expired")]
+            },
+            &[],
+        ),
+        // OpenSSL looks at the signature last.
+        (
+            |login| {
+                login.refuse(23, "certificate revoked");
+                login.also = vec![(7, "certificate signature failure")]
+            },
+            &[],
+        ),
+        (|login| login.crls = Crls::AsIfRenewed, &[]),
+    ]);
+}
+
+#[test]
+fn the_first_end_is_named() {
+    let certificate = |end: i64| {
+        let parts = CertificateParts { not_after: UnixTime(end), ..Default::default() };
+        Certificate::from_der(&parts.to_der()).unwrap()
+    };
+    let now = 1_767_225_600;
+    let scram = |login: &mut Login| {
+        login.hba = "hostssl all all all scram-sha-256";
+        login.role().password = Password::Scram;
+        login.role().valid_until = Some(UnixTime(now + 15))
+    };
+    for (change, ends, expected) in [
+        (None, &[10, 20, 30][..], (Some(10), "certificate")),
+        (None, &[20, 10, 30], (Some(10), "intermediate")),
+        (None, &[20, 30, 10], (Some(10), "root")),
+        (None, &[20, 10], (Some(10), "root")),
+        (None, &[20], (Some(20), "certificate")),
+        (None, &[], (None, "nothing")),
+        (Some(&scram as &dyn Fn(&mut Login)), &[20], (Some(15), "password")),
+        (Some(&scram), &[10], (Some(10), "certificate")),
+        (Some(&scram), &[], (Some(15), "password")),
+        // Whoever shows a certificate may stay longer than the password would do.
+        (
+            Some(&|login| login.role().valid_until = Some(UnixTime(now + 5))),
+            &[10],
+            (Some(10), "certificate"),
+        ),
+        (Some(&|login| login.role = None), &[10], (None, "refused")),
+    ] {
+        let mut login = good();
+        if let Some(change) = change {
+            change(&mut login);
+        }
+        let path: Vec<_> = ends.iter().map(|end| certificate(now + end)).collect();
+        let ending = ending::ending(&login.explanation(), &path, login.role.as_ref());
+        let found = (ending.at.map(|at| at.0 - now), ending.cause.to_string());
+        assert_eq!(found, (expected.0, expected.1.to_owned()), "{ends:?}: {ending:?}");
+    }
 }
 
 #[test]

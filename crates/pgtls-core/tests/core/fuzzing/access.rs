@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use pgtls_core::login::access::{Found, Network, Patterns, Roles, Surroundings, Token};
 use pgtls_core::login::explain;
-use pgtls_core::login::facts::{Facts, Question, RoleFacts, SlotFacts, TlsFacts};
+use pgtls_core::login::facts::{Crls, Facts, Question, RoleFacts, SlotFacts, TlsFacts};
 use pgtls_core::login::hba::{
     self, Address, Client, ClientCertificate, ClientName, Connection, Method, Rule,
 };
@@ -173,6 +173,7 @@ fn explain(client: &Client<'_>, rules: &[hba::Line], around: &Surroundings<'_>) 
         address: client.address,
         tls: client.tls,
         at: UnixTime(0),
+        crls: Crls::AsTheyAre,
     };
     let facts = Facts {
         rules,
