@@ -545,7 +545,7 @@ fn dates_and_revocation_are_both_looked_at() {
 #[test]
 fn the_first_end_is_named() {
     let certificate = |end: i64| {
-        let parts = CertificateParts { not_after: UnixTime(end), ..Default::default() };
+        let parts = CertificateParts { not_after: der::time(end), ..Default::default() };
         Certificate::from_der(&parts.to_der()).unwrap()
     };
     let now = 1_767_225_600;
