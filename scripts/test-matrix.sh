@@ -3,15 +3,15 @@
 #
 #   scripts/test-matrix.sh NN...
 #
-# The version of the host runs first, while the chroots that are missing are made; the others then
-# run side by side, each line of theirs marked with its version. Ends with the time of each phase
+# The version of the host runs first, while the chroots that are missing are made, and PostgreSQL 16 is
+# fetched (scripts/pg16.sh); the others then run side by side, each line of theirs marked with its version. Ends with the time of each phase
 # and "N passed, N failed" over all of it.
 #
 # Environment: PGTLS_TEST_PKI  directory of the test certificates (made anew unless given)
 set -euo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.."
-here=() elsewhere=() phases=()
+here=() elsewhere=() fetched=() phases=()
 declare -A jobs=()
 
 # start NAME COMMAND...: in the background, as a process group, which can be ended as a whole.
@@ -55,6 +55,12 @@ create_chroots() {
     done
 }
 
+# Whether it worked is seen by `make test`, which says why not.
+create_all() {
+    if [ ${#fetched[@]} -gt 0 ]; then nice scripts/pg16.sh create || true; fi
+    create_chroots
+}
+
 # The core does not know the server: it is tested once as a whole, and again where OpenSSL is another
 # (scripts/test.sh). $1: all, openssl or none; $2: the version.
 test_version() { PGTLS_CORE_TESTS=$1 make --no-print-directory test PG="$2" </dev/null; }
@@ -66,6 +72,7 @@ for version in "$@"; do
     case $(scripts/chroot.sh where "$version") in
     host) here+=("$version") ;;
     chroot) elsewhere+=("$version") ;;
+    registry) fetched+=("$version") ;;
     *) exit 2 ;;
     esac
 done
@@ -76,10 +83,9 @@ if [ -z "${PGTLS_TEST_PKI:-}" ]; then
     rm -rf "$PGTLS_TEST_PKI"
 fi
 
-if [ ${#elsewhere[@]} -gt 0 ]; then
-    scripts/setup-debian.sh chroot
-    start chroots create_chroots
-fi
+if [ ${#elsewhere[@]} -gt 0 ]; then scripts/setup-debian.sh chroot; fi
+if [ ${#fetched[@]} -gt 0 ]; then scripts/setup-debian.sh registry || true; fi
+if [ ${#elsewhere[@]} -gt 0 ] || [ ${#fetched[@]} -gt 0 ]; then start others create_all; fi
 
 core=all
 for version in "${here[@]}"; do
@@ -89,10 +95,10 @@ for version in "${here[@]}"; do
     phase "$started" "PostgreSQL $version"
 done
 
-if [ ${#elsewhere[@]} -gt 0 ]; then
+if [ -n "${jobs[others]:-}" ]; then
     started=$SECONDS
-    finish chroots || true
-    phase "$started" "waiting for chroots"
+    finish others || true
+    phase "$started" "waiting for the other versions"
     started=$SECONDS
     there=()
     for version in "${elsewhere[@]}"; do
@@ -103,7 +109,8 @@ if [ ${#elsewhere[@]} -gt 0 ]; then
                 "its chroot cannot be made, see the log of scripts/chroot.sh create"
         fi
     done
-    # Without a version on the host, the first chroot runs all of them.
+    there+=("${fetched[@]}")
+    # Without a version on the host, the first of these runs all of them.
     [ "$core" = all ] || core=openssl
     for version in "${there[@]}"; do
         start "$version" test_marked "$core" "$version"

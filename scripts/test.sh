@@ -12,6 +12,8 @@
 #              PGTLS_STAGE       where the extension is staged
 #              CARGO_TARGET_DIR  where cargo builds
 #              PGTLS_CORE_TESTS  which tests of the core: all (the default), openssl, none
+#              PGTLS_LEFT_OUT    table of what cannot run with this server: a suite, a test of it or
+#                                "-" for all of it, and the reason, with tabs between them
 #
 # The core knows no server, so its tests say the same for every PostgreSQL that is linked with the same
 # OpenSSL. A chroot has an OpenSSL of its own: there, those that compare the core with OpenSSL are run
@@ -32,6 +34,32 @@ step() { scripts/suites.sh run "$results" "$@"; }
 skip() { scripts/suites.sh skip "$results" "$@"; }
 unavailable() { scripts/suites.sh unavailable "$results" "$@"; }
 
+left_out=${PGTLS_LEFT_OUT:-/dev/null}
+
+# leave_out SUITE PATTERN...: sets `skips` to what makes cargo leave out the tests of the table, and
+# counts each as skipped. PATTERNs are those that pick tests: what they do not pick is left out anyhow.
+# A name in the table that no test has is an error.
+leave_out() {
+    local suite=$1 of name reason pattern picked
+    shift
+    skips=()
+    while IFS=$'\t' read -r of name reason; do
+        if [ "$of" != "$suite" ] || [ "$name" = - ]; then continue; fi
+        picked=$((! $#))
+        for pattern; do [[ $name != *"$pattern"* ]] || picked=1; done
+        [ "$picked" = 1 ] || continue
+        if grep -qxF "$name: test" <<<"$names"; then
+            unavailable "$suite $name" "$reason"
+        else
+            skip "$suite $name" "$left_out names it, but there is no such test" || true
+        fi
+        skips+=(--skip "$name")
+    done <"$left_out"
+}
+
+# Why the whole of suite $1 cannot run; nothing if it can.
+why_not() { awk -F '\t' -v suite="$1" '$1 == suite && $2 == "-" { print $3 }' "$left_out"; }
+
 mkdir -p target/results
 rm -f "${results%.tsv}".*
 
@@ -41,11 +69,19 @@ against_openssl=(against_openssl:: bundles:: certificates:: crl:: names:: revoca
 workspace=(--workspace --no-fail-fast --no-default-features --features "pgtls_ext/pg$version")
 
 if step build make --no-print-directory stage PG_CONFIG="$PG_CONFIG"; then built=1; else built=0; fi
+names=
+if [ "$left_out" != /dev/null ]; then
+    names=$(scripts/cargo.sh test "${workspace[@]}" --test core_tests --test e2e -- --list) || true
+fi
 case ${PGTLS_CORE_TESTS:-all} in
-all) tests core scripts/cargo.sh test "${workspace[@]}" --lib --test core_tests || true ;;
+all)
+    leave_out core
+    tests core scripts/cargo.sh test "${workspace[@]}" --lib --test core_tests -- "${skips[@]}" || true
+    ;;
 openssl)
+    leave_out core "${against_openssl[@]}"
     tests core-openssl scripts/cargo.sh test "${workspace[@]}" --test core_tests -- \
-        "${against_openssl[@]}" || true
+        "${against_openssl[@]}" "${skips[@]}" || true
     ;;
 none) ;;
 *)
@@ -59,12 +95,17 @@ if [ "${PGTLS_CORE_TESTS:-all}" = all ] && grep -rqE '^ *//[/!] ```rust$' crates
     tests documentation scripts/cargo.sh test "${workspace[@]}" -- '.rs - ' || true
 fi
 if [ "$built" = 1 ]; then
-    tests e2e scripts/cargo.sh test "${workspace[@]}" --test e2e -- ${filter:+"$filter"} || true
+    leave_out e2e ${filter:+"$filter"}
+    tests e2e scripts/cargo.sh test "${workspace[@]}" --test e2e -- ${filter:+"$filter"} "${skips[@]}" ||
+        true
+    reason=$(why_not sslinfo-tap)
     # A chroot cannot fetch: what its maker could not get is not there.
-    if [ -z "${PGTLS_PG_SOURCE:-}${PGTLS_IN_CHROOT:-}" ]; then
+    if [ -z "${PGTLS_PG_SOURCE:-}${PGTLS_IN_CHROOT:-}$reason" ]; then
         PGTLS_PG_SOURCE=$(scripts/fetch-pg-source.sh "$version") || true
     fi
-    if [ -n "${PGTLS_PG_SOURCE:-}" ]; then
+    if [ -n "$reason" ]; then
+        unavailable sslinfo-tap "$reason"
+    elif [ -n "${PGTLS_PG_SOURCE:-}" ]; then
         export PGTLS_PG_SOURCE
         tap sslinfo-tap scripts/sslinfo-tap.sh "$version" || true
     else

@@ -226,7 +226,7 @@ COMMENT ON FUNCTION ssl_session() IS
 
 CREATE FUNCTION ssl_client_crl_status()
 RETURNS TABLE (
-    evaluated text, depth integer, subject text, serial numeric, status text, revoked_at timestamptz, reason text,
+    evaluated text, depth integer, subject text, serial numeric, status text, detail text, revoked_at timestamptz, reason text,
     issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, crl_source text)
 AS 'MODULE_PATHNAME', 'ssl_client_crl_status_wrapper'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
@@ -301,7 +301,7 @@ COMMENT ON FUNCTION pgtls_parse_requests(bytea) IS
 CREATE FUNCTION pgtls_parse_crls(pem text)
 RETURNS TABLE (
     issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, signature_algorithm text,
-    revoked_count bigint, is_delta boolean, distribution_point text[], authority_key_id text)
+    revoked_count bigint, is_delta boolean, distribution_point text[], authority_key_id text, problems text[])
 AS 'MODULE_PATHNAME', 'pgtls_parse_crls_text_wrapper'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtls_parse_crls(text) IS
@@ -310,7 +310,7 @@ COMMENT ON FUNCTION pgtls_parse_crls(text) IS
 CREATE FUNCTION pgtls_parse_crls(der bytea)
 RETURNS TABLE (
     issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, signature_algorithm text,
-    revoked_count bigint, is_delta boolean, distribution_point text[], authority_key_id text)
+    revoked_count bigint, is_delta boolean, distribution_point text[], authority_key_id text, problems text[])
 AS 'MODULE_PATHNAME', 'pgtls_parse_crls_bytea_wrapper'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtls_parse_crls(bytea) IS
@@ -490,8 +490,8 @@ GRANT SELECT ON pgtls_status TO pg_monitor;
 
 CREATE FUNCTION pgtls_crls()
 RETURNS TABLE (
-    file text, "position" bigint, issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz,
-    revoked_count bigint, signature_valid boolean, status text, in_force boolean, problem text)
+    file_name text, "position" bigint, issuer text, status text, this_update timestamptz, next_update timestamptz,
+    in_force boolean, problem text, revoked_count bigint, signature_valid boolean, crl_number numeric)
 AS 'MODULE_PATHNAME', 'pgtls_crls_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 10;
@@ -507,7 +507,8 @@ REVOKE ALL ON pgtls_crls FROM PUBLIC;
 GRANT SELECT ON pgtls_crls TO pg_monitor;
 
 CREATE FUNCTION pgtls_crl_coverage()
-RETURNS TABLE (subject text, fingerprint text, not_after timestamptz, crl_status text, effect text)
+RETURNS TABLE (
+    subject text, clients_refused boolean, crl_status text, effect text, not_after timestamptz, fingerprint text)
 AS 'MODULE_PATHNAME', 'pgtls_crl_coverage_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 10;
@@ -524,7 +525,7 @@ GRANT SELECT ON pgtls_crl_coverage TO pg_monitor;
 
 CREATE FUNCTION pgtls_crl_status(certificate text)
 RETURNS TABLE (
-    evaluated text, depth integer, subject text, serial numeric, status text, revoked_at timestamptz, reason text,
+    evaluated text, depth integer, subject text, serial numeric, status text, detail text, revoked_at timestamptz, reason text,
     issuer text, crl_number numeric, this_update timestamptz, next_update timestamptz, crl_source text)
 AS 'MODULE_PATHNAME', 'pgtls_crl_status_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED

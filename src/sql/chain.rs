@@ -4,27 +4,14 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::json;
 use pgtls_core::value::Value;
-use pgtls_core::verify::chain::Chain;
 use pgtls_core::x509::certificate::Certificate;
 use pgtls_core::x509::general_name::GeneralName;
 
-use super::session::client_certificate;
+use crate::checks::session_certificate::{client_certificate, client_chain};
 use crate::error::{Error, Result};
-use crate::pg::json::Json;
-use crate::pg::port::Session;
-use crate::pg::rows::{Row, Rows, row};
-
-/// The chain of this session's client; `None` without a verified certificate.
-pub(super) fn client_chain() -> Result<Option<Chain>> {
-    let Some(session) = Session::current() else { return Ok(None) };
-    if !session.client_certificate_verified() {
-        return Ok(None);
-    }
-    let Some(tls) = session.tls() else { return Ok(None) };
-    Chain::new(&tls.verified_chain_der(), &tls.sent_chain_der())
-        .map(Some)
-        .map_err(Error::SessionCertificate)
-}
+use crate::pg::connection::port::Session;
+use crate::pg::datum::json::Json;
+use crate::pg::datum::rows::{Row, Rows, row};
 
 #[pg_extern(sql = false)]
 fn ssl_client_chain() -> Result<Rows, ErrorReport> {

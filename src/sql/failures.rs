@@ -7,10 +7,10 @@ use pgtls_core::x509::name::Name;
 use pgtls_core::x509::serial::Serial;
 
 use crate::error::Error;
-use crate::pg::failures::{self, Recent};
-use crate::pg::rows::{Row, Rows};
-use crate::pg::text::lossless;
-use crate::pg::time::unix_microseconds;
+use crate::pg::datum::rows::{Row, Rows};
+use crate::pg::datum::text::lossless;
+use crate::pg::datum::time::unix_microseconds;
+use crate::pg::recorder::failures::{self, Recent};
 
 #[pg_extern(sql = false)]
 fn pgtls_failure_counts() -> Result<Rows, ErrorReport> {

@@ -20,12 +20,12 @@ use pgtls_core::x509::certificate::Certificate;
 
 use super::mapping::{Server, checked_mappings};
 use crate::error::{Error, Form, Result};
-use crate::pg::rows::{Rows, row};
-use crate::pg::text::lossless;
-use crate::pg::time::{self, moment};
-use crate::pg::trust_store::Settings;
-use crate::pg::verify::{self, Policy};
-use crate::pg::{auth_files, catalog, files, guc};
+use crate::pg::datum::rows::{Rows, row};
+use crate::pg::datum::text::lossless;
+use crate::pg::datum::time::{self, moment};
+use crate::pg::openssl::trust_store::Settings;
+use crate::pg::openssl::verify::{self, Policy};
+use crate::pg::server::{auth_files, catalog, files, guc};
 
 /// Most chains of one certificate that are looked at, each of which lasts longer than the one before.
 const MOST_PATHS: usize = 16;

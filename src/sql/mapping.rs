@@ -13,13 +13,14 @@ use pgtls_core::login::ident::{self, Decision};
 use pgtls_core::value::Value;
 
 use crate::error::{Error, Result};
-use crate::pg::catalog::{self, Catalog};
-use crate::pg::network::System;
-use crate::pg::port::Session;
-use crate::pg::regex::Engine;
-use crate::pg::rows::{Row, Rows, row};
-use crate::pg::text::{lossless, to_utf8};
-use crate::pg::{auth_files, slots};
+use crate::pg::connection::port::Session;
+use crate::pg::datum::rows::{Row, Rows, row};
+use crate::pg::datum::text::{lossless, to_utf8};
+use crate::pg::recorder::sessions;
+use crate::pg::server::auth_files;
+use crate::pg::server::catalog::{self, Catalog};
+use crate::pg::server::network::System;
+use crate::pg::server::regex::Engine;
 
 /// What matching asks of this server; what it has found out is kept for one question.
 pub(super) struct Server {
@@ -165,7 +166,7 @@ impl Comparison {
     }
 
     fn recorded() -> Option<Self> {
-        let recorded = slots::recorded_own()?;
+        let recorded = sessions::recorded_own()?;
         let method = recorded.method?;
         Some(Self {
             compares: method == b"cert" || recorded.client_cert.as_deref() == Some(b"verify-full"),

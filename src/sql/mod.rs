@@ -5,22 +5,18 @@
 // An `ErrorReport` is what carries SQLSTATE, detail and hint through pgrx, and it is large.
 #![allow(clippy::result_large_err)]
 
-mod certificates;
 mod chain;
-mod configured;
-pub(crate) mod credentials;
+mod client_certificates;
+mod columns;
+mod crls;
 mod failures;
-mod inventory;
-mod lint;
+mod lint_certificate;
 mod login;
 mod mapping;
-mod requests;
-mod revocation;
+mod parse_certificates;
+mod parse_crls;
+mod parse_requests;
 mod session;
 mod sessions;
 mod status;
-
-/// Bytes in lower-case hexadecimal.
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+mod terminate;

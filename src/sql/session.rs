@@ -9,7 +9,6 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::thread::LocalKey;
 
 use pgrx::pg_sys::panic::ErrorReport;
@@ -20,33 +19,14 @@ use pgtls_core::value::Value;
 use pgtls_core::x509::certificate::Certificate;
 use pgtls_core::x509::name::Name;
 
+use crate::checks::session_certificate::client_certificate;
 use crate::error::{Error, Result};
-use crate::pg::kept::Kept;
-use crate::pg::port::Session;
-use crate::pg::rows::{Row, Rows};
-use crate::pg::text::{Text, lossless};
-use crate::pg::time::timestamp;
-use crate::pg::tls::Tls;
-
-thread_local! {
-    /// The client's certificate, read once: it cannot change during a session. `None` inside: there is none.
-    static CLIENT: OnceCell<Option<Rc<Certificate>>> = const { OnceCell::new() };
-}
-
-/// The verified certificate of this session's client.
-pub(super) fn client_certificate() -> Result<Option<Rc<Certificate>>> {
-    CLIENT.with(|cell| {
-        if let Some(known) = cell.get() {
-            return Ok(known.clone());
-        }
-        let der = Session::current().and_then(|session| session.client_certificate_der());
-        let certificate = der
-            .map(|der| Certificate::from_der(&der).map(Rc::new))
-            .transpose()
-            .map_err(Error::SessionCertificate)?;
-        Ok(cell.get_or_init(|| certificate).clone())
-    })
-}
+use crate::pg::connection::port::Session;
+use crate::pg::connection::tls::Tls;
+use crate::pg::datum::cached::Kept;
+use crate::pg::datum::rows::{Row, Rows};
+use crate::pg::datum::text::{Text, lossless};
+use crate::pg::datum::time::timestamp;
 
 /// What `ask` says of the TLS layer; `None` without one.
 fn tls<T>(ask: impl FnOnce(&Tls<'_>) -> Option<T>) -> Option<T> {

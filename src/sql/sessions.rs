@@ -11,12 +11,13 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::value::Value;
 use pgtls_core::x509::certificate::Certificate;
 
-use super::credentials::{Credential, Evaluator, certificate_columns};
-use crate::pg::backends::{self, Backend};
-use crate::pg::rows::{Row, Rows};
-use crate::pg::slots::{self, Recorded};
-use crate::pg::text::lossless;
-use crate::pg::time;
+use crate::checks::credentials::{Credential, Evaluator};
+use crate::pg::datum::rows::{Row, Rows};
+use crate::pg::datum::text::lossless;
+use crate::pg::datum::time;
+use crate::pg::recorder::sessions::{self, Recorded};
+use crate::pg::server::backends::{self, Backend};
+use crate::sql::columns::certificate_columns;
 
 /// A session, and where its facts come from.
 struct Session {
@@ -28,13 +29,13 @@ struct Session {
 fn sessions_of(backends: Vec<Backend>) -> Vec<Session> {
     let wanted: HashSet<(i32, i64)> = backends.iter().map(Backend::key).collect();
     let is_wanted = |recorded: &Recorded| wanted.contains(&recorded.key());
-    let mut sessions: Vec<_> = slots::recorded()
+    let mut sessions: Vec<_> = sessions::recorded()
         .into_iter()
         .filter(is_wanted)
         .map(|recorded| Session { recorded, source: "recorded" })
         .collect();
     // Without preloading, or when this session began before recording was switched on.
-    if let Some(own) = slots::own().filter(is_wanted)
+    if let Some(own) = sessions::own().filter(is_wanted)
         && !sessions.iter().any(|session| session.recorded.pid == own.pid)
     {
         sessions.push(Session { recorded: own, source: "own" });

@@ -4,9 +4,10 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::value::Value;
 
-use crate::pg::rows::{Row, Rows};
-use crate::pg::time::unix_microseconds;
-use crate::pg::{failures, guc, slots, status};
+use crate::pg::datum::rows::{Row, Rows};
+use crate::pg::datum::time::unix_microseconds;
+use crate::pg::recorder::{failures, sessions, status};
+use crate::pg::server::guc;
 
 fn moment(moment: Option<i64>) -> Value {
     moment.map(unix_microseconds).map_or(Value::Null, Value::Moment)
@@ -34,7 +35,7 @@ fn pgtls_instance_status() -> Rows {
         ("session_slots".into(), recorder.map_or(Value::Null, |r| count(r.slots))),
         (
             "tracked_sessions".into(),
-            recorder.map_or(Value::Null, |_| count(slots::recorded().len())),
+            recorder.map_or(Value::Null, |_| count(sessions::recorded().len())),
         ),
         ("failures".into(), failed.map_or(Value::Null, count)),
         ("client_certificates".into(), recorder.map_or(Value::Null, |r| count(r.certificates))),

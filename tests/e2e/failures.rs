@@ -62,6 +62,13 @@ fn every_reason_is_counted_under_its_name() {
         let refused = cluster.client(role).with(identity).refused();
         println!("    client: {refused}");
     };
+    // OpenSSL 1.1.1 does not even take it for the issuer.
+    let (reason, offender) = if openssl::version::number() >= 0x3000_0000 {
+        ("bad_purpose", (&pki.bob().cert, 1))
+    } else {
+        ("unknown_ca", (&under_leaf.cert, 0))
+    };
+    let under_a_leaf = ("issued by what is no CA", reason, &under_leaf, offender);
     let handshake_failures: Vec<(&str, &str, &Identity, (&Cert, u32))> = vec![
         ("of another CA", "unknown_ca", pki.untrusted(), (&pki.untrusted().cert, 0)),
         ("self-signed", "self_signed", pki.self_signed(), (&pki.self_signed().cert, 0)),
@@ -72,7 +79,7 @@ fn every_reason_is_counted_under_its_name() {
         ("of a CA without CRL", "crl_missing", &no_crl, (&no_crl.cert, 0)),
         ("of a CA with a stale CRL", "crl_expired", &stale_crl, (&stale_crl.cert, 0)),
         ("for servers", "bad_purpose", pki.server_only(), (&pki.server_only().cert, 0)),
-        ("issued by what is no CA", "bad_purpose", &under_leaf, (&pki.bob().cert, 1)),
+        under_a_leaf,
         ("with a bad signature", "bad_signature", &forged, (&forged.cert, 0)),
     ];
     let mut expected = BTreeMap::new();

@@ -107,7 +107,7 @@ fn the_moment_decides_on_dates() {
 fn what_only_another_system_knows_is_unknown() {
     let cluster = Cluster::builder()
         .roles(&["alice"])
-        .hba("host all alice 127.0.0.1/32 ldap ldapserver=192.0.2.1 ldapprefix=x")
+        .hba("host all alice 127.0.0.1/32 ident")
         .hba("local all alice peer")
         .hba("hostssl all bob all scram-sha-256")
         .extension()
@@ -125,6 +125,29 @@ fn what_only_another_system_knows_is_unknown() {
     let [outcome, detail, _] = step(&admin, "null, 'bob', 'postgres', '::1'", "verdict");
     assert_eq!(outcome.as_deref(), Some("admitted"));
     assert_eq!(detail.as_deref(), Some("admitted if the password is right"));
+}
+
+/// By itself, since a server can be built without LDAP, and then refuses a file with such a rule.
+#[test]
+fn a_rule_with_ldap_is_shown_and_what_it_says_is_unknown() {
+    const OPTIONS: &str = r#"ldapserver=192.0.2.1 ldapprefix="cn=" ldapsuffix=",o=y" ldapport=389"#;
+    let cluster = Cluster::builder()
+        .roles(&["alice"])
+        .hba(&format!("host all alice 127.0.0.1/32 ldap {OPTIONS}"))
+        .extension()
+        .start();
+    let admin = cluster.admin();
+    assert_eq!(
+        admin.row(
+            "select auth_method, clientcert, clientname, ident_map, error from pgtls_hba_rules
+             where line_number = 2"
+        ),
+        [Some("ldap".to_owned()), None, None, None, None],
+    );
+    let arguments = "null, 'alice', 'postgres', '127.0.0.1'";
+    assert_eq!(check(&admin, arguments), None);
+    assert_eq!(outcome(&admin, arguments, "verdict"), "unknown");
+    assert_eq!(check(&admin, "null, 'alice', 'nowhere', '127.0.0.1'"), Some(false));
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn own_words_are_readable_in_every_encoding_and_show_the_rule() {
     let cluster = Cluster::builder()
         .roles(&["alice"])
         .hba("hostssl all alice 127.0.0.1/32 cert map=people")
-        .hba("hostssl all \"bob\" 127.0.0.0 255.0.0.255 trust clientcert=verify-ca clientname=DN")
+        .hba("hostssl all \"bob\" 127.0.0.1 255.0.0.255 trust clientcert=verify-ca clientname=DN")
         .ident("people alice alice")
         .extension()
         .start();
@@ -70,7 +70,7 @@ fn own_words_are_readable_in_every_encoding_and_show_the_rule() {
         ("alice", "hostssl all alice 127.0.0.1/32 cert map=people"),
         (
             "bob",
-            "hostssl all \"bob\" 127.0.0.0 255.0.0.255 trust clientcert=verify-ca clientname=DN",
+            "hostssl all \"bob\" 127.0.0.1 255.0.0.255 trust clientcert=verify-ca clientname=DN",
         ),
     ] {
         let arguments = format!("{alice}, '{role}', 'latin', '127.0.0.1'");

@@ -11,7 +11,6 @@ const RULES: &[&str] = &[
     "hostnossl all all samenet reject",
     "host all all .example.com trust",
     "hostssl all all all trust clientcert=verify-ca",
-    r#"host all all 127.0.0.9/32 ldap ldapserver=x ldapprefix="cn=" ldapsuffix=",o=y" ldapport=389"#,
 ];
 
 /// Mappings that tests look at.
@@ -53,8 +52,7 @@ fn rules_are_shown_with_what_they_ask_of_certificates() {
             "3 3 hostssl {all} {bob} 10.0.0.0 255.0.0.0 scram-sha-256 verify-full CN - -",
             "4 4 hostnossl {all} {all} samenet - reject - - - -",
             "5 5 host {all} {all} .example.com - trust - - - -",
-            "6 6 hostssl {all} {all} all - trust verify-ca CN - -",
-            "7 7 host {all} {all} 127.0.0.9 255.255.255.255 ldap - - - -",
+            "6 6 hostssl {all} {all} all - trust verify-ca - - -",
         ]
     );
     let file = admin.value("select distinct file_name from pgtls_hba_rules");

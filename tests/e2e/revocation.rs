@@ -241,12 +241,14 @@ fn the_effect_on_each_authority_is_said_in_words() {
     let cluster =
         builder().trust(&[pki.root(), pki.intermediate()]).crl_file(&[root_crl, &stale]).start();
     let effects =
-        cluster.sql("select crl_status, effect from pgtls_crl_coverage order by crl_status");
+        cluster.sql("select crl_status, clients_refused::text, effect from pgtls_crl_coverage order by crl_status");
     assert_eq!(effects[0][0].as_deref(), Some("covered"));
+    assert_eq!(effects[0][1].as_deref(), Some("false"));
     assert_eq!(
         effects[1].iter().flatten().map(String::as_str).collect::<Vec<_>>(),
         [
             "stale",
+            "true",
             "every client certificate issued by this CA is refused at login: their status is unknown, because the CRL has expired"
         ],
     );
@@ -254,6 +256,85 @@ fn the_effect_on_each_authority_is_said_in_words() {
     cluster.replace_crl(&[&revoking, pki.intermediate_crl()]);
     let effects = cluster.sql("select effect from pgtls_crl_coverage where effect like '%revoked'");
     assert_eq!(effects.len(), 1, "the intermediate's clients are refused above");
+    let words = "select distinct crl_status, clients_refused::text from pgtls_crl_coverage";
+    let refused = cluster.sql(&format!("{words} where effect like '% is revoked'"));
+    let row = |status: &str, refused: &str| vec![Some(status.to_owned()), Some(refused.to_owned())];
+    assert_eq!(refused, [row("covered", "true")], "its own CRL is good, and nobody gets in");
+}
+
+/// What the coverage says of the CA with this common name.
+fn coverage_of(cluster: &Cluster, name: &str) -> Vec<Vec<Option<String>>> {
+    cluster.sql(&format!(
+        "select clients_refused::text, crl_status, effect from pgtls_crl_coverage \
+         where subject like '%CN={name}'"
+    ))
+}
+
+#[test]
+fn the_dates_of_a_ca_count_and_a_ca_that_is_there_three_times_is_one_row() {
+    let past = CertBuilder::new("/CN=past").ca().self_signed().expired().build();
+    let present = CertBuilder::new("/CN=present").ca().self_signed().build();
+    let (of_past, of_present) =
+        (past.issue("/CN=alice").build(), present.issue("/CN=alice").build());
+    let crls = [CrlBuilder::new(&past).build(), CrlBuilder::new(&present).build()];
+    let cluster = builder()
+        .trust(&[&past, &present, &past, &past, &present])
+        .crl_file(&[&crls[0], &crls[1]])
+        .start();
+    let row = |words: [&str; 3]| vec![words.map(|word| Some(word.to_owned())).to_vec()];
+    let checked = "client certificates issued by this CA are checked against 0 revoked ones";
+    assert_eq!(coverage_of(&cluster, "present"), row(["false", "covered", checked]));
+    let refused =
+        "every client certificate issued by this CA is refused at login: /CN=past has expired";
+    assert_eq!(coverage_of(&cluster, "past"), row(["true", "covered", refused]));
+    cluster.client("alice").with(&of_present).login();
+    assert!(cluster.client("alice").with(&of_past).connect().is_err());
+}
+
+#[test]
+fn why_a_crl_is_not_the_one_is_said() {
+    let ca = CertBuilder::new("/CN=ca").ca().self_signed().build();
+    let alice = ca.issue("/CN=alice").build();
+    let other_key = CrlBuilder::new(&ca).authority_key(&Key::ec()).build();
+    let cluster = builder().trust(&[&ca]).crl_file(&[&other_key]).start();
+    let pem = quote(&alice.bundle_pem());
+    let ask = format!("select status, detail from pgtls_crl_status({pem}) where depth = 0");
+    let said = cluster.sql(&ask);
+    assert_eq!(said[0][0].as_deref(), Some("crl_missing"));
+    let detail = said[0][1].as_deref().unwrap_or_default();
+    assert!(detail.contains("it is signed with a key that is not in the chain"), "{detail}");
+    assert!(detail.contains("crl.pem"), "the file is named: {detail}");
+    // One that can tell needs no words.
+    cluster.replace_crl(&[&CrlBuilder::new(&ca).build()]);
+    assert_eq!(cluster.sql(&ask), [[Some("good".to_owned()), None]]);
+}
+
+#[test]
+fn a_malformed_end_is_told_from_none() {
+    let ca = CertBuilder::new("/CN=ca").ca().self_signed().build();
+    let whole = CrlBuilder::new(&ca).build();
+    // The same without seconds, which X509_cmp_time refuses.
+    let parts = pgtls_e2e::pki::CrlParts {
+        next_update: Some(pgtls_e2e::der::tlv(0x17, b"4001010000Z")),
+        ..pgtls_e2e::pki::CrlParts::new(&ca.cert.subject_der(), now() - 10, now())
+    };
+    let malformed = Crl::from_der(parts.sign(&ca.key));
+    let endless = CrlBuilder::new(&ca).no_next_update().build();
+    let cluster = builder().trust(&[&ca]).crl_file(&[&malformed]).start();
+    let ask = |crl: &Crl| {
+        let sql = "select next_update is null, problems::text from pgtls_parse_crls";
+        cluster.sql(&format!("{sql}({})", quote(&crl.pem()))).remove(0)
+    };
+    let (yes, no) = (Some("t".to_owned()), Some("f".to_owned()));
+    let problem = "{\"the date of nextUpdate is malformed\"}".to_owned();
+    assert_eq!(ask(&malformed), [yes.clone(), Some(problem)]);
+    assert_eq!(ask(&endless), [yes, None]);
+    assert_eq!(ask(&whole), [no, None]);
+    let listed = cluster.sql("select status, problem from pgtls_crls");
+    let words = ["malformed_date", "the date of nextUpdate is malformed"];
+    assert_eq!(listed, [words.map(|word| Some(word.to_owned()))]);
+    let alice = ca.issue("/CN=alice").build();
+    assert!(cluster.client("alice").with(&alice).connect().is_err());
 }
 
 #[test]
@@ -263,7 +344,9 @@ fn whatever_is_in_the_place_of_a_file_is_a_row_with_a_problem() {
     let alice = cluster.client("alice").with(pki.alice()).login();
     let path = cluster.crl_file();
     let problem = |part: &str| {
-        let problems = cluster.sql("select problem from pgtls_crls where problem is not null");
+        let problems = cluster.sql(
+            "select problem from pgtls_crls where problem is not null and status = 'unreadable'",
+        );
         let problems: Vec<_> = problems.into_iter().flatten().flatten().collect();
         assert!(problems.iter().any(|problem| problem.contains(part)), "{part}: {problems:?}");
         assert_eq!(statuses(&alice, "file"), "unreadable,unreadable,unreadable", "{part}");
@@ -328,7 +411,7 @@ fn junk_in_a_directory_is_told_apart_from_what_the_server_reads() {
     write(&format!("{}.r7", root_crl.issuer_hash()), &root_crl.pem());
     write("00000000.r0", &root_crl.pem());
     let rows = cluster
-        .sql("select regexp_replace(file, '.*/', ''), coalesce(in_force::text, 'unknown'), problem from pgtls_crls");
+        .sql("select regexp_replace(file_name, '.*/', ''), coalesce(in_force::text, 'unknown'), problem from pgtls_crls");
     let problem = |name: &str| {
         let row =
             rows.iter().find(|row| row[0].as_deref() == Some(name)).expect("every name is a row");
@@ -418,7 +501,7 @@ fn a_fifo_in_a_directory_hangs_nobody() {
     );
     assert_eq!(admin.maybe(&question), None);
     assert_eq!(
-        admin.value("select problem from pgtls_crls where file like '%.r1'"),
+        admin.value("select problem from pgtls_crls where file_name like '%.r1'"),
         "not a regular file"
     );
 }

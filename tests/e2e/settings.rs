@@ -14,8 +14,11 @@ fn the_status_knows_whether_a_reload_took() {
     // The session that set the cluster up may still be leaving.
     eventually("one session", || status("tracked_sessions").as_deref() == Some("1"));
     assert_eq!(status("dropped_records").as_deref(), Some("0"));
-    assert!(status("openssl_built").unwrap().starts_with("OpenSSL 3."));
-    assert!(status("openssl_runtime").unwrap().starts_with("OpenSSL 3."));
+    // The server's is the one that the tests have.
+    let openssl =
+        if openssl::version::number() >= 0x3000_0000 { "OpenSSL 3." } else { "OpenSSL 1.1.1" };
+    assert!(status("openssl_built").unwrap().starts_with(openssl));
+    assert!(status("openssl_runtime").unwrap().starts_with(openssl));
     let started = status("context_loaded_at").unwrap();
 
     cluster.reload();

@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 
 use testpki::der::{self, now};
 pub use testpki::{
-    Cert, CertBuilder, Crl, CrlBuilder, DAY, Digest, Eku, Identity, IdentityFiles, Key, Name,
-    Reason, Text, UNKNOWN_OID, many_serial, write_private,
+    Cert, CertBuilder, Crl, CrlBuilder, CrlParts, DAY, Digest, Eku, Identity, IdentityFiles, Key,
+    Name, Reason, Text, UNKNOWN_OID, many_serial, write_private,
 };
 
 /// The subject of [`Pki::long_dn`], as OpenSSL prints it in one line: far over 63 bytes, the CN last.
@@ -178,7 +178,8 @@ impl Pki {
             ("direct", root.issue("/CN=direct").build()),
             ("rsa", client("/CN=rsa").rsa().build()),
             ("ed25519", client("/CN=ed25519").ed25519().build()),
-            ("self_signed", CertBuilder::new("/CN=self_signed").build()),
+            // With keyCertSign, without which OpenSSL 1.1.1 takes it for one of an unknown issuer.
+            ("self_signed", CertBuilder::new("/CN=self_signed").key_usage(&[0, 5]).build()),
             ("untrusted", other_root.issue("/CN=untrusted").build()),
             ("long_dn", client(LONG_DN).build()),
             ("utf8", client("/O=Ünïcode Größe/CN=Жук").build()),

@@ -226,6 +226,18 @@ impl Crl {
         self.0.next_update
     }
 
+    /// What is malformed, as clauses; the column that it would have filled is absent.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.this_update_plain().is_none() {
+            problems.push("the date of thisUpdate is malformed".to_owned());
+        }
+        if self.next_update() == NextUpdate::Malformed {
+            problems.push("the date of nextUpdate is malformed".to_owned());
+        }
+        problems
+    }
+
     /// How many entries the list has.
     pub fn revoked_count(&self) -> usize {
         self.0.index.len()

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::fmt;
 
 use super::behaviour::{EmptyScopes, Rules};
 use super::crl_set::CrlSet;
@@ -163,6 +164,39 @@ pub struct Coverage<'a> {
     pub refused_above: Option<(usize, CertificateStatus<'a>)>,
     /// Whether the way up ends in a self-signed certificate. If not, clients fail for that reason.
     pub is_anchored: bool,
+    /// The topmost on the way up whose validity period does not include `now`, as its position among the authorities.
+    /// OpenSSL checks the dates from the root down, after everything about CRLs.
+    pub outside_dates: Option<(usize, OutsideDates)>,
+}
+
+/// On which side of its validity period a certificate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutsideDates {
+    /// Before it.
+    NotYetValid,
+    /// After it.
+    Expired,
+}
+
+impl OutsideDates {
+    /// `None` inside the period; also where a date is malformed, with which OpenSSL refuses the certificate anyway.
+    fn of(certificate: &Certificate, now: UnixTime) -> Option<Self> {
+        match (certificate.not_before(), certificate.not_after()) {
+            (_, Some(end)) if end < now => Some(Self::Expired),
+            (Some(start), _) if start > now => Some(Self::NotYetValid),
+            _ => None,
+        }
+    }
+}
+
+/// A predicate, such as `has expired`.
+impl fmt::Display for OutsideDates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotYetValid => "is not yet valid",
+            Self::Expired => "has expired",
+        })
+    }
 }
 
 impl Coverage<'_> {
@@ -170,12 +204,72 @@ impl Coverage<'_> {
     pub fn refuses_all(&self) -> bool {
         !self.is_anchored
             || self.refused_above.is_some()
+            || self.outside_dates.is_some()
             || self.clients.as_ref().is_some_and(|clients| match clients.status {
                 Status::Good | Status::NotChecked | Status::Revoked { .. } => false,
                 // Those with the right distribution point may pass.
                 Status::Unknown(WhyUnknown::OutOfScope) => false,
                 Status::Unknown(_) => true,
             })
+    }
+
+    /// What the configuration does to the client certificates of this authority, as a clause. `authorities` are those that
+    /// [`coverage`] was asked about.
+    pub fn effect<C: Borrow<Certificate>>(&self, authorities: &[C]) -> String {
+        const ALL_REFUSED: &str = "every client certificate issued by this CA is refused at login";
+        let name = |position: usize| {
+            let authority: Option<&Certificate> = authorities.get(position).map(Borrow::borrow);
+            authority.map_or("", |authority| authority.subject().oneline())
+        };
+        if !self.is_anchored {
+            return format!("{ALL_REFUSED}: its own issuer is not in ssl_ca_file");
+        }
+        if let Some((above, verdict)) = &self.refused_above {
+            return format!("{ALL_REFUSED}: {} is {}", name(*above), in_words(verdict.status));
+        }
+        let clients = self.clients.as_ref();
+        if let Some(clients) = clients
+            && !clients.status.is_good()
+            && self.status != CoverageStatus::OutOfScope
+        {
+            return format!("{ALL_REFUSED}: their status is {}", in_words(clients.status));
+        }
+        if let Some((position, side)) = self.outside_dates {
+            return format!("{ALL_REFUSED}: {} {side}", name(position));
+        }
+        let Some(clients) = clients else {
+            return "revocation is not checked: neither ssl_crl_file nor ssl_crl_dir is set"
+                .to_owned();
+        };
+        if self.status == CoverageStatus::OutOfScope {
+            return "client certificates issued by this CA are refused at login, unless they name the distribution point of its CRL"
+                .to_owned();
+        }
+        let revoked = clients.list.map_or(0, |list| list.crl.revoked_count());
+        format!("client certificates issued by this CA are checked against {revoked} revoked ones")
+    }
+}
+
+/// A status in a sentence.
+fn in_words(status: Status) -> &'static str {
+    match status {
+        Status::Good | Status::NotChecked => "good",
+        Status::Revoked { .. } => "revoked",
+        Status::Unknown(why) => match why {
+            WhyUnknown::CrlMissing => "unknown, because the CRL is missing",
+            WhyUnknown::Expired => "unknown, because the CRL has expired",
+            WhyUnknown::NotYetValid => "unknown, because the CRL is not yet valid",
+            WhyUnknown::BadSignature => "unknown, because the signature of the CRL is wrong",
+            WhyUnknown::OutOfScope => "unknown, because the CRL is about other certificates",
+            WhyUnknown::NoCrlSign => "unknown, because the CA may not sign CRLs",
+            WhyUnknown::MalformedThisUpdate | WhyUnknown::MalformedNextUpdate => {
+                "unknown, because the CRL has a malformed date"
+            }
+            WhyUnknown::IssuerKeyUnreadable => "unknown, because the key of the CA cannot be read",
+            WhyUnknown::UnhandledCritical | WhyUnknown::DependsOnVersion => {
+                "unknown, because the CRL is of a kind that the server does not support"
+            }
+        },
     }
 }
 
@@ -190,9 +284,17 @@ pub fn coverage<'a, C: Borrow<Certificate>>(
     let by_subject = by_subject(&known);
     let cover = |position: usize| {
         let (path, is_anchored) = path(&known, &by_subject, position, now);
+        let side = |at: &usize| OutsideDates::of(known.get(*at)?.certificate, now);
+        let outside_dates = path.iter().rev().find_map(|at| Some((*at, side(at)?)));
         let Some(crls) = crls else {
             let status = CoverageStatus::NotChecked;
-            return Coverage { status, clients: None, refused_above: None, is_anchored };
+            return Coverage {
+                status,
+                clients: None,
+                refused_above: None,
+                is_anchored,
+                outside_dates,
+            };
         };
         let chain: Vec<_> = path.iter().filter_map(|position| known.get(*position)).collect();
         let ask = |subject: &Subject<'_>, above: &[&Authority<'_>]| {
@@ -207,7 +309,7 @@ pub fn coverage<'a, C: Borrow<Certificate>>(
         let status = clients
             .as_ref()
             .map_or(CoverageStatus::NotChecked, |clients| CoverageStatus::of(clients.status));
-        Coverage { status, clients, refused_above, is_anchored }
+        Coverage { status, clients, refused_above, is_anchored, outside_dates }
     };
     (0..known.len()).map(cover).collect()
 }

@@ -1,0 +1,11 @@
+//! The answers: what the files, the connection and the records say about a question.
+//!
+//! Safe, without SQL types and without pointers. The facts come from `pg`, what they mean is decided by the core; `sql` makes
+//! rows of the answers, and the worker acts on them.
+
+pub(crate) mod credentials;
+pub(crate) mod crl_directory;
+pub(crate) mod crl_file;
+pub(crate) mod revocation;
+pub(crate) mod session_certificate;
+pub(crate) mod tls_files;

@@ -1,0 +1,51 @@
+//! JSON documents on their way to SQL, as `jsonb` in any database encoding.
+
+use pgrx::callconv::{BoxRet, FcInfo};
+use pgrx::datum::Datum;
+use pgrx::pg_sys;
+use serde_json::Value;
+
+use crate::pg::datum::text;
+
+/// A document to be returned from a SQL function as `jsonb`.
+pub(crate) struct Json(Value);
+
+impl Json {
+    /// Strings in it that the database's encoding cannot say are escaped, as in [`text`].
+    pub(crate) fn new(document: Value) -> Self {
+        Self(sayable(document))
+    }
+}
+
+fn sayable(value: Value) -> Value {
+    match value {
+        Value::String(string) => Value::String(text::sayable(&string).into_owned()),
+        Value::Array(elements) => elements.into_iter().map(sayable).collect(),
+        // Keys are names of columns, which are ASCII.
+        Value::Object(members) => {
+            members.into_iter().map(|(key, value)| (key, sayable(value))).collect()
+        }
+        other => other,
+    }
+}
+
+pgrx::pgrx_sql_entity_graph::impl_sql_translatable!(Json, "jsonb");
+
+// SAFETY: the datum is a `jsonb`, as the type promises.
+unsafe impl BoxRet for Json {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        let document = text::c_string(&self.0.to_string());
+        // SAFETY: the server's own input function for `jsonb`, given a NUL-terminated string that it copies from.
+        let datum = unsafe {
+            pgrx::direct_function_call_as_datum(
+                pg_sys::jsonb_in,
+                &[Some(pg_sys::Datum::from(document.as_ptr()))],
+            )
+        };
+        match datum {
+            // SAFETY: made in the context that the function was called in.
+            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+            None => fcinfo.return_null(),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! OpenSSL: what it says of certificates, stores and connections.
+
+pub(in crate::pg) mod group;
+pub(crate) mod libssl;
+pub(crate) mod probe;
+pub(crate) mod trust_store;
+pub(crate) mod verify;

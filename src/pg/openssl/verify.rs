@@ -1,0 +1,236 @@
+//! Has OpenSSL judge a client's chain, with the question that the server's TLS layer puts to it at a login.
+
+use std::cell::RefCell;
+use std::ffi::{c_char, c_int, c_ulong};
+
+use foreign_types::ForeignTypeRef;
+use openssl::error::ErrorStack;
+use openssl::ssl::{SslContext, SslMethod};
+use openssl::stack::Stack;
+use openssl::x509::verify::X509VerifyParamRef;
+use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef};
+use pgtls_core::login::facts::Crls;
+use pgtls_core::time::UnixTime;
+use pgtls_core::verify::judgement::Judgement;
+use pgtls_core::verify::verdict::{Refusal, Verdict};
+use pgtls_core::x509::certificate::Certificate;
+
+use crate::pg::openssl::trust_store::{TrustStore, reason};
+use crate::pg::server::{cstr, settings};
+
+unsafe extern "C" {
+    // `openssl/x509_vfy.h`; openssl-sys lacks them.
+    fn X509_STORE_CTX_set_default(
+        context: *mut openssl_sys::X509_STORE_CTX,
+        name: *const c_char,
+    ) -> c_int;
+    fn X509_STORE_CTX_set_verify_cb(
+        context: *mut openssl_sys::X509_STORE_CTX,
+        callback: unsafe extern "C" fn(c_int, *mut openssl_sys::X509_STORE_CTX) -> c_int,
+    );
+    /// `openssl/err.h`.
+    fn ERR_peek_error() -> c_ulong;
+    fn X509_STORE_CTX_get0_param(
+        context: *mut openssl_sys::X509_STORE_CTX,
+    ) -> *mut openssl_sys::X509_VERIFY_PARAM;
+}
+
+/// How chains are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// The moment to judge for.
+    at: UnixTime,
+    /// OpenSSL's security level, which forbids weak keys and digests.
+    security_level: c_int,
+}
+
+impl Policy {
+    /// The server's for clients, at a moment. An error in words if the settings allow no TLS.
+    pub(crate) fn at(at: UnixTime) -> Result<Self, String> {
+        Ok(Self { at, security_level: security_level()? })
+    }
+
+    /// Whether the only difference is the moment.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        Self { at: other.at, ..self } == other
+    }
+}
+
+thread_local! {
+    /// The last value of `ssl_ciphers` and what OpenSSL made of it, which takes longer than judging a chain.
+    static LEVEL: RefCell<Option<(String, c_int)>> = const { RefCell::new(None) };
+}
+
+/// The security level that OpenSSL has for the server's connections: its default, or what `ssl_ciphers` says.
+fn security_level() -> Result<c_int, String> {
+    let ciphers = settings::text(c"ssl_ciphers").unwrap_or_default();
+    let known = LEVEL.with_borrow(|level| {
+        level.as_ref().filter(|(known, _)| *known == ciphers).map(|(_, level)| *level)
+    });
+    if let Some(level) = known {
+        return Ok(level);
+    }
+    let ask = || -> Result<u32, ErrorStack> {
+        let mut context = SslContext::builder(SslMethod::tls())?;
+        context.set_cipher_list(&ciphers)?;
+        Ok(context.build().security_level())
+    };
+    let level = ask().map_err(|error| format!("invalid ssl_ciphers: {}", reason(&error)))?;
+    let level = c_int::try_from(level).unwrap_or(c_int::MAX);
+    LEVEL.set(Some((ciphers, level)));
+    Ok(level)
+}
+
+/// What OpenSSL says of a client with this chain: its own certificate first, then what it sends along, in any order.
+///
+/// # Errors
+/// In words, if OpenSSL cannot come to a verdict.
+pub(crate) fn judge(
+    store: &TrustStore,
+    chain: &[Certificate],
+    policy: Policy,
+) -> Result<Verdict, String> {
+    let verdict = ask(store, chain, policy).map_err(|error| error.to_string());
+    // The verification may leave its reasons behind, also after a success: the next TLS call must not find them.
+    drop(ErrorStack::get());
+    verdict
+}
+
+/// Most errors that are noted of one chain: one of each kind for each certificate of a long one.
+const MAX_NOTED: usize = 100;
+
+/// What is noted while OpenSSL goes on after an error.
+struct Notes {
+    crls: Crls,
+    found: Vec<Refusal>,
+}
+
+thread_local! {
+    static NOTES: RefCell<Notes> =
+        const { RefCell::new(Notes { crls: Crls::AsTheyAre, found: Vec::new() }) };
+}
+
+/// As [`judge`], but OpenSSL goes on after an error, to find what else there is: the first is its verdict.
+///
+/// # Errors
+/// In words, if OpenSSL cannot come to a verdict.
+pub(crate) fn examine(
+    store: &TrustStore,
+    chain: &[Certificate],
+    policy: Policy,
+    crls: Crls,
+) -> Result<Judgement, String> {
+    NOTES.set(Notes { crls, found: Vec::new() });
+    let judgement = in_context(store, chain, policy, |context| {
+        // SAFETY: the context is live and initialised; the function has the type that OpenSSL calls.
+        unsafe { X509_STORE_CTX_set_verify_cb(context.as_ptr(), note) };
+        let trusted = context.verify_cert()?;
+        let path = context.chain().into_iter().flatten().filter_map(read).collect();
+        let mut found = NOTES.with_borrow_mut(|notes| std::mem::take(&mut notes.found)).into_iter();
+        let verdict = match found.next() {
+            Some(refusal) => Verdict::Refused(refusal),
+            None if trusted => Verdict::Trusted(subjects(context)),
+            None => refused(context),
+        };
+        Ok(Judgement { verdict, also: found.collect(), path })
+    });
+    drop(ErrorStack::get());
+    judgement.map_err(|error| error.to_string())
+}
+
+/// OpenSSL calls it for each certificate (`ok` is 1) and each error (0), and goes on if it returns 1.
+unsafe extern "C" fn note(ok: c_int, context: *mut openssl_sys::X509_STORE_CTX) -> c_int {
+    if ok == 1 || context.is_null() {
+        return ok;
+    }
+    // SAFETY: OpenSSL passes the live context of the verification, which nobody else uses meanwhile.
+    let context = unsafe { X509StoreContextRef::from_ptr(context) };
+    NOTES.with(|notes| {
+        let Ok(mut notes) = notes.try_borrow_mut() else { return 0 };
+        let ended = context.error().as_raw() == openssl_sys::X509_V_ERR_CRL_HAS_EXPIRED;
+        if ended && notes.crls == Crls::AsIfRenewed {
+            return 1;
+        }
+        if notes.found.len() >= MAX_NOTED || notes.found.try_reserve(1).is_err() {
+            return 0;
+        }
+        notes.found.push(refusal(context, oldest_reason()));
+        1
+    })
+}
+
+/// The oldest reason in OpenSSL's queue, which stays there.
+fn oldest_reason() -> Option<String> {
+    // SAFETY: both only read; the text is a static string or null.
+    let reason = unsafe { openssl_sys::ERR_reason_error_string(ERR_peek_error()) };
+    // SAFETY: as above.
+    let reason = unsafe { cstr::bytes(reason) }?;
+    Some(String::from_utf8_lossy(reason).into_owned())
+}
+
+fn ask(store: &TrustStore, chain: &[Certificate], policy: Policy) -> Result<Verdict, ErrorStack> {
+    in_context(store, chain, policy, |context| {
+        let trusted = context.verify_cert()?;
+        Ok(if trusted { Verdict::Trusted(subjects(context)) } else { refused(context) })
+    })
+}
+
+/// Asks with everything set up for a chain.
+fn in_context<T>(
+    store: &TrustStore,
+    chain: &[Certificate],
+    policy: Policy,
+    ask: impl FnOnce(&mut X509StoreContextRef) -> Result<T, ErrorStack>,
+) -> Result<T, ErrorStack> {
+    let mut certificates = Stack::new()?;
+    for certificate in chain {
+        certificates.push(X509::from_der(certificate.as_der())?)?;
+    }
+    let Some(leaf) = certificates.get(0).map(ToOwned::to_owned) else {
+        return Err(ErrorStack::get());
+    };
+    X509StoreContext::new()?.init(store.as_ref(), &leaf, &certificates, |context| {
+        apply(policy, context)?;
+        ask(context)
+    })
+}
+
+/// Asks for what a server asks of its clients' certificates, as `ssl_verify_cert_chain` of OpenSSL does.
+fn apply(policy: Policy, context: &mut X509StoreContextRef) -> Result<(), ErrorStack> {
+    // SAFETY: the context is live and initialised; the name is a static string.
+    let done = unsafe { X509_STORE_CTX_set_default(context.as_ptr(), c"ssl_client".as_ptr()) };
+    if done != 1 {
+        return Err(ErrorStack::get());
+    }
+    // SAFETY: the parameters belong to the context, which is borrowed for as long as they are used here.
+    let parameters =
+        unsafe { X509VerifyParamRef::from_ptr_mut(X509_STORE_CTX_get0_param(context.as_ptr())) };
+    parameters.set_time(policy.at.0);
+    parameters.set_auth_level(policy.security_level);
+    Ok(())
+}
+
+fn subjects(context: &X509StoreContextRef) -> Vec<String> {
+    let chain = context.chain().into_iter().flatten();
+    chain.filter_map(read).map(|c| c.subject().oneline().to_owned()).collect()
+}
+
+fn read(x509: &X509Ref) -> Option<Certificate> {
+    Certificate::from_der(&x509.to_der().ok()?).ok()
+}
+
+fn refused(context: &X509StoreContextRef) -> Verdict {
+    // The server logs the oldest reason in OpenSSL's queue: that of a signature check, if one failed.
+    Verdict::Refused(refusal(context, oldest_reason()))
+}
+
+fn refusal(context: &X509StoreContextRef, oldest: Option<String>) -> Refusal {
+    let result = context.error();
+    Refusal {
+        code: result.as_raw(),
+        text: result.error_string().to_owned(),
+        depth: context.error_depth(),
+        certificate: context.current_cert().and_then(read).map(Box::new),
+        logged: oldest.unwrap_or_else(|| "certificate verify failed".to_owned()),
+    }
+}

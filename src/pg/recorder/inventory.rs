@@ -1,0 +1,278 @@
+//! The inventory of client certificates: every one that a login was tried with and that the server could verify.
+//!
+//! A table in shared memory under a lock of the server, bounded by `max_client_certificates`; beyond that the certificate
+//! that was not seen for the longest time is forgotten and counted. An entry is found by SHA-256 of the certificate and
+//! keeps its chain as far as it fits. A certificate that the server did not verify never gets here, so nobody without one
+//! can fill it.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::Ordering;
+
+use pgrx::pg_sys;
+use pgtls_core::recorder::saved_state::{SavedCertificate, State};
+
+use crate::pg::connection::port::Session;
+use crate::pg::connection::tls;
+use crate::pg::recorder::segment::{Inventory, Segment};
+use crate::pg::recorder::sessions;
+use crate::pg::server::guc;
+
+/// Room for the chain of a certificate, leaf first: two or three certificates of the usual size.
+const CHAIN_BYTES: usize = 4096;
+
+/// Room for the names of the roles, and of the databases, that a certificate logged in with: eight of the longest.
+const NAMES_BYTES: usize = 512;
+
+/// How many entries are copied while the lock is held once.
+const BATCH: usize = 64;
+
+/// What is known of a certificate.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(in crate::pg) struct Entry {
+    /// Microseconds of the server's epoch.
+    first_seen: i64,
+    last_seen: i64,
+    logins: u64,
+    failed_logins: u64,
+    /// 0, 4 or 6.
+    address_family: u32,
+    chain_length: u32,
+    roles_length: u32,
+    databases_length: u32,
+    address: [u8; 16],
+    chain: [u8; CHAIN_BYTES],
+    /// Each ended by a NUL.
+    roles: [u8; NAMES_BYTES],
+    databases: [u8; NAMES_BYTES],
+}
+
+impl Entry {
+    const EMPTY: Self = Self {
+        first_seen: 0,
+        last_seen: 0,
+        logins: 0,
+        failed_logins: 0,
+        address_family: 0,
+        chain_length: 0,
+        roles_length: 0,
+        databases_length: 0,
+        address: [0; 16],
+        chain: [0; CHAIN_BYTES],
+        roles: [0; NAMES_BYTES],
+        databases: [0; NAMES_BYTES],
+    };
+
+    fn set_address(&mut self, address: Option<IpAddr>) {
+        self.address = [0; 16];
+        self.address_family = match address {
+            None => 0,
+            Some(IpAddr::V4(address)) => {
+                let octets = address.octets();
+                self.address.iter_mut().zip(octets).for_each(|(to, from)| *to = from);
+                4
+            }
+            Some(IpAddr::V6(address)) => {
+                self.address = address.octets();
+                6
+            }
+        };
+    }
+}
+
+/// Notes a login with the certificate of this session, which the server has verified.
+pub(in crate::pg) fn seen(segment: Segment, session: &Session, success: bool) -> Option<()> {
+    let tls = session.tls()?;
+    let fingerprint = tls.borrowed_chain().next().and_then(tls::fingerprint)?;
+    // SAFETY: reads the clock.
+    let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    let noted = segment.with_inventory(|mut inventory| {
+        let place = inventory.index.touch(&fingerprint)?;
+        guc::break_at(guc::Fault::Certificate);
+        let entry = inventory.entries.get_mut(place.index)?;
+        if place.fresh {
+            *entry = Entry::EMPTY;
+            entry.first_seen = now;
+            let mut used = 0_usize;
+            for certificate in tls.borrowed_chain() {
+                let room = entry.chain.get_mut(used..).unwrap_or_default();
+                let Some(length) = tls::copy_der(certificate, room) else { break };
+                used = used.saturating_add(length);
+            }
+            entry.chain_length = u32::try_from(used).unwrap_or(0);
+        }
+        entry.last_seen = now;
+        entry.set_address(session.client_address());
+        if success {
+            entry.logins = entry.logins.saturating_add(1);
+            add_name(&mut entry.roles, &mut entry.roles_length, session.role_name());
+            add_name(&mut entry.databases, &mut entry.databases_length, session.database_name());
+        } else {
+            entry.failed_logins = entry.failed_logins.saturating_add(1);
+        }
+        Some(())
+    });
+    segment.shared().changes.fetch_add(1, Ordering::Relaxed);
+    noted
+}
+
+/// Adds a name to a list, if it is not there and there is room.
+fn add_name(list: &mut [u8], length: &mut u32, name: Option<&[u8]>) {
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return };
+    let used = usize::try_from(*length).unwrap_or(0);
+    if list.get(..used).is_some_and(|used| names(used).any(|known| known == name)) {
+        return;
+    }
+    let end = used.saturating_add(name.len());
+    // The byte behind the name ends it.
+    if let Some(room) = list.get_mut(used..end.saturating_add(1))
+        && let Some((last, room)) = room.split_last_mut()
+    {
+        room.copy_from_slice(name);
+        *last = 0;
+        *length = u32::try_from(end.saturating_add(1)).unwrap_or(*length);
+    }
+}
+
+fn names(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == 0).filter(|name| !name.is_empty())
+}
+
+/// A certificate of the inventory.
+pub(crate) struct Known {
+    pub(crate) fingerprint: [u8; 32],
+    /// Microseconds of the server's epoch.
+    pub(crate) first_seen: i64,
+    pub(crate) last_seen: i64,
+    pub(crate) logins: u64,
+    pub(crate) failed_logins: u64,
+    pub(crate) address: Option<IpAddr>,
+    /// DER of the certificates of its chain that fit, leaf first, one after the other.
+    pub(crate) chain: Vec<u8>,
+    pub(crate) roles: Vec<Vec<u8>>,
+    pub(crate) databases: Vec<Vec<u8>>,
+    /// How many sessions use it now.
+    pub(crate) connected: i64,
+}
+
+/// Copies the inventory, a batch at a time, so that logins do not wait for long. The least recently seen comes first.
+fn copied(segment: Segment) -> Vec<SavedCertificate> {
+    let mut all: HashMap<[u8; 32], SavedCertificate> = HashMap::new();
+    // Written to before the lock is taken: a page that is touched for the first time may have to be waited for.
+    let mut batch = vec![([0_u8; 32], Entry::EMPTY); BATCH];
+    for start in (0..segment.inventory_room()).step_by(BATCH) {
+        let copied = segment.with_inventory(|inventory| {
+            let known = (start..)
+                .map_while(|index| inventory.index.key(index).zip(inventory.entries.get(index)));
+            let copies = batch.iter_mut().zip(known);
+            copies.map(|(room, (key, entry))| *room = (*key, *entry)).count()
+        });
+        let copies = batch.get(..copied).unwrap_or_default();
+        all.extend(copies.iter().map(|(key, entry)| (*key, saved(*key, entry))));
+        if copied < BATCH {
+            break;
+        }
+    }
+    let mut all: Vec<_> = all.into_values().collect();
+    all.sort_by_key(|certificate| certificate.last_seen);
+    all
+}
+
+fn saved(fingerprint: [u8; 32], entry: &Entry) -> SavedCertificate {
+    let bytes = |bytes: &[u8], length: u32| {
+        let length = usize::try_from(length).unwrap_or(0);
+        bytes.get(..length).unwrap_or_default().to_vec()
+    };
+    let address = match entry.address_family {
+        4 => 4,
+        6 => 16,
+        _ => 0,
+    };
+    SavedCertificate {
+        fingerprint,
+        first_seen: entry.first_seen,
+        last_seen: entry.last_seen,
+        logins: entry.logins,
+        failed_logins: entry.failed_logins,
+        address: bytes(&entry.address, address),
+        chain: bytes(&entry.chain, entry.chain_length),
+        roles: bytes(&entry.roles, entry.roles_length),
+        databases: bytes(&entry.databases, entry.databases_length),
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
+        return Some(Ipv4Addr::from(octets).into());
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into())
+}
+
+/// All certificates, the least recently seen first; `None` where the library is not preloaded.
+pub(crate) fn known() -> Option<Vec<Known>> {
+    let segment = Segment::in_child()?;
+    let mut connected: HashMap<[u8; 32], i64> = HashMap::new();
+    for fingerprint in sessions::recorded().into_iter().filter_map(|session| session.fingerprint) {
+        *connected.entry(fingerprint).or_default() += 1;
+    }
+    let list = |bytes: &[u8]| names(bytes).map(<[u8]>::to_vec).collect();
+    let known = copied(segment).into_iter().map(|saved| Known {
+        fingerprint: saved.fingerprint,
+        first_seen: saved.first_seen,
+        last_seen: saved.last_seen,
+        logins: saved.logins,
+        failed_logins: saved.failed_logins,
+        address: address(&saved.address),
+        roles: list(&saved.roles),
+        databases: list(&saved.databases),
+        connected: connected.get(&saved.fingerprint).copied().unwrap_or(0),
+        chain: saved.chain,
+    });
+    Some(known.collect())
+}
+
+/// How many certificates there are, and how many were forgotten for want of room.
+pub(in crate::pg) fn size(segment: Segment) -> (usize, u64) {
+    segment.with_inventory(|inventory| (inventory.index.len(), inventory.index.evicted()))
+}
+
+/// Forgets all certificates.
+pub(in crate::pg) fn reset(segment: Segment) {
+    segment.with_inventory(|mut inventory| inventory.index.clear());
+}
+
+/// Adds what is to be saved.
+pub(in crate::pg) fn save(segment: Segment, state: &mut State) {
+    state.evicted = size(segment).1;
+    state.certificates = copied(segment);
+}
+
+/// Goes on from a saved inventory.
+pub(in crate::pg) fn restore(segment: Segment, state: &State) {
+    segment.with_inventory(|mut inventory: Inventory<'_>| {
+        for saved in &state.certificates {
+            let Some(place) = inventory.index.touch(&saved.fingerprint) else { continue };
+            let Some(entry) = inventory.entries.get_mut(place.index) else { continue };
+            *entry = Entry::EMPTY;
+            entry.first_seen = saved.first_seen;
+            entry.last_seen = saved.last_seen;
+            entry.logins = saved.logins;
+            entry.failed_logins = saved.failed_logins;
+            entry.set_address(address(&saved.address));
+            // A file of a version with more room is cut at the end of a certificate or a name.
+            if let Some(room) = entry.chain.get_mut(..saved.chain.len()) {
+                room.copy_from_slice(&saved.chain);
+                entry.chain_length = u32::try_from(saved.chain.len()).unwrap_or(0);
+            }
+            for name in names(&saved.roles) {
+                add_name(&mut entry.roles, &mut entry.roles_length, Some(name));
+            }
+            for name in names(&saved.databases) {
+                add_name(&mut entry.databases, &mut entry.databases_length, Some(name));
+            }
+        }
+        let evicted = inventory.index.evicted().saturating_add(state.evicted);
+        inventory.index.set_evicted(evicted);
+    });
+}

@@ -1,0 +1,10 @@
+//! What is recorded of logins, sessions and reloads, in shared memory and in a file.
+
+pub(crate) mod failures;
+pub(crate) mod hooks;
+pub(crate) mod inventory;
+pub(in crate::pg) mod reload;
+pub(crate) mod save;
+pub(in crate::pg) mod segment;
+pub(crate) mod sessions;
+pub(crate) mod status;

@@ -1,0 +1,101 @@
+//! The client backends that run now, as far as the current user may see them.
+
+use std::collections::HashMap;
+
+use pgrx::pg_sys;
+
+use crate::pg::datum::text::lossless;
+use crate::pg::server::cstr;
+use crate::pg::server::version;
+
+/// A client backend or walsender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Backend {
+    pid: i32,
+    /// When it started, in microseconds of the server's epoch.
+    started: i64,
+    /// The role it logged in as.
+    role: pg_sys::Oid,
+}
+
+impl Backend {
+    /// What tells it from every other one, also from a later one with its process ID.
+    pub(crate) fn key(&self) -> (i32, i64) {
+        (self.pid, self.started)
+    }
+
+    /// The name of the role it logged in as.
+    pub(crate) fn role_name(&self) -> Option<String> {
+        // SAFETY: a catalogue look-up in a transaction, told not to raise; the result is null or NUL-terminated.
+        unsafe {
+            let name = pg_sys::GetUserNameFromId(self.role, true);
+            cstr::bytes(name).map(|name| lossless(name).into_owned())
+        }
+    }
+}
+
+/// All client backends and walsenders whose details the current user may see, by the rule of `pg_stat_activity`: one's own
+/// roles, or everything for members of `pg_read_all_stats`.
+pub(crate) fn visible() -> Vec<Backend> {
+    let mut allowed = Permissions::of_current_user();
+    all().into_iter().filter(|backend| allowed.seeing(backend.role)).collect()
+}
+
+/// All client backends and walsenders.
+pub(crate) fn all() -> Vec<Backend> {
+    // SAFETY: the server's snapshot of its backends, taken at the first call of a transaction.
+    let count = unsafe { pg_sys::pgstat_fetch_stat_numbackends() };
+    (1..=count).filter_map(entry).collect()
+}
+
+/// One entry of the server's snapshot, counted from 1; `None` for a process without a client.
+fn entry(index: i32) -> Option<Backend> {
+    // SAFETY: the index is within the snapshot; the result is null or an entry of it, which lives until the transaction ends.
+    let entry = unsafe { version::backend_entry(index).as_ref() };
+    let status = &entry?.backendStatus;
+    let has_client = matches!(
+        status.st_backendType,
+        pg_sys::BackendType::B_BACKEND | pg_sys::BackendType::B_WAL_SENDER
+    );
+    (has_client && status.st_procpid > 0).then_some(Backend {
+        pid: status.st_procpid,
+        started: status.st_proc_start_timestamp,
+        role: status.st_userid,
+    })
+}
+
+/// Whether the current user may see settings that name files, such as `hba_file`: superusers and members of
+/// `pg_read_all_settings`.
+pub(crate) fn may_see_files() -> bool {
+    // SAFETY: SQL functions run with a user, in a transaction.
+    unsafe {
+        let settings = pg_sys::Oid::from(pg_sys::ROLE_PG_READ_ALL_SETTINGS);
+        pg_sys::has_privs_of_role(pg_sys::GetUserId(), settings)
+    }
+}
+
+/// What the current user may see, asked once for each role.
+struct Permissions {
+    user: pg_sys::Oid,
+    everything: bool,
+    roles: HashMap<pg_sys::Oid, bool>,
+}
+
+impl Permissions {
+    fn of_current_user() -> Self {
+        // SAFETY: SQL functions run with a user, in a transaction.
+        let (user, everything) = unsafe {
+            let user = pg_sys::GetUserId();
+            let all = pg_sys::Oid::from(pg_sys::ROLE_PG_READ_ALL_STATS);
+            (user, pg_sys::has_privs_of_role(user, all))
+        };
+        Self { user, everything, roles: HashMap::new() }
+    }
+
+    fn seeing(&mut self, role: pg_sys::Oid) -> bool {
+        let user = self.user;
+        // SAFETY: as above.
+        let ask = || unsafe { pg_sys::has_privs_of_role(user, role) };
+        self.everything || *self.roles.entry(role).or_insert_with(ask)
+    }
+}

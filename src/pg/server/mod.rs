@@ -1,0 +1,14 @@
+//! The server: its settings, files, catalogues and types.
+
+pub(crate) mod auth_files;
+pub(crate) mod backends;
+pub(crate) mod catalog;
+pub(in crate::pg) mod cstr;
+pub(crate) mod files;
+pub(crate) mod guc;
+pub(crate) mod network;
+pub(crate) mod process;
+pub(crate) mod regex;
+pub(crate) mod settings;
+pub(in crate::pg) mod sys;
+pub(in crate::pg) mod version;

@@ -1,0 +1,36 @@
+//! This process as the server started it: its entry, its configuration, its end.
+
+use pgrx::pg_sys;
+
+/// Makes `$main` the function `$name`, by which the server finds what a background worker is to run.
+macro_rules! background_worker {
+    ($name:ident, $main:path) => {
+        /// What the server calls in the process of the worker.
+        // SAFETY: no other library has a function of this name.
+        #[allow(unsafe_code, reason = "the server looks the name up")]
+        #[unsafe(no_mangle)]
+        #[pgrx::pg_guard]
+        extern "C-unwind" fn $name(_argument: pgrx::pg_sys::Datum) {
+            $main();
+        }
+    };
+}
+pub(crate) use background_worker;
+
+/// Whether the server is loading the libraries of `shared_preload_libraries`.
+pub(crate) fn is_being_preloaded() -> bool {
+    // SAFETY: a plain read of a variable of this process.
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
+}
+
+/// Reads the configuration files again, as the server's own processes do when they are told to.
+pub(crate) fn reload_configuration() {
+    // SAFETY: outside of any transaction, as the server's own processes do it.
+    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+}
+
+/// Ends this process so that the server starts it again: one that ends with 0 never is.
+pub(crate) fn exit_and_be_restarted() -> ! {
+    // SAFETY: ends this process as the server's own launchers end.
+    unsafe { pg_sys::proc_exit(1) }
+}

@@ -1,0 +1,116 @@
+//! The background worker: saves the inventory now and then, and checks the certificates of connected sessions if asked to.
+//!
+//! It needs shared memory and files, but no database. If it fails it is started again after a while; nothing else depends
+//! on it.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use pgrx::bgworkers::{
+    BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags,
+};
+use pgtls_core::verify::credential::Standing;
+
+use crate::checks::credentials::{Credential, invalid_sessions};
+use crate::pg::recorder::save;
+use crate::pg::recorder::sessions::{self, Recorded};
+use crate::pg::recorder::status;
+use crate::pg::server::guc::Action;
+use crate::pg::server::{guc, process};
+
+/// How often changes are saved: what a crash can lose.
+const SAVE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a worker that failed stays away.
+const RESTART_AFTER: Duration = Duration::from_secs(60);
+
+/// Called once, while the server loads the libraries of `shared_preload_libraries`.
+pub(crate) fn install() {
+    BackgroundWorkerBuilder::new("pgtls_ext worker")
+        .set_type("pgtls_ext worker")
+        .set_library("pgtls_ext")
+        .set_function("pgtls_ext_worker_main")
+        .enable_shmem_access(None)
+        // A standby has clients, too.
+        .set_start_time(BgWorkerStartTime::ConsistentState)
+        .set_restart_time(Some(RESTART_AFTER))
+        .load();
+}
+
+process::background_worker!(pgtls_ext_worker_main, run);
+
+fn run() {
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    // What was there before this worker came may be unsaved, too.
+    let mut saved = (Instant::now(), 0);
+    let mut checked = Instant::now();
+    while BackgroundWorker::wait_latch(Some(timeout(saved.0, checked))) {
+        let reload = BackgroundWorker::sighup_received();
+        if reload {
+            process::reload_configuration();
+        }
+        // A reload is also the way to have everything saved now.
+        if reload || saved.0.elapsed() >= SAVE_INTERVAL {
+            let changes = save::changes();
+            // What could not be saved is tried again.
+            let done = changes == saved.1 || save::write();
+            saved = (Instant::now(), if done { changes } else { saved.1 });
+        }
+        if guc::credential_check_interval().is_some_and(|interval| checked.elapsed() >= interval) {
+            check_credentials();
+            checked = Instant::now();
+        }
+    }
+    // This may be somebody's `kill`, after which the worker should come back; at a shutdown the server starts nothing.
+    process::exit_and_be_restarted()
+}
+
+/// How long there is nothing to do.
+fn timeout(saved: Instant, checked: Instant) -> Duration {
+    let left = SAVE_INTERVAL.saturating_sub(saved.elapsed());
+    let until_check = guc::credential_check_interval()
+        .map_or(left, |interval| interval.saturating_sub(checked.elapsed()));
+    // A wait of no time at all would be one without end.
+    left.min(until_check).max(Duration::from_millis(10))
+}
+
+thread_local! {
+    /// The sessions that the worker has spoken of, and as what.
+    static REPORTED: RefCell<HashSet<(i32, i64, Standing)>> = RefCell::default();
+}
+
+/// What the worker does at every interval: says which sessions have a certificate that is not good any more, each once,
+/// and ends them if `credential_action` says so.
+///
+/// Nobody is ended as untrusted by a CA file that the server has not loaded: it would admit the client again at once. And
+/// nobody is ended at all while the CA file depends on the host name that the client asked for, which is not looked at.
+fn check_credentials() {
+    let invalid = invalid_sessions();
+    let mut reported = REPORTED.take();
+    let mut now_invalid = HashSet::new();
+    for (recorded, credential) in invalid {
+        let standing = credential.assessment.standing;
+        let key = (recorded.pid, recorded.started, standing);
+        let end = guc::credential_action() == Action::Terminate
+            && !status::chooses_by_host()
+            && (standing != Standing::Untrusted || status::ca_file_is_in_force());
+        let terminated = end && sessions::terminate(&recorded);
+        if terminated || !reported.remove(&key) {
+            report(&recorded, &credential, terminated);
+        }
+        now_invalid.insert(key);
+    }
+    REPORTED.set(now_invalid);
+}
+
+fn report(recorded: &Recorded, credential: &Credential, terminated: bool) {
+    let done = if terminated { ", terminating its session" } else { "" };
+    pgrx::log!(
+        "client certificate \"{}\" of process {} is {}{done}: {}",
+        credential.subject.as_deref().unwrap_or_default().escape_debug(),
+        recorded.pid,
+        credential.assessment.standing.label(),
+        credential.assessment.detail.as_deref().unwrap_or_default(),
+    );
+}
