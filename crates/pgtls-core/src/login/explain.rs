@@ -239,7 +239,7 @@ impl<'a> Login<'a> {
                 let detail = match self.question.crls {
                     Crls::AsTheyAre => "no certificate of the chain is revoked",
                     Crls::AsIfRenewed => {
-                        "no certificate of the chain is revoked; lists that have ended by then \
+                        "no certificate of the chain is revoked; CRLs that have ended by then \
                          are taken to be renewed"
                     }
                 };

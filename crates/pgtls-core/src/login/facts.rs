@@ -22,17 +22,17 @@ pub struct Question<'a> {
     pub tls: bool,
     /// When.
     pub at: UnixTime,
-    /// What the revocation lists are then.
+    /// What the CRLs are then.
     pub crls: Crls,
 }
 
-/// What is taken of revocation lists at another moment than now.
+/// What the CRLs are taken to be at another moment than now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Crls {
     /// Those that are there now, which end at their own time.
     #[default]
     AsTheyAre,
-    /// Lists that say the same and have not ended: whoever asks about the future has them renewed until then.
+    /// CRLs that say the same and have not ended: whoever asks about the future will have renewed them by then.
     AsIfRenewed,
 }
 
