@@ -56,6 +56,13 @@ const RULES: &[(u32, &str)] = &[
     (15, "local sameuser all trust"),
     (15, "local all alice,pw scram-sha-256"),
     (15, "hostssl all all all trust"),
+    (15, "hostssl replication all all cert"),
+    (15, "hostssl replication all all cert map=m"),
+    (15, "hostssl replication,app alice all cert"),
+    (15, "hostssl replication pw,alice all scram-sha-256"),
+    (15, "host replication all 127.0.0.2/32 reject"),
+    (15, "local replication all trust"),
+    (15, r#"host "replication" all all trust"#),
     (16, "hostssl all /^a.*e$ all cert map=m"),
     (16, "hostssl /^(app|postgres)$ all 127.0.0.1/32 cert"),
     (16, r#"host all "/^b" all trust"#),
@@ -67,7 +74,9 @@ const LAST_RULES: &[&str] = &[
     "hostssl all all all cert",
     "hostssl all all all trust clientcert=verify-full",
     "host all all all trust",
-    "local all all trust",
+    "host all,replication all all trust",
+    "hostssl replication all all cert",
+    "local all,replication all trust",
 ];
 
 /// Mappings to draw from.
@@ -172,7 +181,25 @@ const ORDINARY: &[(Option<&str>, &str, &str)] = &[
     (Some("bob"), "pw", "app"),
     (None, "root", "full"),
     (None, "alice", "full"),
+    (Some("alice"), "alice", "replication"),
 ];
+
+/// What a client connects for, most of them for SQL. Only libpq can ask for replication, so those are clients of `psql`.
+const PURPOSES: &[Purpose] = &[
+    Purpose::Sql,
+    Purpose::Sql,
+    Purpose::Sql,
+    Purpose::Sql,
+    Purpose::PhysicalReplication,
+    Purpose::LogicalReplication,
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Sql,
+    PhysicalReplication,
+    LogicalReplication,
+}
 
 /// How a client reaches the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +227,7 @@ struct Client {
     database: &'static str,
     path: Path,
     tls: bool,
+    purpose: Purpose,
 }
 
 /// What trust and revocation a world has.
@@ -296,11 +324,14 @@ fn start() -> Cluster {
         "create role nologin nologin",
         "create role limited login connection limit 0",
         "create role root login superuser connection limit 0",
+        "alter role alice replication",
+        "alter role limited replication",
         "create role pwless login",
         "set password_encryption = 'md5'",
         "create role md5 login password 'secret'",
         "set password_encryption = 'scram-sha-256'",
         "create role pw login password 'secret'",
+        "alter role pw replication",
         "create role pwexpired login password 'secret' valid until '2001-01-01'",
         "create database app",
         "create database alice",
@@ -375,7 +406,8 @@ impl Client {
             0 => draw.one(ORDINARY),
             _ => (draw.one(CERTIFICATES), draw.one(ROLES), draw.one(DATABASES)),
         };
-        Self { certificate, role, database, path, tls: path != Path::Socket && draw.number(5) > 0 }
+        let tls = path != Path::Socket && draw.number(5) > 0;
+        Self { certificate, role, database, path, tls, purpose: draw.one(PURPOSES) }
     }
 
     /// The arguments of the question.
@@ -387,10 +419,52 @@ impl Client {
             Path::Socket => "null".to_owned(),
         };
         let (role, database) = (quote(self.role), quote(self.database));
-        format!("{certificate}, {role}, {database}, {address}, ssl => {}", self.tls)
+        let (database, purpose) = match self.purpose {
+            Purpose::Sql => (database, ""),
+            Purpose::PhysicalReplication => ("null".to_owned(), ", replication => true"),
+            Purpose::LogicalReplication => (database, ", replication => true"),
+        };
+        format!("{certificate}, {role}, {database}, {address}, ssl => {}{purpose}", self.tls)
+    }
+
+    /// A real connection for replication; the error is what `psql` prints.
+    fn replicate(&self, cluster: &Cluster, relay: &Relay, kind: &str) -> Result<(), LoginError> {
+        let psql = cluster.psql(self.role).database(self.database).parameter("replication", kind);
+        let psql = match self.certificate.map(identity) {
+            Some(identity) => psql.with(&identity),
+            None => psql,
+        };
+        let psql = match self.path {
+            Path::Socket => psql.unix(),
+            Path::Tcp(IpAddr::V4(ELSEWHERE)) => {
+                psql.parameter("hostaddr", &relay.address().to_string())
+            }
+            Path::Tcp(address) => psql.parameter("hostaddr", &address.to_string()),
+        };
+        let psql = if self.tls || self.path == Path::Socket {
+            psql
+        } else {
+            psql.parameter("sslmode", "disable")
+        };
+        let output = psql.parameter("password", PASSWORD).run("IDENTIFY_SYSTEM;");
+        if output.status == Some(0) {
+            return Ok(());
+        }
+        let fatal = output.stderr.split_once("FATAL:  ");
+        let fatal = fatal.map(|(_, message)| message.lines().next().unwrap_or_default());
+        Err(LoginError {
+            sqlstate: fatal.map(|_| "?????".to_owned()),
+            message: fatal.unwrap_or(&output.stderr).to_owned(),
+            ..LoginError::default()
+        })
     }
 
     fn log_in(&self, cluster: &Cluster, relay: &Relay) -> Result<(), LoginError> {
+        match self.purpose {
+            Purpose::Sql => {}
+            Purpose::PhysicalReplication => return self.replicate(cluster, relay, "true"),
+            Purpose::LogicalReplication => return self.replicate(cluster, relay, "database"),
+        }
         let login = cluster.client(self.role).database(self.database).password(PASSWORD);
         let login = match self.certificate.map(identity) {
             Some(identity) => login.with(&identity),
@@ -411,6 +485,8 @@ const WORDS_OF_STEPS: &[(&str, &[&str])] = &[
     ("could not accept SSL connection", &["chain", "purpose", "revocation", "validity"]),
     ("embedded null", &["subject"]),
     ("no pg_hba.conf entry", &["hba_rule"]),
+    ("to start walsender", &["replication"]),
+    ("to start WAL sender", &["replication"]),
     ("pg_hba.conf rejects", &["hba_rule"]),
     ("connection requires a valid client certificate", &["client_certificate"]),
     ("root certificate store is available", &["client_certificate"]),

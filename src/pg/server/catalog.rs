@@ -12,6 +12,7 @@ use pgtls_core::login::facts::{DatabaseFacts, Password, RoleFacts, SlotFacts};
 use crate::error::{Error, Result};
 use crate::pg::datum::time;
 use crate::pg::server::cstr;
+use crate::pg::server::settings;
 use crate::pg::server::version;
 
 /// What `datconnlimit` is set to before a database is dropped (`DATCONNLIMIT_INVALID_DB`).
@@ -80,6 +81,7 @@ pub(crate) fn role(name: &CStr) -> Option<RoleFacts> {
     Some(RoleFacts {
         may_log_in: form.rolcanlogin,
         superuser: form.rolsuper,
+        replication: form.rolreplication,
         password: row.nullable(pg_sys::Anum_pg_authid_rolpassword).map_or(Password::None, password),
         valid_until: row
             .nullable(pg_sys::Anum_pg_authid_rolvaliduntil)
@@ -147,6 +149,17 @@ pub(crate) fn database(name: &CStr, role: &CStr) -> Option<DatabaseFacts> {
 fn may_connect(database: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     let mode = pg_sys::AclMode::from(pg_sys::ACL_CONNECT);
     version::database_aclcheck(database, role, mode) == pg_sys::AclResult::ACLCHECK_OK
+}
+
+/// Whether limits on the connections of roles and databases hold for walsenders: the minor releases of February 2025 hold
+/// regular backends to them only (`AmRegularBackendProcess`).
+pub(crate) fn limits_walsenders() -> bool {
+    // Not the version that this was built with: a server is updated without its extensions.
+    let version = settings::text(c"server_version_num");
+    match version.and_then(|version| version.parse::<u32>().ok()) {
+        Some(version) => matches!(version, ..150_011 | 160_000..160_007 | 170_000..170_003),
+        None => false,
+    }
 }
 
 /// Whether there is room for one more connection.

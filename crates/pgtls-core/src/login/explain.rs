@@ -11,7 +11,7 @@
 
 use crate::asn1::oid::Oid;
 use crate::login::access::Surroundings;
-use crate::login::facts::{Crls, Facts, Password, Question};
+use crate::login::facts::{Crls, Facts, Password, Question, Replication};
 use crate::login::hba::{self, Client, ClientCertificate, ClientName, Method, Rule};
 use crate::login::ident::{self, Decision};
 use crate::login::step::{Check, Explanation, Outcome, Step, Words};
@@ -71,7 +71,7 @@ pub fn explain(
     login.tls();
     login.certificate();
     // Every connection takes a slot before anything is known of its role.
-    let full = !facts.slots.for_superusers;
+    let full = !facts.slots.for_superusers && !question.replication.is_walsender();
     if full {
         login.connection_slots();
     }
@@ -84,6 +84,7 @@ pub fn explain(
     if !full {
         login.connection_slots();
     }
+    login.replication();
     login.database();
     if !around.version.reports_tls_before_database() {
         login.reporting();
@@ -340,10 +341,11 @@ impl<'a> Login<'a> {
             address: self.question.address,
             tls: self.uses_tls(),
             role: self.question.role,
-            database: self.question.database,
+            database: Some(self.question.database).filter(|_| !self.is_physical()),
         };
         let Some((line, rule)) = hba::first_match(self.facts.rules, &client, self.around) else {
-            let message = format!("no pg_hba.conf entry for {}", self.connection());
+            let kind = if self.is_physical() { "replication connection from " } else { "" };
+            let message = format!("no pg_hba.conf entry for {kind}{}", self.connection());
             let words = Words::fatal(message, None, None);
             self.fail(Check::HbaRule, "no rule matches", None, words);
             return self.skip(AFTER_RULE, "there is no rule");
@@ -351,7 +353,8 @@ impl<'a> Login<'a> {
         let place = line.place();
         // A rule that refuses can still ask for a certificate first.
         if rule.method == Method::Reject && self.certificate_demand(rule).is_ok() {
-            let message = format!("pg_hba.conf rejects connection for {}", self.connection());
+            let kind = if self.is_physical() { "replication " } else { "" };
+            let message = format!("pg_hba.conf rejects {kind}connection for {}", self.connection());
             let words = Words::fatal(message, None, None);
             self.fail(Check::HbaRule, "the rule says reject", Some(place), words);
             return self.skip(AFTER_RULE, "the rule says reject");
@@ -362,15 +365,21 @@ impl<'a> Login<'a> {
         self.name(rule, &place);
     }
 
+    /// Whether it is a connection for physical replication, which has no database.
+    fn is_physical(&self) -> bool {
+        self.question.replication == Replication::Physical
+    }
+
     /// `host "…", user "…", database "…", SSL encryption`, as in the server's messages.
     fn connection(&self) -> String {
         let host = self.question.address.map_or("[local]".to_owned(), |a| a.to_string());
         let encryption = if self.uses_tls() { "SSL encryption" } else { "no encryption" };
-        format!(
-            "host \"{host}\", user \"{}\", database \"{}\", {encryption}",
-            self.role_name(),
-            self.database_name(),
-        )
+        let role = self.role_name();
+        if self.is_physical() {
+            return format!("host \"{host}\", user \"{role}\", {encryption}");
+        }
+        let database = self.database_name();
+        format!("host \"{host}\", user \"{role}\", database \"{database}\", {encryption}")
     }
 
     /// Whether the rule's demand for a certificate is met; else what is missing, and the server's words.
@@ -593,6 +602,11 @@ impl<'a> Login<'a> {
         }
     }
 
+    /// Whether a limit on connections that is used up keeps this one out.
+    fn is_limited(&self) -> bool {
+        self.facts.limits_walsenders || !self.question.replication.is_walsender()
+    }
+
     fn role(&mut self) {
         if self.facts.role.is_none() && self.has_failed(Check::Authentication) {
             let why = "the role does not exist, which is why it cannot be authenticated";
@@ -605,7 +619,7 @@ impl<'a> Login<'a> {
             Some(facts) if !facts.may_log_in => {
                 ("the role has no LOGIN", format!("role \"{role}\" is not permitted to log in"))
             }
-            Some(facts) if facts.limit_reached && !facts.superuser => (
+            Some(facts) if facts.limit_reached && self.is_limited() && !facts.superuser => (
                 "the limit on the role's connections is used up",
                 format!("too many connections for role \"{role}\""),
             ),
@@ -617,6 +631,11 @@ impl<'a> Login<'a> {
     }
 
     fn connection_slots(&mut self) {
+        if self.question.replication.is_walsender() {
+            let why = "connections for replication have a limit of their own, max_wal_senders, \
+                       which is not looked at";
+            return self.skip(&[Check::ConnectionSlots], why);
+        }
         let source = Some("max_connections".to_owned());
         let slots = self.facts.slots;
         let superuser = self.facts.role.as_ref().is_some_and(|role| role.superuser);
@@ -645,7 +664,57 @@ impl<'a> Login<'a> {
         self.fail(Check::ConnectionSlots, detail, source, Words::fatal(message, None, None));
     }
 
+    /// Whether the role may start a walsender.
+    fn replication(&mut self) {
+        let source = || Some("pg_roles".to_owned());
+        let Some(facts) = &self.facts.role else {
+            let why = match self.question.replication.is_walsender() {
+                true => "the role does not exist, so nothing is known of its attributes",
+                false => "the connection is not one for replication",
+            };
+            return self.skip(&[Check::Replication], why);
+        };
+        let (database, role) = (self.question.database, self.role_name());
+        match self.question.replication {
+            Replication::Physical | Replication::Logical
+                if facts.replication || facts.superuser =>
+            {
+                let detail = match facts.replication {
+                    true => "the role has the attribute REPLICATION",
+                    false => "the role is a superuser, who may replicate",
+                };
+                self.step(Check::Replication, Outcome::Ok, detail, source());
+            }
+            Replication::Physical | Replication::Logical => {
+                let (message, detail) = self.around.version.may_not_replicate();
+                let words = Words::fatal(message.to_owned(), None, detail.map(str::to_owned));
+                let detail = "the role lacks the attribute REPLICATION";
+                self.fail(Check::Replication, detail, source(), words);
+            }
+            Replication::NotSaid if self.facts.database.is_none() && database == b"replication" => {
+                let detail = "this is the answer for a database named replication, which does \
+                              not exist; for physical replication, pass replication => true and \
+                              NULL for the database";
+                self.step(Check::Replication, Outcome::Warning, detail, None);
+            }
+            Replication::NotSaid if facts.replication => {
+                let detail = format!(
+                    "role {role} has the attribute REPLICATION, and this is the answer for an \
+                     ordinary connection; other rules decide on physical replication: pass \
+                     replication => true and NULL for the database"
+                );
+                self.step(Check::Replication, Outcome::Warning, detail, source());
+            }
+            Replication::NotSaid | Replication::No => {
+                self.skip(&[Check::Replication], "the connection is not one for replication");
+            }
+        }
+    }
+
     fn database(&mut self) {
+        if self.is_physical() {
+            return self.skip(&[Check::Database], "physical replication goes to no database");
+        }
         let database = self.database_name();
         let source = Some("pg_database".to_owned());
         let superuser = self.facts.role.as_ref().is_some_and(|role| role.superuser);
@@ -675,7 +744,7 @@ impl<'a> Login<'a> {
                 format!("permission denied for database \"{database}\""),
                 Some("User does not have CONNECT privilege.".to_owned()),
             ),
-            Some(facts) if facts.limit_reached && !superuser => (
+            Some(facts) if facts.limit_reached && self.is_limited() && !superuser => (
                 "the limit on the database's connections is used up",
                 format!("too many connections for database \"{database}\""),
                 None,

@@ -14,7 +14,7 @@ pub struct Question<'a> {
     pub certificates: &'a [Certificate],
     /// The role it asks for.
     pub role: &'a [u8],
-    /// The database it asks for.
+    /// The database it asks for; empty for physical replication.
     pub database: &'a [u8],
     /// Where it comes from; `None` over the Unix socket.
     pub address: Option<IpAddr>,
@@ -24,6 +24,29 @@ pub struct Question<'a> {
     pub at: UnixTime,
     /// What the CRLs are then.
     pub crls: Crls,
+    /// Whether the connection is one for replication.
+    pub replication: Replication,
+}
+
+/// What kind of connection is asked for (`replication` of the startup packet).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Replication {
+    /// An ordinary one, because nobody said otherwise.
+    #[default]
+    NotSaid,
+    /// An ordinary one.
+    No,
+    /// Physical replication, which has no database.
+    Physical,
+    /// Logical replication, which has one.
+    Logical,
+}
+
+impl Replication {
+    /// Whether the server makes a walsender of it (`am_walsender`).
+    pub(super) fn is_walsender(self) -> bool {
+        matches!(self, Self::Physical | Self::Logical)
+    }
 }
 
 /// What the CRLs are taken to be at another moment than now.
@@ -66,6 +89,8 @@ pub struct Facts<'a> {
     pub database: Option<DatabaseFacts>,
     /// Whether there is room for one more connection.
     pub slots: SlotFacts,
+    /// Whether limits on connections hold for walsenders, too: until the minor releases of February 2025.
+    pub limits_walsenders: bool,
     /// Files that may differ from what is in force.
     pub remarks: Vec<Remark>,
 }
@@ -88,6 +113,8 @@ pub struct RoleFacts {
     pub may_log_in: bool,
     /// `SUPERUSER`.
     pub superuser: bool,
+    /// `REPLICATION`.
+    pub replication: bool,
     /// How its password is kept.
     pub password: Password,
     /// `VALID UNTIL`, if that is a moment.

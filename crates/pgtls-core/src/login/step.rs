@@ -37,6 +37,8 @@ pub enum Check {
     Role,
     /// Free connections.
     ConnectionSlots,
+    /// Whether the role may replicate.
+    Replication,
     /// The database.
     Database,
     /// Whether the server can show the certificate in `pg_stat_ssl`.
@@ -64,6 +66,7 @@ impl fmt::Display for Check {
             Self::RequireTls => "require_tls",
             Self::Role => "role",
             Self::ConnectionSlots => "connection_slots",
+            Self::Replication => "replication",
             Self::Database => "database",
             Self::Reporting => "reporting",
             Self::Verdict => "verdict",

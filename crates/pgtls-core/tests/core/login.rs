@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 use pgtls_core::login::access::{Found, Network, Patterns, Roles, Surroundings, Token};
 use pgtls_core::login::facts::{
-    Crls, DatabaseFacts, Facts, Password, Question, Remark, RoleFacts, SlotFacts, TlsFacts,
+    Crls, DatabaseFacts, Facts, Password, Question, Remark, Replication, RoleFacts, SlotFacts,
+    TlsFacts,
 };
 use pgtls_core::login::hba::{
     self, Address, ClientCertificate, ClientName, Connection, Method, Rule,
@@ -71,8 +72,10 @@ struct Login {
     role: Option<RoleFacts>,
     database: Option<DatabaseFacts>,
     slots: SlotFacts,
+    limits_walsenders: bool,
     remarks: Vec<Remark>,
     crls: Crls,
+    replication: Replication,
     /// What OpenSSL finds besides its verdict: codes and texts.
     also: Vec<(i32, &'static str)>,
 }
@@ -100,8 +103,10 @@ fn good() -> Login {
             ..DatabaseFacts::default()
         }),
         slots: SlotFacts::PLENTY,
+        limits_walsenders: false,
         remarks: Vec::new(),
         crls: Crls::AsTheyAre,
+        replication: Replication::NotSaid,
         also: Vec::new(),
     }
 }
@@ -155,6 +160,7 @@ impl Login {
             tls: self.tls,
             at: UnixTime(1_767_225_600),
             crls: self.crls,
+            replication: self.replication,
         };
         let facts = Facts {
             rules: &rules(self.hba),
@@ -165,6 +171,7 @@ impl Login {
             role: self.role.clone(),
             database: self.database.clone(),
             slots: self.slots,
+            limits_walsenders: self.limits_walsenders,
             remarks: self.remarks.clone(),
         };
         explain::explain(&question, &facts, &around)
@@ -297,6 +304,7 @@ fn nothing_is_opposed() {
             "require_tls skipped: pgtls_ext.require_tls is off",
             "role ok: the role may log in [pg_roles]",
             "connection_slots ok: there is a free connection [max_connections]",
+            "replication skipped: the connection is not one for replication",
             "database ok: the role may connect to the database [pg_database]",
             "reporting ok: the names in the certificate can be shown in pg_stat_ssl",
             "admitted: admitted",
@@ -1295,6 +1303,210 @@ fn what_depends_on_a_failed_step_is_no_second_fault() {
                 "refused at client_certificate",
                 "client and log: FATAL: connection requires a valid client certificate",
             ],
+        ),
+    ]);
+}
+
+#[test]
+fn connections_for_replication() {
+    check(&[
+        (
+            |login| {
+                login.replication = Replication::Physical;
+                login.hba = "hostssl all all all reject\nhostssl replication alice all cert";
+                login.role().replication = true;
+                login.slots.for_everybody = false
+            },
+            &[
+                "hba_rule ok: hostssl replication alice all cert [pg_hba.conf:2]",
+                "client_certificate ok: the rule asks for a certificate, and the client sends one \
+                 [pg_hba.conf:2]",
+                "authentication ok: cert: the name in the certificate decides [pg_hba.conf:2]",
+                "identity ok: CN: alice [pg_hba.conf:2]",
+                "mapping ok: the name in the certificate is the name of the role [pg_hba.conf:2]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication ok: the role has the attribute REPLICATION [pg_roles]",
+                "database skipped: physical replication goes to no database",
+            ],
+        ),
+        (
+            |login| {
+                login.replication = Replication::Physical;
+                login.hba = "hostssl replication all all cert"
+            },
+            &[
+                "hba_rule ok: hostssl replication all all cert [pg_hba.conf:1]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication failed: the role lacks the attribute REPLICATION [pg_roles]",
+                "database skipped: physical replication goes to no database",
+                "refused at replication",
+                "client: FATAL: permission denied to start WAL sender",
+                "log: FATAL: permission denied to start WAL sender",
+                "log: DETAIL: Only roles with the REPLICATION attribute may start a WAL sender \
+                 process.",
+            ],
+        ),
+        (
+            |login| {
+                login.version = 15;
+                login.replication = Replication::Physical;
+                login.hba = "hostssl replication all all cert"
+            },
+            &[
+                "hba_rule ok: hostssl replication all all cert [pg_hba.conf:1]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication failed: the role lacks the attribute REPLICATION [pg_roles]",
+                "database skipped: physical replication goes to no database",
+                "refused at replication",
+                "client and log: FATAL: must be superuser or replication role to start walsender",
+            ],
+        ),
+        (
+            |login| login.replication = Replication::Physical,
+            &[
+                "hba_rule failed: no rule matches",
+                "client_certificate, authentication, identity, mapping skipped: there is no rule",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication failed: the role lacks the attribute REPLICATION [pg_roles]",
+                "database skipped: physical replication goes to no database",
+                "refused at hba_rule",
+                "client and log: FATAL: no pg_hba.conf entry for replication connection from host \
+                 \"192.0.2.1\", user \"alice\", SSL encryption",
+            ],
+        ),
+        (
+            |login| {
+                login.replication = Replication::Physical;
+                login.hba = "hostssl replication all all reject"
+            },
+            &[
+                "hba_rule failed: the rule says reject [pg_hba.conf:1]",
+                "client_certificate, authentication, identity, mapping skipped: the rule says \
+                 reject",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication failed: the role lacks the attribute REPLICATION [pg_roles]",
+                "database skipped: physical replication goes to no database",
+                "refused at hba_rule",
+                "client and log: FATAL: pg_hba.conf rejects replication connection for host \
+                 \"192.0.2.1\", user \"alice\", SSL encryption",
+            ],
+        ),
+        (
+            |login| {
+                login.replication = Replication::Physical;
+                login.hba = "hostssl replication all all cert";
+                login.role = None
+            },
+            &[
+                "hba_rule ok: hostssl replication all all cert [pg_hba.conf:1]",
+                "role failed: the role does not exist [pg_roles]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication skipped: the role does not exist, so nothing is known of its \
+                 attributes",
+                "database skipped: physical replication goes to no database",
+                "refused at role",
+                "client and log: FATAL: role \"alice\" does not exist",
+            ],
+        ),
+        // Logical replication goes to a database, as an ordinary connection does.
+        (
+            |login| {
+                login.replication = Replication::Logical;
+                login.hba = "hostssl replication all all reject\nhostssl all all all cert";
+                login.role().superuser = true
+            },
+            &[
+                "hba_rule ok: hostssl all all all cert [pg_hba.conf:2]",
+                "client_certificate ok: the rule asks for a certificate, and the client sends one \
+                 [pg_hba.conf:2]",
+                "authentication ok: cert: the name in the certificate decides [pg_hba.conf:2]",
+                "identity ok: CN: alice [pg_hba.conf:2]",
+                "mapping ok: the name in the certificate is the name of the role [pg_hba.conf:2]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication ok: the role is a superuser, who may replicate [pg_roles]",
+            ],
+        ),
+        (
+            |login| login.replication = Replication::Logical,
+            &[
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication failed: the role lacks the attribute REPLICATION [pg_roles]",
+                "refused at replication",
+                "client: FATAL: permission denied to start WAL sender",
+                "log: FATAL: permission denied to start WAL sender",
+                "log: DETAIL: Only roles with the REPLICATION attribute may start a WAL sender \
+                 process.",
+            ],
+        ),
+        (
+            |login| {
+                login.replication = Replication::Logical;
+                login.role().replication = true;
+                login.database = None
+            },
+            &[
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication ok: the role has the attribute REPLICATION [pg_roles]",
+                "database failed: the database does not exist [pg_database]",
+                "refused at database",
+                "client and log: FATAL: database \"app\" does not exist",
+            ],
+        ),
+        // Limits hold for ordinary connections, and in old minor releases for all.
+        (
+            |login| {
+                login.replication = Replication::Logical;
+                login.role().replication = true;
+                login.role().limit_reached = true;
+                login.database().limit_reached = true
+            },
+            &[
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication ok: the role has the attribute REPLICATION [pg_roles]",
+            ],
+        ),
+        (
+            |login| {
+                login.replication = Replication::Logical;
+                login.limits_walsenders = true;
+                login.role().replication = true;
+                login.role().limit_reached = true;
+                login.database().limit_reached = true
+            },
+            &[
+                "role failed: the limit on the role's connections is used up [pg_roles]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication ok: the role has the attribute REPLICATION [pg_roles]",
+                "database failed: the limit on the database's connections is used up \
+                 [pg_database]",
+                "refused at role",
+                "client and log: FATAL: too many connections for role \"alice\"",
+            ],
+        ),
+        // Who did not say so may have meant it.
+        (
+            |login| login.role().replication = true,
+            &["replication warning: role alice has the attribute REPLICATION, and this is the \
+                 answer for an ordinary connection; other rules decide on physical replication: \
+                 pass replication => true and NULL for the database [pg_roles]"],
+        ),
+        (
+            |login| {
+                login.role().replication = true;
+                login.replication = Replication::No
+            },
+            &[],
         ),
     ]);
 }
