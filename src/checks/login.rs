@@ -6,7 +6,7 @@ use std::path::Path;
 
 use pgtls_core::login::ending::{self, Ending};
 use pgtls_core::login::explain;
-use pgtls_core::login::facts::{Crls, Facts, Question, Remark, Replication};
+use pgtls_core::login::facts::{Crls, Facts, Question, Remark, Replication, Untranslatable};
 use pgtls_core::login::step::Explanation;
 use pgtls_core::time::UnixTime;
 use pgtls_core::verify::judgement::Judgement;
@@ -14,6 +14,7 @@ use pgtls_core::verify::verdict::Verdict;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::checks::access::{Server, checked_mappings};
+use crate::pg::datum::text::first_unsayable;
 use crate::pg::openssl::trust_store::Settings;
 use crate::pg::openssl::verify::{self, Policy};
 use crate::pg::server::{auth_files, catalog, files, guc};
@@ -52,6 +53,7 @@ impl Login<'_> {
             trust: self.judgement(&settings),
             role: catalog::role(self.role),
             database: catalog::database(self.database, self.role),
+            untranslatable: self.untranslatable(),
             slots: catalog::slots(),
             limits_walsenders: catalog::limits_walsenders(),
             rules: &rules,
@@ -68,6 +70,19 @@ impl Login<'_> {
             replication: self.replication,
         };
         explain::explain(&question, &facts, &around)
+    }
+
+    /// What the database cannot show of the names in the client's certificate.
+    fn untranslatable(&self) -> Untranslatable {
+        let Some(leaf) = self.certificates.first() else { return Untranslatable::default() };
+        let Some((number, encoding)) = catalog::encoding(self.database) else {
+            return Untranslatable::default();
+        };
+        Untranslatable {
+            encoding,
+            in_subject: first_unsayable(leaf.subject().oneline(), number),
+            in_issuer: first_unsayable(leaf.issuer().oneline(), number),
+        }
     }
 
     /// Until when it succeeds, if it does.

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use pgtls_e2e::prelude::*;
@@ -126,6 +127,9 @@ const CERTIFICATES: &[Option<&str>] = &[
     Some("a pattern for a name"),
     Some("alice with a bad signature"),
     Some("alice with a null byte"),
+    Some("a Latin name"),
+    Some("a Japanese name"),
+    Some("alice of a Cyrillic CA"),
     None,
     None,
 ];
@@ -161,7 +165,13 @@ const DATABASES: &[&str] = &[
     "private",
     "full",
     "no_such_database",
+    "latin1",
+    "koi8r",
+    "sql_ascii",
 ];
+
+/// Databases named after their encodings.
+const ENCODINGS: &[&str] = &["LATIN1", "LATIN2", "KOI8R", "EUC_JP", "SQL_ASCII"];
 
 /// Certificates with the role they are made for.
 const ORDINARY: &[(Option<&str>, &str, &str)] = &[
@@ -182,6 +192,16 @@ const ORDINARY: &[(Option<&str>, &str, &str)] = &[
     (None, "root", "full"),
     (None, "alice", "full"),
     (Some("alice"), "alice", "replication"),
+    (Some("utf8"), "Жук", "koi8r"),
+    (Some("utf8"), "Жук", "latin2"),
+    (Some("utf8"), "Жук", "sql_ascii"),
+    (Some("a Latin name"), "alice", "latin1"),
+    (Some("a Latin name"), "alice", "koi8r"),
+    (Some("a Latin name"), "alice", "euc_jp"),
+    (Some("a Japanese name"), "alice", "euc_jp"),
+    (Some("a Japanese name"), "alice", "latin1"),
+    (Some("alice of a Cyrillic CA"), "alice", "koi8r"),
+    (Some("alice of a Cyrillic CA"), "alice", "latin1"),
 ];
 
 /// What a client connects for, most of them for SQL. Only libpq can ask for replication, so those are clients of `psql`.
@@ -305,6 +325,14 @@ fn identity(name: &str) -> Identity {
             let subject = Name::empty().attr_raw("CN", Text::Utf8, b"alice\0.example");
             pki.issue(subject).build()
         }
+        "a Latin name" => pki.issue("/O=Ren\u{e9}/CN=alice").build(),
+        "a Japanese name" => pki.issue("/O=\u{8a9e}/CN=alice").build(),
+        // Made once: each would have a key of its own.
+        "alice of a Cyrillic CA" => {
+            static ISSUER: OnceLock<Identity> = OnceLock::new();
+            let issuer = || pki.root().issue("/O=\u{416}/CN=CA").ca().build();
+            ISSUER.get_or_init(issuer).issue("/CN=alice").build()
+        }
         member => pki.member(member).clone(),
     }
 }
@@ -343,6 +371,9 @@ fn start() -> Cluster {
         "create database \"full\" connection limit 0",
     ] {
         admin.run(sql);
+    }
+    for encoding in ENCODINGS {
+        cluster.database(&encoding.to_lowercase(), encoding);
     }
     cluster
 }
@@ -502,6 +533,7 @@ const WORDS_OF_STEPS: &[(&str, &[&str])] = &[
     ("FATAL:  database \"", &["database"]),
     ("permission denied for database", &["database"]),
     ("too many connections for database", &["database"]),
+    ("has no equivalent in encoding", &["reporting"]),
     ("could not get NID", &["reporting", "chain", "purpose", "revocation", "validity"]),
 ];
 

@@ -146,6 +146,18 @@ pub(crate) fn database(name: &CStr, role: &CStr) -> Option<DatabaseFacts> {
     })
 }
 
+/// The encoding of a database, by the server's number and name for it; `None` if the database does not exist.
+pub(crate) fn encoding(name: &CStr) -> Option<(c_int, String)> {
+    // SAFETY: a NUL-terminated name; pgrx guards the call.
+    let oid = unsafe { pg_sys::get_database_oid(name.as_ptr(), true) };
+    let row = Row::find(pg_sys::SysCacheIdentifier::DATABASEOID, oid.into())?;
+    // SAFETY: the fixed part of a live row of pg_database.
+    let form = unsafe { &*pg_sys::GETSTRUCT(row.tuple).cast::<pg_sys::FormData_pg_database>() };
+    // SAFETY: an encoding of the catalogue; the name is a static string.
+    let name = unsafe { cstr::bytes(pg_sys::pg_encoding_to_char(form.encoding)) };
+    Some((form.encoding, String::from_utf8_lossy(name.unwrap_or_default()).into_owned()))
+}
+
 fn may_connect(database: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     let mode = pg_sys::AclMode::from(pg_sys::ACL_CONNECT);
     version::database_aclcheck(database, role, mode) == pg_sys::AclResult::ACLCHECK_OK

@@ -757,23 +757,53 @@ impl<'a> Login<'a> {
         self.fail(Check::Database, detail, source, Words::fatal(message, None, more));
     }
 
-    /// `pg_stat_ssl` names every attribute type of subject and issuer, and ends the session if OpenSSL has no name.
+    /// `pg_stat_ssl` is filled with subject and issuer: every attribute type needs a name, and every character an equivalent
+    /// in the encoding of the database. Where there is none, the server ends the session.
     fn reporting(&mut self) {
         let Some(leaf) = self.presented() else { return };
-        match unnamed_attribute_type(leaf) {
-            None => {
-                let detail = "the names in the certificate can be shown in pg_stat_ssl";
-                self.step(Check::Reporting, Outcome::Ok, detail, None);
-            }
-            Some(oid) => {
-                let detail = format!(
-                    "OpenSSL has no name for the attribute type {}, and pg_stat_ssl needs one",
-                    oid.dotted()
-                );
-                let words = Words::fatal(NO_NAME_FOR_ATTRIBUTE.to_owned(), None, None);
-                self.fail(Check::Reporting, detail, None, words);
-            }
+        // Before it knows the database, it takes the names as they are.
+        let knows_encoding =
+            !self.around.version.reports_tls_before_database() && !self.is_physical();
+        let facts = &self.facts.untranslatable;
+        let names = [
+            ("subject", leaf.subject(), facts.in_subject),
+            ("issuer", leaf.issuer(), facts.in_issuer),
+        ];
+        for (what, name, missing) in names {
+            let (detail, message) = match (name.unnamed_attribute_type(), missing) {
+                (Some(oid), _) => (
+                    format!(
+                        "OpenSSL has no name for the attribute type {}, and pg_stat_ssl needs one",
+                        oid.dotted()
+                    ),
+                    NO_NAME_FOR_ATTRIBUTE.to_owned(),
+                ),
+                (None, Some(character)) if knows_encoding => {
+                    let encoding = &facts.encoding;
+                    let sequence = byte_sequence(character);
+                    (
+                        format!(
+                            "the {what} of the certificate has the character U+{:04X}, which the \
+                             encoding {encoding} of the database lacks",
+                            u32::from(character)
+                        ),
+                        format!(
+                            "character with byte sequence {sequence} in encoding \"UTF8\" has no \
+                             equivalent in encoding \"{encoding}\""
+                        ),
+                    )
+                }
+                (None, _) => continue,
+            };
+            let words = Words::fatal(message, None, None);
+            return self.fail(Check::Reporting, detail, None, words);
         }
+        if self.facts.database.is_none() && knows_encoding {
+            let why = "the database does not exist, so its encoding is not known";
+            return self.skip(&[Check::Reporting], why);
+        }
+        let detail = "the names in the certificate can be shown in pg_stat_ssl";
+        self.step(Check::Reporting, Outcome::Ok, detail, None);
     }
 
     fn verdict(&mut self) {
@@ -803,6 +833,13 @@ pub fn identity(leaf: &Certificate, name: ClientName) -> Vec<u8> {
         ClientName::CommonName => leaf.subject().common_name_bytes().unwrap_or_default(),
         ClientName::Subject => leaf.subject().rfc2253().as_bytes().to_vec(),
     }
+}
+
+/// The bytes of a character in UTF-8, as the server writes them (`report_untranslatable_char`).
+fn byte_sequence(character: char) -> String {
+    let mut buffer = [0; 4];
+    let bytes = character.encode_utf8(&mut buffer).bytes();
+    bytes.map(|byte| format!("0x{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
 fn common_names(leaf: &Certificate) -> usize {

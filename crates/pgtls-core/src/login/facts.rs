@@ -87,6 +87,8 @@ pub struct Facts<'a> {
     pub role: Option<RoleFacts>,
     /// The database; `None` if it does not exist.
     pub database: Option<DatabaseFacts>,
+    /// What that database cannot show of the names in the certificate, if anything.
+    pub untranslatable: Untranslatable,
     /// Whether there is room for one more connection.
     pub slots: SlotFacts,
     /// Whether limits on connections hold for walsenders, too: until the minor releases of February 2025.
@@ -123,6 +125,17 @@ pub struct RoleFacts {
     pub limit_reached: bool,
     /// Whether it may use the connections of `reserved_connections`.
     pub may_use_reserved: bool,
+}
+
+/// The names in a certificate that the encoding of a database cannot show.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Untranslatable {
+    /// The encoding.
+    pub encoding: String,
+    /// The first character of the subject that it lacks.
+    pub in_subject: Option<char>,
+    /// The first character of the issuer that it lacks.
+    pub in_issuer: Option<char>,
 }
 
 /// How a role's password is kept.

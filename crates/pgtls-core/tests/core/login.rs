@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use pgtls_core::login::access::{Found, Network, Patterns, Roles, Surroundings, Token};
 use pgtls_core::login::facts::{
     Crls, DatabaseFacts, Facts, Password, Question, Remark, Replication, RoleFacts, SlotFacts,
-    TlsFacts,
+    TlsFacts, Untranslatable,
 };
 use pgtls_core::login::hba::{
     self, Address, ClientCertificate, ClientName, Connection, Method, Rule,
@@ -71,6 +71,7 @@ struct Login {
     trust: Option<Result<Verdict, String>>,
     role: Option<RoleFacts>,
     database: Option<DatabaseFacts>,
+    untranslatable: Untranslatable,
     slots: SlotFacts,
     limits_walsenders: bool,
     remarks: Vec<Remark>,
@@ -102,6 +103,7 @@ fn good() -> Login {
             role_may_connect: true,
             ..DatabaseFacts::default()
         }),
+        untranslatable: Untranslatable::default(),
         slots: SlotFacts::PLENTY,
         limits_walsenders: false,
         remarks: Vec::new(),
@@ -170,6 +172,7 @@ impl Login {
             trust: self.trust.clone().map(|trust| trust.map(|verdict| self.judgement(verdict))),
             role: self.role.clone(),
             database: self.database.clone(),
+            untranslatable: self.untranslatable.clone(),
             slots: self.slots,
             limits_walsenders: self.limits_walsenders,
             remarks: self.remarks.clone(),
@@ -1112,6 +1115,7 @@ fn role_connections_and_database() {
             |login| login.database = None,
             &[
                 "database failed: the database does not exist [pg_database]",
+                "reporting skipped: the database does not exist, so its encoding is not known",
                 "refused at database",
                 "client and log: FATAL: database \"app\" does not exist",
             ],
@@ -1270,6 +1274,7 @@ fn what_depends_on_a_failed_step_is_no_second_fault() {
             &[
                 "role failed: the role does not exist [pg_roles]",
                 "database failed: the database does not exist [pg_database]",
+                "reporting skipped: the database does not exist, so its encoding is not known",
                 "refused at role",
                 "client and log: FATAL: role \"alice\" does not exist",
             ],
@@ -1305,6 +1310,50 @@ fn what_depends_on_a_failed_step_is_no_second_fault() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn names_that_the_database_cannot_show() {
+    let zhe = Some('\u{416}');
+    let latin =
+        |in_subject, in_issuer| Untranslatable { encoding: "LATIN1".into(), in_subject, in_issuer };
+    let rows: [(u32, Untranslatable, Replication, &str); 6] = [
+        (17, latin(zhe, None), Replication::No, "subject U+0416"),
+        (17, latin(None, zhe), Replication::No, "issuer U+0416"),
+        (17, latin(Some('\u{8a9e}'), zhe), Replication::Logical, "subject U+8A9E"),
+        (17, latin(None, None), Replication::No, ""),
+        // Names go in before the database is known, or there is none.
+        (18, latin(zhe, None), Replication::No, ""),
+        (15, latin(zhe, None), Replication::Physical, ""),
+    ];
+    for (version, untranslatable, replication, expected) in rows {
+        let mut login = good();
+        login.hba = "hostssl all,replication all all cert";
+        login.role().replication = true;
+        (login.version, login.untranslatable) = (version, untranslatable);
+        login.replication = replication;
+        let lines = login.explain();
+        let line = lines.iter().find(|line| line.starts_with("reporting")).unwrap();
+        let Some((name, character)) = expected.split_once(' ') else {
+            assert!(line.starts_with("reporting ok"), "{lines:#?}");
+            continue;
+        };
+        assert_eq!(
+            *line,
+            format!(
+                "reporting failed: the {name} of the certificate has the character {character}, \
+                 which the encoding LATIN1 of the database lacks"
+            )
+        );
+        let bytes = if character == "U+0416" { "0xd0 0x96" } else { "0xe8 0xaa 0x9e" };
+        assert_eq!(
+            lines.last().unwrap(),
+            &format!(
+                "client and log: FATAL: character with byte sequence {bytes} in encoding \"UTF8\" \
+                 has no equivalent in encoding \"LATIN1\""
+            )
+        );
+    }
 }
 
 #[test]
@@ -1457,6 +1506,7 @@ fn connections_for_replication() {
                  max_wal_senders, which is not looked at",
                 "replication ok: the role has the attribute REPLICATION [pg_roles]",
                 "database failed: the database does not exist [pg_database]",
+                "reporting skipped: the database does not exist, so its encoding is not known",
                 "refused at database",
                 "client and log: FATAL: database \"app\" does not exist",
             ],
@@ -1580,6 +1630,7 @@ fn reporting_and_the_first_of_several_refusals() {
                  /O=Acme/CN=alice (serial 1)",
                 "role failed: the role does not exist [pg_roles]",
                 "database failed: the database does not exist [pg_database]",
+                "reporting skipped: the database does not exist, so its encoding is not known",
                 "refused at validity",
                 "client: TLS alert \"certificate expired\" (45)",
                 "log: LOG: could not accept SSL connection: certificate verify failed",

@@ -6,7 +6,7 @@ use std::ops::Range;
 use pgtls_core::login::access::{Found, Network, Patterns, Roles, Surroundings, Token};
 use pgtls_core::login::explain;
 use pgtls_core::login::facts::{
-    Crls, Facts, Question, Replication, RoleFacts, SlotFacts, TlsFacts,
+    Crls, Facts, Question, Replication, RoleFacts, SlotFacts, TlsFacts, Untranslatable,
 };
 use pgtls_core::login::hba::{
     self, Address, Client, ClientCertificate, ClientName, Connection, Method, Rule,
@@ -191,6 +191,7 @@ fn explain(client: &Client<'_>, rules: &[hba::Line], around: &Surroundings<'_>) 
         trust: None,
         role: Some(RoleFacts { may_log_in: true, ..RoleFacts::default() }),
         database: None,
+        untranslatable: Untranslatable::default(),
         slots: SlotFacts::PLENTY,
         limits_walsenders: false,
         remarks: Vec::new(),
