@@ -613,21 +613,31 @@ COMMENT ON FUNCTION pgtls_mapped_roles(text, text) IS
 
 CREATE FUNCTION pgtls_explain_login(
     certificate text, role name, database name, client_addr inet,
-    at timestamptz DEFAULT now(), ssl boolean DEFAULT true)
+    at timestamptz DEFAULT now(), ssl boolean DEFAULT true, crls text DEFAULT NULL,
+    replication boolean DEFAULT NULL)
 RETURNS TABLE (
     step integer, check_name text, outcome text, detail text, source text, client_sees text, server_logs text)
 AS 'MODULE_PATHNAME', 'pgtls_explain_login_wrapper'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-REVOKE ALL ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean) IS
+REVOKE ALL ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean) IS
 'the steps of a login with this certificate (PEM, with what the client sends along; NULL for none) from this address (NULL for the Unix socket), and the verdict';
 
 CREATE FUNCTION pgtls_check_login(
     certificate text, role name, database name, client_addr inet,
-    at timestamptz DEFAULT now(), ssl boolean DEFAULT true)
+    at timestamptz DEFAULT now(), ssl boolean DEFAULT true, crls text DEFAULT NULL,
+    replication boolean DEFAULT NULL)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'pgtls_check_login_wrapper'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-REVOKE ALL ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean) IS
+REVOKE ALL ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean) IS
 'whether a login with this certificate would succeed; NULL if only another system can tell';
+
+CREATE FUNCTION pgtls_login_ends_at(certificate text, role name, database name, client_addr inet)
+RETURNS TABLE (ends_at timestamptz, cause text, detail text)
+AS 'MODULE_PATHNAME', 'pgtls_login_ends_at_wrapper'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION pgtls_login_ends_at(text, name, name, inet) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_login_ends_at(text, name, name, inet) IS
+'until when a login over TLS with this certificate succeeds, and what ends it first';

@@ -47,6 +47,15 @@ pub(crate) enum Error {
         /// Where ours is.
         ours: String,
     },
+    /// An argument that has to be one of some words is none of them.
+    UnknownWord {
+        /// What it is.
+        word: String,
+        /// The name of the argument.
+        argument: &'static str,
+        /// The hint, which has the words.
+        words: &'static str,
+    },
     /// A client came over TCP without TLS while that is not allowed.
     PlaintextRefused,
     /// Something only the recorder knows, and it is not there.
@@ -99,7 +108,7 @@ impl Error {
             Self::Argument { form: Form::Binary, .. } => ERRCODE_INVALID_BINARY_REPRESENTATION,
             Self::SessionCertificate(_) | Self::SessionCrl(_) => ERRCODE_DATA_CORRUPTED,
             Self::UnknownFieldName(_) => ERRCODE_INVALID_PARAMETER_VALUE,
-            Self::NotOneAddress(_) => ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::NotOneAddress(_) | Self::UnknownWord { .. } => ERRCODE_INVALID_PARAMETER_VALUE,
             Self::MomentOutOfRange => ERRCODE_DATETIME_FIELD_OVERFLOW,
             Self::AuthFile { .. } => ERRCODE_CONFIG_FILE_ERROR,
             Self::ServerWithoutOpenSsl => ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -155,6 +164,7 @@ impl Error {
             Self::UnknownFieldName(_) => {
                 "Use a short name such as \"CN\", a long name such as \"commonName\", or a dotted OID such as \"2.5.4.3\"."
             }
+            Self::UnknownWord { words, .. } => words,
             Self::NotOneAddress(_) => "Pass an address without a netmask.",
             Self::AuthFile { .. } => {
                 "See the column \"error\" of pgtls_hba_rules and pgtls_ident_mappings. Until the file is repaired and reloaded, the server keeps what it had."
@@ -188,6 +198,9 @@ impl fmt::Display for Error {
             }
             Self::UnknownFieldName(name) => write!(f, "invalid X.509 field name: \"{name}\""),
             Self::NotOneAddress(address) => write!(f, "\"{address}\" is a network, not an address"),
+            Self::UnknownWord { word, argument, .. } => {
+                write!(f, "invalid value for argument \"{argument}\": \"{word}\"")
+            }
             Self::MomentOutOfRange => f.write_str("the time is outside the years 0 to 9999"),
             Self::AuthFile { setting, problem } => {
                 write!(f, "the server does not load the file of \"{setting}\" as it is: {problem}")

@@ -3,10 +3,12 @@
 //! Safe, without SQL types and without pointers. The facts come from `pg`, what they mean is decided by the core; `sql` makes
 //! rows of the answers, and the worker acts on them.
 
+pub(crate) mod access;
 pub(crate) mod basis;
 pub(crate) mod credentials;
 pub(crate) mod crl_directory;
 pub(crate) mod crl_file;
+pub(crate) mod login;
 pub(crate) mod revocation;
 pub(crate) mod session_certificate;
 pub(crate) mod tls_files;

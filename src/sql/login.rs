@@ -1,123 +1,76 @@
-//! `pgtls_explain_login` and `pgtls_check_login`: would this client get in?
+//! `pgtls_explain_login`, `pgtls_check_login` and `pgtls_login_ends_at`: would this client get in, and until when?
 
 use std::ffi::CStr;
-use std::net::IpAddr;
-use std::path::Path;
 
 use pgrx::datum::Inet;
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::TimestampWithTimeZone;
-use pgtls_core::login::explain::explain;
-use pgtls_core::login::facts::{Facts, Question, Remark};
-use pgtls_core::login::step::Explanation;
-use pgtls_core::time::UnixTime;
-use pgtls_core::verify::verdict::Verdict;
+use pgtls_core::login::facts::{Crls, Replication};
 use pgtls_core::x509::bundle::parse_certificates;
-use pgtls_core::x509::certificate::Certificate;
 
-use super::mapping::{Server, checked_mappings};
+use crate::checks::login::Login;
 use crate::error::{Error, Form, Result};
 use crate::pg::datum::rows::{Rows, row};
-use crate::pg::datum::time::moment;
-use crate::pg::openssl::trust_store::Settings;
-use crate::pg::openssl::verify::{self, Policy};
-use crate::pg::server::{auth_files, catalog, files, guc};
+use crate::pg::datum::text::lossless;
+use crate::pg::datum::time::{self, moment};
 
-/// The arguments of both functions.
-struct Arguments<'a> {
-    certificates: Vec<Certificate>,
-    role: &'a CStr,
-    database: &'a CStr,
-    address: Option<IpAddr>,
-    at: UnixTime,
-    tls: bool,
+/// The arguments as SQL has them.
+struct Given<'a> {
+    certificate: Option<&'a [u8]>,
+    role: Option<&'a CStr>,
+    database: Option<&'a CStr>,
+    client_addr: Option<Inet>,
+    at: Option<TimestampWithTimeZone>,
+    ssl: Option<bool>,
+    crls: Option<&'a [u8]>,
+    replication: Option<bool>,
 }
 
-impl<'a> Arguments<'a> {
+impl<'a> Given<'a> {
     /// `None` if one is NULL that has to be given.
-    fn new(
-        certificate: Option<&[u8]>,
-        role: Option<&'a CStr>,
-        database: Option<&'a CStr>,
-        client_addr: Option<Inet>,
-        at: Option<TimestampWithTimeZone>,
-        ssl: Option<bool>,
-    ) -> Result<Option<Self>> {
-        let (Some(role), Some(database), Some(at), Some(tls)) = (role, database, at, ssl) else {
+    fn login(&self) -> Result<Option<Login<'a>>> {
+        let (Some(role), Some(at), Some(tls)) = (self.role, self.at, self.ssl) else {
             return Ok(None);
         };
-        let certificates = certificate.map(parse_certificates).transpose();
-        let address = client_addr
-            .map(|address| address.0.parse().map_err(|_| Error::NotOneAddress(address.0)));
-        Ok(Some(Self {
+        let (replication, database) = match (self.replication, self.database) {
+            (Some(true), None) => (Replication::Physical, c""),
+            (Some(true), Some(database)) => (Replication::Logical, database),
+            (Some(false), Some(database)) => (Replication::No, database),
+            (None, Some(database)) => (Replication::NotSaid, database),
+            (Some(false) | None, None) => return Ok(None),
+        };
+        let certificates = self.certificate.map(parse_certificates).transpose();
+        let address = self
+            .client_addr
+            .as_ref()
+            .map(|address| address.0.parse().map_err(|_| Error::NotOneAddress(address.0.clone())));
+        let at = moment(at).ok_or(Error::MomentOutOfRange)?;
+        let crls = match self.crls {
+            Some(word) => Crls::from_word(word).ok_or_else(|| Error::UnknownWord {
+                word: lossless(word).into_owned(),
+                argument: "crls",
+                words: "Pass as_they_are or as_if_renewed.",
+            })?,
+            // CRLs live for days, and who asks about the future asks about the certificate.
+            None if at > time::now() => Crls::AsIfRenewed,
+            None => Crls::AsTheyAre,
+        };
+        Ok(Some(Login {
             certificates: certificates.map_err(Error::argument(Form::Text))?.unwrap_or_default(),
             role,
             database,
             address: address.transpose()?,
-            at: moment(at).ok_or(Error::MomentOutOfRange)?,
+            at,
             tls,
+            crls,
+            replication,
         }))
     }
-
-    fn explain(&self) -> Explanation {
-        let server = Server::new();
-        let around = server.around();
-        let settings = Settings::current();
-        let (rules, mappings) = (auth_files::rules(&around), checked_mappings(&around));
-        let read =
-            rules.iter().map(|line| &line.file).chain(mappings.iter().map(|line| &line.file));
-        let facts = Facts {
-            remarks: remarks(read.cloned().chain(settings.files())),
-            tls: settings.facts(),
-            require_tls: guc::require_tls(),
-            trust: self.verdict(&settings),
-            role: catalog::role(self.role),
-            database: catalog::database(self.database, self.role),
-            slots: catalog::slots(),
-            rules: &rules,
-            mappings: &mappings,
-        };
-        let question = Question {
-            certificates: &self.certificates,
-            role: self.role.to_bytes(),
-            database: self.database.to_bytes(),
-            address: self.address,
-            tls: self.tls,
-            at: self.at,
-        };
-        explain(&question, &facts, &around)
-    }
-
-    /// What OpenSSL says of the chain; `None` if there is none to judge.
-    fn verdict(&self, settings: &Settings) -> Option<Result<Verdict, String>> {
-        self.certificates.first()?;
-        settings.facts().ca_file?;
-        let policy = Policy::at(self.at);
-        Some(
-            policy.and_then(|policy| verify::judge(&settings.store()?, &self.certificates, policy)),
-        )
-    }
-}
-
-/// The files that were changed since the server loaded its configuration.
-fn remarks(files: impl Iterator<Item = String>) -> Vec<Remark> {
-    let mut files: Vec<String> =
-        files.chain([auth_files::hba_file(), auth_files::ident_file()]).collect();
-    files.sort();
-    files.dedup();
-    files
-        .into_iter()
-        .filter(|file| files::changed_since_load(Path::new(file)))
-        .map(|source| Remark {
-            detail: "changed since the server loaded its configuration: the answer is for the file as it is now"
-                .to_owned(),
-            source,
-        })
-        .collect()
 }
 
 #[pg_extern(sql = false)]
+#[expect(clippy::too_many_arguments, reason = "the arguments of the SQL function")]
 fn pgtls_explain_login(
     certificate: Option<&[u8]>,
     role: Option<&CStr>,
@@ -125,10 +78,12 @@ fn pgtls_explain_login(
     client_addr: Option<Inet>,
     at: Option<TimestampWithTimeZone>,
     ssl: Option<bool>,
+    crls: Option<&[u8]>,
+    replication: Option<bool>,
 ) -> Result<Rows, ErrorReport> {
-    let arguments = Arguments::new(certificate, role, database, client_addr, at, ssl)?;
-    let Some(arguments) = arguments else { return Ok(Rows::none()) };
-    let explanation = arguments.explain();
+    let given = Given { certificate, role, database, client_addr, at, ssl, crls, replication };
+    let Some(login) = given.login()? else { return Ok(Rows::none()) };
+    let explanation = login.explain();
     let rows = explanation.steps().iter().zip(1..).map(|(step, number)| {
         let mut row = row(step.columns());
         row.push(("step".into(), i64::into(number)));
@@ -138,6 +93,7 @@ fn pgtls_explain_login(
 }
 
 #[pg_extern(sql = false)]
+#[expect(clippy::too_many_arguments, reason = "the arguments of the SQL function")]
 fn pgtls_check_login(
     certificate: Option<&[u8]>,
     role: Option<&CStr>,
@@ -145,7 +101,24 @@ fn pgtls_check_login(
     client_addr: Option<Inet>,
     at: Option<TimestampWithTimeZone>,
     ssl: Option<bool>,
+    crls: Option<&[u8]>,
+    replication: Option<bool>,
 ) -> Result<Option<bool>, ErrorReport> {
-    let arguments = Arguments::new(certificate, role, database, client_addr, at, ssl)?;
-    Ok(arguments.and_then(|arguments| arguments.explain().admitted()))
+    let given = Given { certificate, role, database, client_addr, at, ssl, crls, replication };
+    Ok(given.login()?.and_then(|login| login.explain().admitted()))
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_login_ends_at(
+    certificate: Option<&[u8]>,
+    role: Option<&CStr>,
+    database: Option<&CStr>,
+    client_addr: Option<Inet>,
+) -> Result<Rows, ErrorReport> {
+    let (at, ssl, crls) =
+        (Some(time::transaction_start()), Some(true), Some(&b"as_if_renewed"[..]));
+    let replication = Some(false);
+    let given = Given { certificate, role, database, client_addr, at, ssl, crls, replication };
+    let Some(login) = given.login()? else { return Ok(Rows::none()) };
+    Ok(std::iter::once(row(login.ends_at().columns())).collect())
 }

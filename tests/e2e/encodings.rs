@@ -75,6 +75,54 @@ fn what_the_encoding_lacks_is_escaped() {
 }
 
 #[test]
+fn a_login_is_refused_for_a_name_that_the_database_cannot_show() {
+    let cluster = cluster();
+    cluster.sql("create extension pgtls_ext");
+    let admin = cluster.admin();
+    let issuer = Pki::standard().root().issue("/O=\u{416}/CN=a CA").ca().build();
+    let (by_issuer, plain) = (issuer.issue("/CN=guest").build(), identity("guest"));
+    // Until PostgreSQL 18, which takes the names before it knows the database.
+    let refuses = cluster.version() < 18;
+    for (encoding, subject, shown) in [
+        ("LATIN1", "Ren\u{e9}", true),
+        ("LATIN1", "\u{416}", false),
+        ("LATIN2", "Ren\u{e9}", true),
+        ("LATIN2", "\u{416}", false),
+        ("KOI8R", "\u{416}", true),
+        ("KOI8R", "Ren\u{e9}", false),
+        ("KOI8R", "\u{416}\u{8a9e}", false),
+        ("EUC_JP", "\u{416}\u{8a9e}", true),
+        ("EUC_JP", "\u{1f600}", false),
+        ("UTF8", NAME, true),
+        ("SQL_ASCII", NAME, true),
+    ] {
+        let name = format!("{}_{}", encoding.to_lowercase(), u8::from(shown));
+        if admin.rows(&format!("select from pg_database where datname = '{name}'")).is_empty() {
+            cluster.database(&name, encoding);
+        }
+        let issuer_shown = matches!(encoding, "KOI8R" | "EUC_JP" | "UTF8" | "SQL_ASCII");
+        for (identity, shown) in
+            [(&identity(subject), shown), (&by_issuer, issuer_shown), (&plain, true)]
+        {
+            let pem = quote(&identity.bundle_pem());
+            let arguments = format!("{pem}, 'guest', '{name}', '127.0.0.1'");
+            let verdict = admin.row(&format!(
+                "select outcome, client_sees from pgtls_explain_login({arguments}) \
+                 where check_name = 'verdict'"
+            ));
+            let login = cluster.client("guest").with(identity).database(&name);
+            if shown || !refuses {
+                login.login();
+                assert_eq!(verdict, [Some("admitted".to_owned()), None], "{encoding} {subject}");
+            } else {
+                let words = Some(format!("FATAL: {}", login.refused().message));
+                assert_eq!(verdict, [Some("refused".to_owned()), words], "{encoding} {subject}");
+            }
+        }
+    }
+}
+
+#[test]
 fn sql_ascii_takes_the_bytes_as_they_are() {
     let cluster = cluster();
     let database = database(&cluster, "SQL_ASCII");

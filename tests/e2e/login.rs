@@ -68,7 +68,8 @@ fn the_steps_are_in_order_and_say_where_they_come_from() {
             [
                 "15 reporting ok -",
                 "16 connection_slots ok max_connections",
-                "17 database ok pg_database",
+                "17 replication skipped -",
+                "18 database ok pg_database",
             ]
             .map(str::to_owned),
         );
@@ -76,13 +77,14 @@ fn the_steps_are_in_order_and_say_where_they_come_from() {
         expected.extend(
             [
                 "15 connection_slots ok max_connections",
-                "16 database ok pg_database",
-                "17 reporting ok -",
+                "16 replication skipped -",
+                "17 database ok pg_database",
+                "18 reporting ok -",
             ]
             .map(str::to_owned),
         );
     }
-    expected.push("18 verdict admitted -".to_owned());
+    expected.push("19 verdict admitted -".to_owned());
     assert_eq!(shown, expected);
 }
 
@@ -304,12 +306,16 @@ const GUARDED: &[(&str, &str)] = &[
     ("pgtls_explain_mapping(text, name, text)", "select * from pgtls_explain_mapping('a', 'a')"),
     ("pgtls_mapped_roles(text, text)", "select * from pgtls_mapped_roles('a')"),
     (
-        "pgtls_explain_login(text, name, name, inet, timestamptz, boolean)",
+        "pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean)",
         "select * from pgtls_explain_login(null, 'a', 'a', null)",
     ),
     (
-        "pgtls_check_login(text, name, name, inet, timestamptz, boolean)",
+        "pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean)",
         "select pgtls_check_login(null, 'a', 'a', null)",
+    ),
+    (
+        "pgtls_login_ends_at(text, name, name, inet)",
+        "select * from pgtls_login_ends_at(null, 'a', 'a', null)",
     ),
 ];
 

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use pgtls_e2e::prelude::*;
@@ -56,6 +57,13 @@ const RULES: &[(u32, &str)] = &[
     (15, "local sameuser all trust"),
     (15, "local all alice,pw scram-sha-256"),
     (15, "hostssl all all all trust"),
+    (15, "hostssl replication all all cert"),
+    (15, "hostssl replication all all cert map=m"),
+    (15, "hostssl replication,app alice all cert"),
+    (15, "hostssl replication pw,alice all scram-sha-256"),
+    (15, "host replication all 127.0.0.2/32 reject"),
+    (15, "local replication all trust"),
+    (15, r#"host "replication" all all trust"#),
     (16, "hostssl all /^a.*e$ all cert map=m"),
     (16, "hostssl /^(app|postgres)$ all 127.0.0.1/32 cert"),
     (16, r#"host all "/^b" all trust"#),
@@ -67,7 +75,9 @@ const LAST_RULES: &[&str] = &[
     "hostssl all all all cert",
     "hostssl all all all trust clientcert=verify-full",
     "host all all all trust",
-    "local all all trust",
+    "host all,replication all all trust",
+    "hostssl replication all all cert",
+    "local all,replication all trust",
 ];
 
 /// Mappings to draw from.
@@ -117,6 +127,9 @@ const CERTIFICATES: &[Option<&str>] = &[
     Some("a pattern for a name"),
     Some("alice with a bad signature"),
     Some("alice with a null byte"),
+    Some("a Latin name"),
+    Some("a Japanese name"),
+    Some("alice of a Cyrillic CA"),
     None,
     None,
 ];
@@ -152,7 +165,13 @@ const DATABASES: &[&str] = &[
     "private",
     "full",
     "no_such_database",
+    "latin1",
+    "koi8r",
+    "sql_ascii",
 ];
+
+/// Databases named after their encodings.
+const ENCODINGS: &[&str] = &["LATIN1", "LATIN2", "KOI8R", "EUC_JP", "SQL_ASCII"];
 
 /// Certificates with the role they are made for.
 const ORDINARY: &[(Option<&str>, &str, &str)] = &[
@@ -172,7 +191,35 @@ const ORDINARY: &[(Option<&str>, &str, &str)] = &[
     (Some("bob"), "pw", "app"),
     (None, "root", "full"),
     (None, "alice", "full"),
+    (Some("alice"), "alice", "replication"),
+    (Some("utf8"), "Жук", "koi8r"),
+    (Some("utf8"), "Жук", "latin2"),
+    (Some("utf8"), "Жук", "sql_ascii"),
+    (Some("a Latin name"), "alice", "latin1"),
+    (Some("a Latin name"), "alice", "koi8r"),
+    (Some("a Latin name"), "alice", "euc_jp"),
+    (Some("a Japanese name"), "alice", "euc_jp"),
+    (Some("a Japanese name"), "alice", "latin1"),
+    (Some("alice of a Cyrillic CA"), "alice", "koi8r"),
+    (Some("alice of a Cyrillic CA"), "alice", "latin1"),
 ];
+
+/// What a client connects for, most of them for SQL. Only libpq can ask for replication, so those are clients of `psql`.
+const PURPOSES: &[Purpose] = &[
+    Purpose::Sql,
+    Purpose::Sql,
+    Purpose::Sql,
+    Purpose::Sql,
+    Purpose::PhysicalReplication,
+    Purpose::LogicalReplication,
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Sql,
+    PhysicalReplication,
+    LogicalReplication,
+}
 
 /// How a client reaches the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +247,7 @@ struct Client {
     database: &'static str,
     path: Path,
     tls: bool,
+    purpose: Purpose,
 }
 
 /// What trust and revocation a world has.
@@ -277,6 +325,14 @@ fn identity(name: &str) -> Identity {
             let subject = Name::empty().attr_raw("CN", Text::Utf8, b"alice\0.example");
             pki.issue(subject).build()
         }
+        "a Latin name" => pki.issue("/O=Ren\u{e9}/CN=alice").build(),
+        "a Japanese name" => pki.issue("/O=\u{8a9e}/CN=alice").build(),
+        // Made once: each would have a key of its own.
+        "alice of a Cyrillic CA" => {
+            static ISSUER: OnceLock<Identity> = OnceLock::new();
+            let issuer = || pki.root().issue("/O=\u{416}/CN=CA").ca().build();
+            ISSUER.get_or_init(issuer).issue("/CN=alice").build()
+        }
         member => pki.member(member).clone(),
     }
 }
@@ -287,7 +343,7 @@ fn start() -> Cluster {
         .set("max_connections", 40)
         .set("password_encryption", "scram-sha-256")
         .ipv6()
-        .extension()
+        .preloaded()
         .start();
     let admin = cluster.admin();
     for sql in [
@@ -296,11 +352,14 @@ fn start() -> Cluster {
         "create role nologin nologin",
         "create role limited login connection limit 0",
         "create role root login superuser connection limit 0",
+        "alter role alice replication",
+        "alter role limited replication",
         "create role pwless login",
         "set password_encryption = 'md5'",
         "create role md5 login password 'secret'",
         "set password_encryption = 'scram-sha-256'",
         "create role pw login password 'secret'",
+        "alter role pw replication",
         "create role pwexpired login password 'secret' valid until '2001-01-01'",
         "create database app",
         "create database alice",
@@ -312,6 +371,9 @@ fn start() -> Cluster {
         "create database \"full\" connection limit 0",
     ] {
         admin.run(sql);
+    }
+    for encoding in ENCODINGS {
+        cluster.database(&encoding.to_lowercase(), encoding);
     }
     cluster
 }
@@ -351,6 +413,9 @@ fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
         cluster.replace_crl_dir(&pki.crls());
         cluster.set("ssl_crl_dir", cluster.crl_dir().display());
     }
+    // A good deal of the clients use no TLS, so most worlds let them.
+    let require_tls = number % 4 == 3;
+    cluster.set("pgtls_ext.require_tls", if require_tls { "on" } else { "off" });
     let mut rules = draw.some(RULES, 9, cluster.version());
     rules.extend([draw.one(LAST_RULES), draw.one(LAST_RULES)]);
     let rules = rules.join("\n");
@@ -359,7 +424,9 @@ fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
     cluster.write_ident(&mappings);
     let log = cluster.reload();
     assert!(!log.contains("contains errors") && !log.contains("not reloaded"), "{log}");
-    format!("trust: {trust:?}\npg_hba.conf:\n{rules}\npg_ident.conf:\n{mappings}")
+    format!(
+        "trust: {trust:?}, require_tls: {require_tls}\npg_hba.conf:\n{rules}\npg_ident.conf:\n{mappings}"
+    )
 }
 
 impl Client {
@@ -370,7 +437,8 @@ impl Client {
             0 => draw.one(ORDINARY),
             _ => (draw.one(CERTIFICATES), draw.one(ROLES), draw.one(DATABASES)),
         };
-        Self { certificate, role, database, path, tls: path != Path::Socket && draw.number(5) > 0 }
+        let tls = path != Path::Socket && draw.number(5) > 0;
+        Self { certificate, role, database, path, tls, purpose: draw.one(PURPOSES) }
     }
 
     /// The arguments of the question.
@@ -382,10 +450,52 @@ impl Client {
             Path::Socket => "null".to_owned(),
         };
         let (role, database) = (quote(self.role), quote(self.database));
-        format!("{certificate}, {role}, {database}, {address}, ssl => {}", self.tls)
+        let (database, purpose) = match self.purpose {
+            Purpose::Sql => (database, ""),
+            Purpose::PhysicalReplication => ("null".to_owned(), ", replication => true"),
+            Purpose::LogicalReplication => (database, ", replication => true"),
+        };
+        format!("{certificate}, {role}, {database}, {address}, ssl => {}{purpose}", self.tls)
+    }
+
+    /// A real connection for replication; the error is what `psql` prints.
+    fn replicate(&self, cluster: &Cluster, relay: &Relay, kind: &str) -> Result<(), LoginError> {
+        let psql = cluster.psql(self.role).database(self.database).parameter("replication", kind);
+        let psql = match self.certificate.map(identity) {
+            Some(identity) => psql.with(&identity),
+            None => psql,
+        };
+        let psql = match self.path {
+            Path::Socket => psql.unix(),
+            Path::Tcp(IpAddr::V4(ELSEWHERE)) => {
+                psql.parameter("hostaddr", &relay.address().to_string())
+            }
+            Path::Tcp(address) => psql.parameter("hostaddr", &address.to_string()),
+        };
+        let psql = if self.tls || self.path == Path::Socket {
+            psql
+        } else {
+            psql.parameter("sslmode", "disable")
+        };
+        let output = psql.parameter("password", PASSWORD).run("IDENTIFY_SYSTEM;");
+        if output.status == Some(0) {
+            return Ok(());
+        }
+        let fatal = output.stderr.split_once("FATAL:  ");
+        let fatal = fatal.map(|(_, message)| message.lines().next().unwrap_or_default());
+        Err(LoginError {
+            sqlstate: fatal.map(|_| "?????".to_owned()),
+            message: fatal.unwrap_or(&output.stderr).to_owned(),
+            ..LoginError::default()
+        })
     }
 
     fn log_in(&self, cluster: &Cluster, relay: &Relay) -> Result<(), LoginError> {
+        match self.purpose {
+            Purpose::Sql => {}
+            Purpose::PhysicalReplication => return self.replicate(cluster, relay, "true"),
+            Purpose::LogicalReplication => return self.replicate(cluster, relay, "database"),
+        }
         let login = cluster.client(self.role).database(self.database).password(PASSWORD);
         let login = match self.certificate.map(identity) {
             Some(identity) => login.with(&identity),
@@ -406,6 +516,8 @@ const WORDS_OF_STEPS: &[(&str, &[&str])] = &[
     ("could not accept SSL connection", &["chain", "purpose", "revocation", "validity"]),
     ("embedded null", &["subject"]),
     ("no pg_hba.conf entry", &["hba_rule"]),
+    ("to start walsender", &["replication"]),
+    ("to start WAL sender", &["replication"]),
     ("pg_hba.conf rejects", &["hba_rule"]),
     ("connection requires a valid client certificate", &["client_certificate"]),
     ("root certificate store is available", &["client_certificate"]),
@@ -414,12 +526,14 @@ const WORDS_OF_STEPS: &[(&str, &[&str])] = &[
     ("no match in usermap", &["mapping"]),
     ("has no subexpressions", &["mapping"]),
     ("password authentication failed", &["authentication"]),
+    ("without TLS are not allowed", &["require_tls"]),
     ("FATAL:  role \"", &["role"]),
     ("is not permitted to log in", &["role"]),
     ("too many connections for role", &["role"]),
     ("FATAL:  database \"", &["database"]),
     ("permission denied for database", &["database"]),
     ("too many connections for database", &["database"]),
+    ("has no equivalent in encoding", &["reporting"]),
     ("could not get NID", &["reporting", "chain", "purpose", "revocation", "validity"]),
 ];
 

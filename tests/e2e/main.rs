@@ -11,6 +11,7 @@ mod failures;
 mod harness;
 mod inventory;
 mod login;
+mod login_dates;
 mod login_grid;
 mod login_refusals;
 mod mapping;

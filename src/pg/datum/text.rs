@@ -39,10 +39,9 @@ impl Text {
 pub(crate) fn to_utf8(text: &[u8]) -> Cow<'_, [u8]> {
     // SAFETY: reads a setting of this backend.
     let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-    let as_is = [pg_sys::pg_enc::PG_UTF8, pg_sys::pg_enc::PG_SQL_ASCII]
-        .into_iter()
-        .any(|utf8| i32::try_from(utf8) == Ok(encoding));
-    let (false, false, Ok(length)) = (as_is, text.is_ascii(), i32::try_from(text.len())) else {
+    let (false, false, Ok(length)) =
+        (takes_utf8(encoding), text.is_ascii(), i32::try_from(text.len()))
+    else {
         return Cow::Borrowed(text);
     };
     // SAFETY: `length` readable bytes of text in the database's encoding. The result is NUL-terminated, because it is a
@@ -121,6 +120,26 @@ fn to_server(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(converted)
 }
 
+/// The first character of a text that an encoding of the server lacks.
+pub(crate) fn first_unsayable(text: &str, encoding: i32) -> Option<char> {
+    if text.is_ascii() || takes_utf8(encoding) {
+        return None;
+    }
+    let converter = Converter::from_utf8(encoding);
+    let lacks = |character: &char| {
+        let character = Character::utf8(*character);
+        converter.as_ref().is_none_or(|converter| converter.convert(&character).is_none())
+    };
+    text.chars().filter(|character| !character.is_ascii()).find(lacks)
+}
+
+/// Whether UTF-8 is stored in an encoding as it is.
+fn takes_utf8(encoding: i32) -> bool {
+    [pg_sys::pg_enc::PG_UTF8, pg_sys::pg_enc::PG_SQL_ASCII]
+        .into_iter()
+        .any(|utf8| i32::try_from(utf8) == Ok(encoding))
+}
+
 fn escape_character(character: char) -> String {
     character.encode_utf8(&mut [0; 4]).bytes().map(escape).collect()
 }
@@ -145,10 +164,7 @@ impl Encoding {
         }
         // SAFETY: reads a setting of this backend.
         let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-        let takes_utf8 = [pg_sys::pg_enc::PG_UTF8, pg_sys::pg_enc::PG_SQL_ASCII]
-            .into_iter()
-            .any(|utf8| i32::try_from(utf8) == Ok(encoding));
-        match takes_utf8 {
+        match takes_utf8(encoding) {
             true => has_nul.then_some(Self::Any),
             false => Some(Converter::from_utf8(encoding).map_or(Self::Ascii, Self::Other)),
         }

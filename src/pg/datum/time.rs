@@ -74,6 +74,14 @@ pub(crate) fn now() -> UnixTime {
     unix(unsafe { pg_sys::GetCurrentStatementStartTimestamp() })
 }
 
+/// When the transaction started: what `now()` says in SQL.
+pub(crate) fn transaction_start() -> TimestampWithTimeZone {
+    // SAFETY: reads a variable of this process.
+    let start = unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
+    TimestampWithTimeZone::try_from(start)
+        .unwrap_or_else(|_| TimestampWithTimeZone::positive_infinity())
+}
+
 /// When this process was started, which is when its client connected.
 pub(crate) fn session_start() -> UnixTime {
     // SAFETY: reads a variable of this process.

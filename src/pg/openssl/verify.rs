@@ -1,7 +1,7 @@
 //! Has OpenSSL judge a client's chain, with the question that the server's TLS layer puts to it at a login.
 
 use std::cell::RefCell;
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_ulong};
 
 use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;
@@ -9,12 +9,14 @@ use openssl::ssl::{SslContext, SslMethod};
 use openssl::stack::Stack;
 use openssl::x509::verify::X509VerifyParamRef;
 use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef};
+use pgtls_core::login::facts::Crls;
 use pgtls_core::time::UnixTime;
+use pgtls_core::verify::judgement::Judgement;
 use pgtls_core::verify::verdict::{Refusal, Verdict};
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::pg::openssl::trust_store::{TrustStore, reason};
-use crate::pg::server::settings;
+use crate::pg::server::{cstr, settings};
 
 unsafe extern "C" {
     // `openssl/x509_vfy.h`; openssl-sys lacks them.
@@ -22,6 +24,12 @@ unsafe extern "C" {
         context: *mut openssl_sys::X509_STORE_CTX,
         name: *const c_char,
     ) -> c_int;
+    fn X509_STORE_CTX_set_verify_cb(
+        context: *mut openssl_sys::X509_STORE_CTX,
+        callback: unsafe extern "C" fn(c_int, *mut openssl_sys::X509_STORE_CTX) -> c_int,
+    );
+    /// `openssl/err.h`.
+    fn ERR_peek_error() -> c_ulong;
     fn X509_STORE_CTX_get0_param(
         context: *mut openssl_sys::X509_STORE_CTX,
     ) -> *mut openssl_sys::X509_VERIFY_PARAM;
@@ -93,7 +101,92 @@ pub(crate) fn judge(
     verdict
 }
 
+/// Most errors that are noted of one chain: one of each kind for each certificate of a long one.
+const MAX_NOTED: usize = 100;
+
+/// What is noted while OpenSSL goes on after an error.
+struct Notes {
+    crls: Crls,
+    found: Vec<Refusal>,
+}
+
+thread_local! {
+    static NOTES: RefCell<Notes> =
+        const { RefCell::new(Notes { crls: Crls::AsTheyAre, found: Vec::new() }) };
+}
+
+/// As [`judge`], but OpenSSL goes on after an error, to find what else there is: the first is its verdict.
+///
+/// # Errors
+/// In words, if OpenSSL cannot come to a verdict.
+pub(crate) fn examine(
+    store: &TrustStore,
+    chain: &[Certificate],
+    policy: Policy,
+    crls: Crls,
+) -> Result<Judgement, String> {
+    NOTES.set(Notes { crls, found: Vec::new() });
+    let judgement = in_context(store, chain, policy, |context| {
+        // SAFETY: the context is live and initialised; the function has the type that OpenSSL calls.
+        unsafe { X509_STORE_CTX_set_verify_cb(context.as_ptr(), note) };
+        let trusted = context.verify_cert()?;
+        let path = context.chain().into_iter().flatten().filter_map(read).collect();
+        let mut found = NOTES.with_borrow_mut(|notes| std::mem::take(&mut notes.found)).into_iter();
+        let verdict = match found.next() {
+            Some(refusal) => Verdict::Refused(refusal),
+            None if trusted => Verdict::Trusted(subjects(context)),
+            None => refused(context),
+        };
+        Ok(Judgement { verdict, also: found.collect(), path })
+    });
+    drop(ErrorStack::get());
+    judgement.map_err(|error| error.to_string())
+}
+
+/// OpenSSL calls it for each certificate (`ok` is 1) and each error (0), and goes on if it returns 1.
+unsafe extern "C" fn note(ok: c_int, context: *mut openssl_sys::X509_STORE_CTX) -> c_int {
+    if ok == 1 || context.is_null() {
+        return ok;
+    }
+    // SAFETY: OpenSSL passes the live context of the verification, which nobody else uses meanwhile.
+    let context = unsafe { X509StoreContextRef::from_ptr(context) };
+    NOTES.with(|notes| {
+        let Ok(mut notes) = notes.try_borrow_mut() else { return 0 };
+        let ended = context.error().as_raw() == openssl_sys::X509_V_ERR_CRL_HAS_EXPIRED;
+        if ended && notes.crls == Crls::AsIfRenewed {
+            return 1;
+        }
+        if notes.found.len() >= MAX_NOTED || notes.found.try_reserve(1).is_err() {
+            return 0;
+        }
+        notes.found.push(refusal(context, oldest_reason()));
+        1
+    })
+}
+
+/// The oldest reason in OpenSSL's queue, which stays there.
+fn oldest_reason() -> Option<String> {
+    // SAFETY: both only read; the text is a static string or null.
+    let reason = unsafe { openssl_sys::ERR_reason_error_string(ERR_peek_error()) };
+    // SAFETY: as above.
+    let reason = unsafe { cstr::bytes(reason) }?;
+    Some(String::from_utf8_lossy(reason).into_owned())
+}
+
 fn ask(store: &TrustStore, chain: &[Certificate], policy: Policy) -> Result<Verdict, ErrorStack> {
+    in_context(store, chain, policy, |context| {
+        let trusted = context.verify_cert()?;
+        Ok(if trusted { Verdict::Trusted(subjects(context)) } else { refused(context) })
+    })
+}
+
+/// Asks with everything set up for a chain.
+fn in_context<T>(
+    store: &TrustStore,
+    chain: &[Certificate],
+    policy: Policy,
+    ask: impl FnOnce(&mut X509StoreContextRef) -> Result<T, ErrorStack>,
+) -> Result<T, ErrorStack> {
     let mut certificates = Stack::new()?;
     for certificate in chain {
         certificates.push(X509::from_der(certificate.as_der())?)?;
@@ -103,8 +196,7 @@ fn ask(store: &TrustStore, chain: &[Certificate], policy: Policy) -> Result<Verd
     };
     X509StoreContext::new()?.init(store.as_ref(), &leaf, &certificates, |context| {
         apply(policy, context)?;
-        let trusted = context.verify_cert()?;
-        Ok(if trusted { Verdict::Trusted(subjects(context)) } else { refused(context) })
+        ask(context)
     })
 }
 
@@ -133,14 +225,17 @@ fn read(x509: &X509Ref) -> Option<Certificate> {
 }
 
 fn refused(context: &X509StoreContextRef) -> Verdict {
-    let result = context.error();
     // The server logs the oldest reason in OpenSSL's queue: that of a signature check, if one failed.
-    let oldest = ErrorStack::get().errors().first().and_then(openssl::error::Error::reason);
-    Verdict::Refused(Refusal {
+    Verdict::Refused(refusal(context, oldest_reason()))
+}
+
+fn refusal(context: &X509StoreContextRef, oldest: Option<String>) -> Refusal {
+    let result = context.error();
+    Refusal {
         code: result.as_raw(),
         text: result.error_string().to_owned(),
         depth: context.error_depth(),
         certificate: context.current_cert().and_then(read).map(Box::new),
-        logged: oldest.unwrap_or("certificate verify failed").to_owned(),
-    })
+        logged: oldest.unwrap_or_else(|| "certificate verify failed".to_owned()),
+    }
 }

@@ -12,6 +12,7 @@ use pgtls_core::login::facts::{DatabaseFacts, Password, RoleFacts, SlotFacts};
 use crate::error::{Error, Result};
 use crate::pg::datum::time;
 use crate::pg::server::cstr;
+use crate::pg::server::settings;
 use crate::pg::server::version;
 
 /// What `datconnlimit` is set to before a database is dropped (`DATCONNLIMIT_INVALID_DB`).
@@ -80,6 +81,7 @@ pub(crate) fn role(name: &CStr) -> Option<RoleFacts> {
     Some(RoleFacts {
         may_log_in: form.rolcanlogin,
         superuser: form.rolsuper,
+        replication: form.rolreplication,
         password: row.nullable(pg_sys::Anum_pg_authid_rolpassword).map_or(Password::None, password),
         valid_until: row
             .nullable(pg_sys::Anum_pg_authid_rolvaliduntil)
@@ -144,9 +146,32 @@ pub(crate) fn database(name: &CStr, role: &CStr) -> Option<DatabaseFacts> {
     })
 }
 
+/// The encoding of a database, by the server's number and name for it; `None` if the database does not exist.
+pub(crate) fn encoding(name: &CStr) -> Option<(c_int, String)> {
+    // SAFETY: a NUL-terminated name; pgrx guards the call.
+    let oid = unsafe { pg_sys::get_database_oid(name.as_ptr(), true) };
+    let row = Row::find(pg_sys::SysCacheIdentifier::DATABASEOID, oid.into())?;
+    // SAFETY: the fixed part of a live row of pg_database.
+    let form = unsafe { &*pg_sys::GETSTRUCT(row.tuple).cast::<pg_sys::FormData_pg_database>() };
+    // SAFETY: an encoding of the catalogue; the name is a static string.
+    let name = unsafe { cstr::bytes(pg_sys::pg_encoding_to_char(form.encoding)) };
+    Some((form.encoding, String::from_utf8_lossy(name.unwrap_or_default()).into_owned()))
+}
+
 fn may_connect(database: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     let mode = pg_sys::AclMode::from(pg_sys::ACL_CONNECT);
     version::database_aclcheck(database, role, mode) == pg_sys::AclResult::ACLCHECK_OK
+}
+
+/// Whether limits on the connections of roles and databases hold for walsenders: the minor releases of February 2025 hold
+/// regular backends to them only (`AmRegularBackendProcess`).
+pub(crate) fn limits_walsenders() -> bool {
+    // Not the version that this was built with: a server is updated without its extensions.
+    let version = settings::text(c"server_version_num");
+    match version.and_then(|version| version.parse::<u32>().ok()) {
+        Some(version) => matches!(version, ..150_011 | 160_000..160_007 | 170_000..170_003),
+        None => false,
+    }
 }
 
 /// Whether there is room for one more connection.

@@ -141,7 +141,12 @@ impl Surroundings<'_> {
         token.is_keyword("all") || self.matches(token, role)
     }
 
-    /// Whether a database in a rule means this database (`check_db`), for a client that is no replica.
+    /// Whether a database in a rule means physical replication (`check_db`).
+    pub(crate) fn rule_names_replication(token: &Token) -> bool {
+        token.is_keyword("replication")
+    }
+
+    /// Whether a database in a rule means this database (`check_db`), for a client that has one.
     pub(crate) fn rule_names_database(&self, token: &Token, database: &[u8], role: &[u8]) -> bool {
         if token.is_keyword("all") {
             true

@@ -11,11 +11,12 @@
 
 use crate::asn1::oid::Oid;
 use crate::login::access::Surroundings;
-use crate::login::facts::{Facts, Password, Question};
+use crate::login::facts::{Crls, Facts, Password, Question, Replication};
 use crate::login::hba::{self, Client, ClientCertificate, ClientName, Method, Rule};
 use crate::login::ident::{self, Decision};
 use crate::login::step::{Check, Explanation, Outcome, Step, Words};
 use crate::text::lossless;
+use crate::verify::judgement::Judgement;
 use crate::verify::verdict::{Refusal, Verdict};
 use crate::verify::verify_error::Topic;
 use crate::x509::certificate::Certificate;
@@ -44,6 +45,21 @@ fn refusal_words(refusal: &Refusal, with_detail: bool) -> Words {
     Words { client: format!("TLS alert \"{alert}\" ({number})"), log: Some(log) }
 }
 
+/// The steps about which OpenSSL is asked.
+const TRUST: [Check; 4] = [Check::Chain, Check::Purpose, Check::Revocation, Check::Validity];
+
+/// What its answers can be about.
+const TOPICS: [Topic; 4] = [Topic::Chain, Topic::Purpose, Topic::Revocation, Topic::Validity];
+
+fn step_about(topic: Topic) -> Check {
+    match topic {
+        Topic::Chain => Check::Chain,
+        Topic::Purpose => Check::Purpose,
+        Topic::Revocation => Check::Revocation,
+        Topic::Validity => Check::Validity,
+    }
+}
+
 /// Goes through a login as the server would.
 pub fn explain(
     question: &Question<'_>,
@@ -55,7 +71,7 @@ pub fn explain(
     login.tls();
     login.certificate();
     // Every connection takes a slot before anything is known of its role.
-    let full = !facts.slots.for_superusers;
+    let full = !facts.slots.for_superusers && !question.replication.is_walsender();
     if full {
         login.connection_slots();
     }
@@ -68,12 +84,13 @@ pub fn explain(
     if !full {
         login.connection_slots();
     }
+    login.replication();
     login.database();
     if !around.version.reports_tls_before_database() {
         login.reporting();
     }
     login.verdict();
-    Explanation { steps: login.steps }
+    Explanation { asks_password: login.asks_password, steps: login.steps }
 }
 
 /// A login on its way.
@@ -194,39 +211,85 @@ impl<'a> Login<'a> {
 
     fn chain(&mut self) {
         let ca_file = self.facts.tls.ca_file.clone();
-        let crls = self.facts.tls.crls.clone();
         match &self.facts.trust {
             None => self.step(Check::Chain, Outcome::Unknown, "the chain was not judged", ca_file),
             Some(Err(problem)) => self.step(Check::Chain, Outcome::Unknown, problem, ca_file),
-            Some(Ok(Verdict::Trusted(subjects))) => {
-                let path = subjects.join(" <- ");
-                self.step(Check::Chain, Outcome::Ok, path, ca_file);
-                self.step(Check::Purpose, Outcome::Ok, "good for TLS clients", None);
-                match crls.is_empty() {
-                    true => self.skip(
-                        &[Check::Revocation],
-                        "neither ssl_crl_file nor ssl_crl_dir is set: revocation is not checked",
-                    ),
-                    false => self.step(
-                        Check::Revocation,
-                        Outcome::Ok,
-                        "no certificate of the chain is revoked",
-                        Some(crls.join(", ")),
-                    ),
+            Some(Ok(judgement)) => match &judgement.verdict {
+                Verdict::Trusted(_) => {
+                    for check in TRUST {
+                        self.nothing_against(check, judgement);
+                    }
                 }
-                let at = format!("every certificate of the chain is valid at {}", self.question.at);
-                self.step(Check::Validity, Outcome::Ok, at, None);
-            }
-            Some(Ok(Verdict::Refused(refusal))) => self.refused_chain(refusal, ca_file),
+                Verdict::Refused(refusal) => self.refused_chain(refusal, judgement),
+            },
         }
     }
 
-    fn refused_chain(&mut self, refusal: &Refusal, ca_file: Option<String>) {
-        let (check, source) = match refusal.topic() {
-            Topic::Chain => (Check::Chain, ca_file),
-            Topic::Purpose => (Check::Purpose, None),
-            Topic::Revocation => (Check::Revocation, Some(self.facts.tls.crls.join(", "))),
-            Topic::Validity => (Check::Validity, None),
+    /// The step of a question to OpenSSL that it has no objection to.
+    fn nothing_against(&mut self, check: Check, judgement: &Judgement) {
+        let (detail, source) = match check {
+            Check::Chain => (judgement.subjects(), self.facts.tls.ca_file.clone()),
+            Check::Purpose => ("good for TLS clients".to_owned(), None),
+            Check::Revocation if self.facts.tls.crls.is_empty() => {
+                return self.skip(
+                    &[Check::Revocation],
+                    "neither ssl_crl_file nor ssl_crl_dir is set: revocation is not checked",
+                );
+            }
+            Check::Revocation => {
+                let detail = match self.question.crls {
+                    Crls::AsTheyAre => "no certificate of the chain is revoked",
+                    Crls::AsIfRenewed => {
+                        "no certificate of the chain is revoked; CRLs that have ended by then \
+                         are taken to be renewed"
+                    }
+                };
+                (detail.to_owned(), Some(self.facts.tls.crls.join(", ")))
+            }
+            _ => {
+                let at = self.question.at;
+                (format!("every certificate of the chain is valid at {at}"), None)
+            }
+        };
+        self.step(check, Outcome::Ok, detail, source);
+    }
+
+    /// OpenSSL stops at the first error, and so does the server. What else it would find is looked at all the same, as
+    /// far as it does not only follow from a chain that leads nowhere.
+    fn refused_chain(&mut self, refusal: &Refusal, judgement: &Judgement) {
+        let decisive = step_about(refusal.topic());
+        let also = |check: Check| {
+            TOPICS
+                .into_iter()
+                .find(|topic| step_about(*topic) == check)
+                .and_then(|topic| judgement.also_about(topic))
+        };
+        let mut order = TRUST.to_vec();
+        let earlier = order.iter().take_while(|check| **check != decisive);
+        if earlier.copied().any(|check| also(check).is_some()) {
+            // The verdict is that of the first step that fails.
+            order.retain(|check| *check != decisive);
+            order.insert(0, decisive);
+        }
+        let leads_nowhere = decisive == Check::Chain || also(Check::Chain).is_some();
+        for check in order {
+            match also(check) {
+                _ if check == decisive => self.refused_step(check, refusal),
+                Some(_) if leads_nowhere && matches!(check, Check::Purpose | Check::Revocation) => {
+                    self.skip(&[check], "it depends on the chain");
+                }
+                Some(refusal) => self.refused_step(check, refusal),
+                None if leads_nowhere => self.skip(&[check], "it depends on the chain"),
+                None => self.nothing_against(check, judgement),
+            }
+        }
+    }
+
+    fn refused_step(&mut self, check: Check, refusal: &Refusal) {
+        let source = match check {
+            Check::Chain => self.facts.tls.ca_file.clone(),
+            Check::Revocation => Some(self.facts.tls.crls.join(", ")),
+            _ => None,
         };
         let described = |certificate: &Certificate| {
             let (subject, serial) = (certificate.subject(), certificate.serial());
@@ -247,12 +310,7 @@ impl<'a> Login<'a> {
             },
             None => refusal_words(refusal, tells),
         };
-        for judged in [Check::Chain, Check::Purpose, Check::Revocation, Check::Validity] {
-            match judged == check {
-                true => self.fail(check, detail.clone(), source.clone(), words.clone()),
-                false => self.skip(&[judged], "OpenSSL stops at the first error"),
-            }
-        }
+        self.fail(check, detail, source, words);
     }
 
     fn subject(&mut self, leaf: &Certificate) {
@@ -283,10 +341,11 @@ impl<'a> Login<'a> {
             address: self.question.address,
             tls: self.uses_tls(),
             role: self.question.role,
-            database: self.question.database,
+            database: Some(self.question.database).filter(|_| !self.is_physical()),
         };
         let Some((line, rule)) = hba::first_match(self.facts.rules, &client, self.around) else {
-            let message = format!("no pg_hba.conf entry for {}", self.connection());
+            let kind = if self.is_physical() { "replication connection from " } else { "" };
+            let message = format!("no pg_hba.conf entry for {kind}{}", self.connection());
             let words = Words::fatal(message, None, None);
             self.fail(Check::HbaRule, "no rule matches", None, words);
             return self.skip(AFTER_RULE, "there is no rule");
@@ -294,7 +353,8 @@ impl<'a> Login<'a> {
         let place = line.place();
         // A rule that refuses can still ask for a certificate first.
         if rule.method == Method::Reject && self.certificate_demand(rule).is_ok() {
-            let message = format!("pg_hba.conf rejects connection for {}", self.connection());
+            let kind = if self.is_physical() { "replication " } else { "" };
+            let message = format!("pg_hba.conf rejects {kind}connection for {}", self.connection());
             let words = Words::fatal(message, None, None);
             self.fail(Check::HbaRule, "the rule says reject", Some(place), words);
             return self.skip(AFTER_RULE, "the rule says reject");
@@ -305,15 +365,21 @@ impl<'a> Login<'a> {
         self.name(rule, &place);
     }
 
+    /// Whether it is a connection for physical replication, which has no database.
+    fn is_physical(&self) -> bool {
+        self.question.replication == Replication::Physical
+    }
+
     /// `host "…", user "…", database "…", SSL encryption`, as in the server's messages.
     fn connection(&self) -> String {
         let host = self.question.address.map_or("[local]".to_owned(), |a| a.to_string());
         let encryption = if self.uses_tls() { "SSL encryption" } else { "no encryption" };
-        format!(
-            "host \"{host}\", user \"{}\", database \"{}\", {encryption}",
-            self.role_name(),
-            self.database_name(),
-        )
+        let role = self.role_name();
+        if self.is_physical() {
+            return format!("host \"{host}\", user \"{role}\", {encryption}");
+        }
+        let database = self.database_name();
+        format!("host \"{host}\", user \"{role}\", database \"{database}\", {encryption}")
     }
 
     /// Whether the rule's demand for a certificate is met; else what is missing, and the server's words.
@@ -536,6 +602,11 @@ impl<'a> Login<'a> {
         }
     }
 
+    /// Whether a limit on connections that is used up keeps this one out.
+    fn is_limited(&self) -> bool {
+        self.facts.limits_walsenders || !self.question.replication.is_walsender()
+    }
+
     fn role(&mut self) {
         if self.facts.role.is_none() && self.has_failed(Check::Authentication) {
             let why = "the role does not exist, which is why it cannot be authenticated";
@@ -548,7 +619,7 @@ impl<'a> Login<'a> {
             Some(facts) if !facts.may_log_in => {
                 ("the role has no LOGIN", format!("role \"{role}\" is not permitted to log in"))
             }
-            Some(facts) if facts.limit_reached && !facts.superuser => (
+            Some(facts) if facts.limit_reached && self.is_limited() && !facts.superuser => (
                 "the limit on the role's connections is used up",
                 format!("too many connections for role \"{role}\""),
             ),
@@ -560,6 +631,11 @@ impl<'a> Login<'a> {
     }
 
     fn connection_slots(&mut self) {
+        if self.question.replication.is_walsender() {
+            let why = "connections for replication have a limit of their own, max_wal_senders, \
+                       which is not looked at";
+            return self.skip(&[Check::ConnectionSlots], why);
+        }
         let source = Some("max_connections".to_owned());
         let slots = self.facts.slots;
         let superuser = self.facts.role.as_ref().is_some_and(|role| role.superuser);
@@ -588,7 +664,57 @@ impl<'a> Login<'a> {
         self.fail(Check::ConnectionSlots, detail, source, Words::fatal(message, None, None));
     }
 
+    /// Whether the role may start a walsender.
+    fn replication(&mut self) {
+        let source = || Some("pg_roles".to_owned());
+        let Some(facts) = &self.facts.role else {
+            let why = match self.question.replication.is_walsender() {
+                true => "the role does not exist, so nothing is known of its attributes",
+                false => "the connection is not one for replication",
+            };
+            return self.skip(&[Check::Replication], why);
+        };
+        let (database, role) = (self.question.database, self.role_name());
+        match self.question.replication {
+            Replication::Physical | Replication::Logical
+                if facts.replication || facts.superuser =>
+            {
+                let detail = match facts.replication {
+                    true => "the role has the attribute REPLICATION",
+                    false => "the role is a superuser, who may replicate",
+                };
+                self.step(Check::Replication, Outcome::Ok, detail, source());
+            }
+            Replication::Physical | Replication::Logical => {
+                let (message, detail) = self.around.version.may_not_replicate();
+                let words = Words::fatal(message.to_owned(), None, detail.map(str::to_owned));
+                let detail = "the role lacks the attribute REPLICATION";
+                self.fail(Check::Replication, detail, source(), words);
+            }
+            Replication::NotSaid if self.facts.database.is_none() && database == b"replication" => {
+                let detail = "this is the answer for a database named replication, which does \
+                              not exist; for physical replication, pass replication => true and \
+                              NULL for the database";
+                self.step(Check::Replication, Outcome::Warning, detail, None);
+            }
+            Replication::NotSaid if facts.replication => {
+                let detail = format!(
+                    "role {role} has the attribute REPLICATION, and this is the answer for an \
+                     ordinary connection; other rules decide on physical replication: pass \
+                     replication => true and NULL for the database"
+                );
+                self.step(Check::Replication, Outcome::Warning, detail, source());
+            }
+            Replication::NotSaid | Replication::No => {
+                self.skip(&[Check::Replication], "the connection is not one for replication");
+            }
+        }
+    }
+
     fn database(&mut self) {
+        if self.is_physical() {
+            return self.skip(&[Check::Database], "physical replication goes to no database");
+        }
         let database = self.database_name();
         let source = Some("pg_database".to_owned());
         let superuser = self.facts.role.as_ref().is_some_and(|role| role.superuser);
@@ -618,7 +744,7 @@ impl<'a> Login<'a> {
                 format!("permission denied for database \"{database}\""),
                 Some("User does not have CONNECT privilege.".to_owned()),
             ),
-            Some(facts) if facts.limit_reached && !superuser => (
+            Some(facts) if facts.limit_reached && self.is_limited() && !superuser => (
                 "the limit on the database's connections is used up",
                 format!("too many connections for database \"{database}\""),
                 None,
@@ -631,23 +757,53 @@ impl<'a> Login<'a> {
         self.fail(Check::Database, detail, source, Words::fatal(message, None, more));
     }
 
-    /// `pg_stat_ssl` names every attribute type of subject and issuer, and ends the session if OpenSSL has no name.
+    /// `pg_stat_ssl` is filled with subject and issuer: every attribute type needs a name, and every character an equivalent
+    /// in the encoding of the database. Where there is none, the server ends the session.
     fn reporting(&mut self) {
         let Some(leaf) = self.presented() else { return };
-        match unnamed_attribute_type(leaf) {
-            None => {
-                let detail = "the names in the certificate can be shown in pg_stat_ssl";
-                self.step(Check::Reporting, Outcome::Ok, detail, None);
-            }
-            Some(oid) => {
-                let detail = format!(
-                    "OpenSSL has no name for the attribute type {}, and pg_stat_ssl needs one",
-                    oid.dotted()
-                );
-                let words = Words::fatal(NO_NAME_FOR_ATTRIBUTE.to_owned(), None, None);
-                self.fail(Check::Reporting, detail, None, words);
-            }
+        // Before it knows the database, it takes the names as they are.
+        let knows_encoding =
+            !self.around.version.reports_tls_before_database() && !self.is_physical();
+        let facts = &self.facts.untranslatable;
+        let names = [
+            ("subject", leaf.subject(), facts.in_subject),
+            ("issuer", leaf.issuer(), facts.in_issuer),
+        ];
+        for (what, name, missing) in names {
+            let (detail, message) = match (name.unnamed_attribute_type(), missing) {
+                (Some(oid), _) => (
+                    format!(
+                        "OpenSSL has no name for the attribute type {}, and pg_stat_ssl needs one",
+                        oid.dotted()
+                    ),
+                    NO_NAME_FOR_ATTRIBUTE.to_owned(),
+                ),
+                (None, Some(character)) if knows_encoding => {
+                    let encoding = &facts.encoding;
+                    let sequence = byte_sequence(character);
+                    (
+                        format!(
+                            "the {what} of the certificate has the character U+{:04X}, which the \
+                             encoding {encoding} of the database lacks",
+                            u32::from(character)
+                        ),
+                        format!(
+                            "character with byte sequence {sequence} in encoding \"UTF8\" has no \
+                             equivalent in encoding \"{encoding}\""
+                        ),
+                    )
+                }
+                (None, _) => continue,
+            };
+            let words = Words::fatal(message, None, None);
+            return self.fail(Check::Reporting, detail, None, words);
         }
+        if self.facts.database.is_none() && knows_encoding {
+            let why = "the database does not exist, so its encoding is not known";
+            return self.skip(&[Check::Reporting], why);
+        }
+        let detail = "the names in the certificate can be shown in pg_stat_ssl";
+        self.step(Check::Reporting, Outcome::Ok, detail, None);
     }
 
     fn verdict(&mut self) {
@@ -677,6 +833,13 @@ pub fn identity(leaf: &Certificate, name: ClientName) -> Vec<u8> {
         ClientName::CommonName => leaf.subject().common_name_bytes().unwrap_or_default(),
         ClientName::Subject => leaf.subject().rfc2253().as_bytes().to_vec(),
     }
+}
+
+/// The bytes of a character in UTF-8, as the server writes them (`report_untranslatable_char`).
+fn byte_sequence(character: char) -> String {
+    let mut buffer = [0; 4];
+    let bytes = character.encode_utf8(&mut buffer).bytes();
+    bytes.map(|byte| format!("0x{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
 fn common_names(leaf: &Certificate) -> usize {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::login::{hba, ident};
 use crate::time::UnixTime;
-use crate::verify::verdict::Verdict;
+use crate::verify::judgement::Judgement;
 use crate::x509::certificate::Certificate;
 
 /// Who wants in.
@@ -14,7 +14,7 @@ pub struct Question<'a> {
     pub certificates: &'a [Certificate],
     /// The role it asks for.
     pub role: &'a [u8],
-    /// The database it asks for.
+    /// The database it asks for; empty for physical replication.
     pub database: &'a [u8],
     /// Where it comes from; `None` over the Unix socket.
     pub address: Option<IpAddr>,
@@ -22,6 +22,52 @@ pub struct Question<'a> {
     pub tls: bool,
     /// When.
     pub at: UnixTime,
+    /// What the CRLs are then.
+    pub crls: Crls,
+    /// Whether the connection is one for replication.
+    pub replication: Replication,
+}
+
+/// What kind of connection is asked for (`replication` of the startup packet).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Replication {
+    /// An ordinary one, because nobody said otherwise.
+    #[default]
+    NotSaid,
+    /// An ordinary one.
+    No,
+    /// Physical replication, which has no database.
+    Physical,
+    /// Logical replication, which has one.
+    Logical,
+}
+
+impl Replication {
+    /// Whether the server makes a walsender of it (`am_walsender`).
+    pub(super) fn is_walsender(self) -> bool {
+        matches!(self, Self::Physical | Self::Logical)
+    }
+}
+
+/// What the CRLs are taken to be at another moment than now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Crls {
+    /// Those that are there now, which end at their own time.
+    #[default]
+    AsTheyAre,
+    /// CRLs that say the same and have not ended: whoever asks about the future will have renewed them by then.
+    AsIfRenewed,
+}
+
+impl Crls {
+    /// By the word of the argument.
+    pub fn from_word(word: &[u8]) -> Option<Self> {
+        match word {
+            b"as_they_are" => Some(Self::AsTheyAre),
+            b"as_if_renewed" => Some(Self::AsIfRenewed),
+            _ => None,
+        }
+    }
 }
 
 /// What is known of the server.
@@ -36,13 +82,17 @@ pub struct Facts<'a> {
     /// `pgtls_ext.require_tls`, where the library is preloaded.
     pub require_tls: bool,
     /// What OpenSSL says of the chain, or why it cannot be asked; `None` if there is no chain.
-    pub trust: Option<Result<Verdict, String>>,
+    pub trust: Option<Result<Judgement, String>>,
     /// The role; `None` if it does not exist.
     pub role: Option<RoleFacts>,
     /// The database; `None` if it does not exist.
     pub database: Option<DatabaseFacts>,
+    /// What that database cannot show of the names in the certificate, if anything.
+    pub untranslatable: Untranslatable,
     /// Whether there is room for one more connection.
     pub slots: SlotFacts,
+    /// Whether limits on connections hold for walsenders, too: until the minor releases of February 2025.
+    pub limits_walsenders: bool,
     /// Files that may differ from what is in force.
     pub remarks: Vec<Remark>,
 }
@@ -65,6 +115,8 @@ pub struct RoleFacts {
     pub may_log_in: bool,
     /// `SUPERUSER`.
     pub superuser: bool,
+    /// `REPLICATION`.
+    pub replication: bool,
     /// How its password is kept.
     pub password: Password,
     /// `VALID UNTIL`, if that is a moment.
@@ -73,6 +125,17 @@ pub struct RoleFacts {
     pub limit_reached: bool,
     /// Whether it may use the connections of `reserved_connections`.
     pub may_use_reserved: bool,
+}
+
+/// The names in a certificate that the encoding of a database cannot show.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Untranslatable {
+    /// The encoding.
+    pub encoding: String,
+    /// The first character of the subject that it lacks.
+    pub in_subject: Option<char>,
+    /// The first character of the issuer that it lacks.
+    pub in_issuer: Option<char>,
 }
 
 /// How a role's password is kept.

@@ -185,8 +185,8 @@ pub struct Client<'a> {
     pub tls: bool,
     /// The role it asks for.
     pub role: &'a [u8],
-    /// The database it asks for.
-    pub database: &'a [u8],
+    /// The database it asks for; `None` for physical replication.
+    pub database: Option<&'a [u8]>,
 }
 
 /// The rule that a connection falls under, with its line; `None` if there is none.
@@ -348,10 +348,10 @@ impl Rule {
     fn matches(&self, client: &Client<'_>, around: &Surroundings<'_>) -> bool {
         self.matches_connection(client)
             && client.address.is_none_or(|address| self.matches_address(address, around.network))
-            && self
-                .databases
-                .iter()
-                .any(|token| around.rule_names_database(token, client.database, client.role))
+            && self.databases.iter().any(|token| match client.database {
+                Some(database) => around.rule_names_database(token, database, client.role),
+                None => Surroundings::rule_names_replication(token),
+            })
             && self.roles.iter().any(|token| around.rule_names_role(token, client.role))
     }
 
@@ -435,7 +435,12 @@ mod tests {
     }
 
     fn over_tcp(address: &str, tls: bool) -> Client<'static> {
-        Client { address: Some(address.parse().unwrap()), tls, role: b"alice", database: b"app" }
+        Client {
+            address: Some(address.parse().unwrap()),
+            tls,
+            role: b"alice",
+            database: Some(b"app"),
+        }
     }
 
     fn matches(version: u32, rule: &Rule, client: &Client<'_>) -> bool {
@@ -503,6 +508,7 @@ mod tests {
             (15, "sameuser", "all", false),
             (15, "samerole", "all", false),
             (15, "replication", "all", false),
+            (15, "'replication", "all", false),
             (15, "all", "+staff", true),
             (15, "all", "'+staff", false),
             (15, "all", "+other", false),
@@ -517,12 +523,32 @@ mod tests {
             let found = matches(version, &rule, &over_tcp("10.0.0.9", true));
             assert_eq!(found, expected, "{version} {databases} {roles}");
         }
-        let own = Client { database: b"alice", ..over_tcp("10.0.0.9", true) };
+        let own = Client { database: Some(b"alice"), ..over_tcp("10.0.0.9", true) };
         for database in ["sameuser", "samerole", "samegroup", "other,alice", "'alice"] {
             let databases: Vec<&str> = database.split(',').collect();
             let rule = rule(Connection::Host, &databases, &["all"], Address::All);
             assert!(matches(15, &rule, &own), "{database}");
         }
+    }
+
+    #[test]
+    fn physical_replication_has_a_keyword_of_its_own() {
+        let replica = Client { database: None, ..over_tcp("10.0.0.9", true) };
+        for (databases, replicates, connects) in [
+            (&["replication"][..], true, false),
+            (&["all"], false, true),
+            (&["'replication"], false, false),
+            (&["app", "replication"], true, true),
+            (&["samerole"], false, false),
+        ] {
+            let rule = rule(Connection::Host, databases, &["alice"], Address::All);
+            assert_eq!(matches(15, &rule, &replica), replicates, "{databases:?}");
+            assert_eq!(matches(15, &rule, &over_tcp("10.0.0.9", true)), connects, "{databases:?}");
+        }
+        // A database of that name needs quotes.
+        let named = Client { database: Some(b"replication"), ..replica };
+        let quoted = rule(Connection::Host, &["'replication"], &["all"], Address::All);
+        assert!(matches(15, &quoted, &named) && !matches(15, &quoted, &replica));
     }
 
     #[test]

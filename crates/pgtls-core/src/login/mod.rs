@@ -1,6 +1,7 @@
 //! The what-if login: rules, maps, and the steps of the server.
 
 pub mod access;
+pub mod ending;
 pub mod explain;
 pub mod facts;
 pub mod hba;

@@ -28,6 +28,17 @@ impl ServerVersion {
         }
     }
 
+    /// What a client is told that wants to replicate and may not, and the detail in the log.
+    pub(crate) fn may_not_replicate(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self(..16) => ("must be superuser or replication role to start walsender", None),
+            Self(_) => (
+                "permission denied to start WAL sender",
+                Some("Only roles with the REPLICATION attribute may start a WAL sender process."),
+            ),
+        }
+    }
+
     /// Whether `pg_stat_ssl` is filled in before the database is looked at.
     pub(crate) fn reports_tls_before_database(self) -> bool {
         self >= Self(18)

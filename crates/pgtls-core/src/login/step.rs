@@ -37,6 +37,8 @@ pub enum Check {
     Role,
     /// Free connections.
     ConnectionSlots,
+    /// Whether the role may replicate.
+    Replication,
     /// The database.
     Database,
     /// Whether the server can show the certificate in `pg_stat_ssl`.
@@ -64,6 +66,7 @@ impl fmt::Display for Check {
             Self::RequireTls => "require_tls",
             Self::Role => "role",
             Self::ConnectionSlots => "connection_slots",
+            Self::Replication => "replication",
             Self::Database => "database",
             Self::Reporting => "reporting",
             Self::Verdict => "verdict",
@@ -162,12 +165,19 @@ impl Words {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     pub(super) steps: Vec<Step>,
+    /// Whether the rule asks for a password.
+    pub(super) asks_password: bool,
 }
 
 impl Explanation {
     /// The steps, the verdict last.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// Whether it depends on a password, which is taken to be right.
+    pub fn asks_password(&self) -> bool {
+        self.asks_password
     }
 
     /// Whether the client gets in; `None` if that cannot be told from here.

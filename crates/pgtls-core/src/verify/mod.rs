@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod credential;
+pub mod judgement;
 pub mod revocation;
 pub mod verdict;
 pub mod verify_error;

@@ -7,16 +7,18 @@
 use std::net::IpAddr;
 
 use pgtls_core::login::access::{Found, Network, Patterns, Roles, Surroundings, Token};
-use pgtls_core::login::explain;
 use pgtls_core::login::facts::{
-    DatabaseFacts, Facts, Password, Question, Remark, RoleFacts, SlotFacts, TlsFacts,
+    Crls, DatabaseFacts, Facts, Password, Question, Remark, Replication, RoleFacts, SlotFacts,
+    TlsFacts, Untranslatable,
 };
 use pgtls_core::login::hba::{
     self, Address, ClientCertificate, ClientName, Connection, Method, Rule,
 };
 use pgtls_core::login::ident::{self, Mapping};
 use pgtls_core::login::server_version::ServerVersion;
-use pgtls_core::login::step::{Check, Outcome, Step};
+use pgtls_core::login::step::{Check, Explanation, Outcome, Step};
+use pgtls_core::login::{ending, explain};
+use pgtls_core::verify::judgement::Judgement;
 use pgtls_core::verify::verdict::{Refusal, Verdict};
 
 use crate::prelude::*;
@@ -69,8 +71,14 @@ struct Login {
     trust: Option<Result<Verdict, String>>,
     role: Option<RoleFacts>,
     database: Option<DatabaseFacts>,
+    untranslatable: Untranslatable,
     slots: SlotFacts,
+    limits_walsenders: bool,
     remarks: Vec<Remark>,
+    crls: Crls,
+    replication: Replication,
+    /// What OpenSSL finds besides its verdict: codes and texts.
+    also: Vec<(i32, &'static str)>,
 }
 
 /// `alice` with her certificate, in a server that has every reason to let her in.
@@ -95,8 +103,13 @@ fn good() -> Login {
             role_may_connect: true,
             ..DatabaseFacts::default()
         }),
+        untranslatable: Untranslatable::default(),
         slots: SlotFacts::PLENTY,
+        limits_walsenders: false,
         remarks: Vec::new(),
+        crls: Crls::AsTheyAre,
+        replication: Replication::NotSaid,
+        also: Vec::new(),
     }
 }
 
@@ -116,17 +129,25 @@ impl Login {
 
     /// OpenSSL refuses the leaf with this code and text.
     fn refuse(&mut self, code: i32, text: &str) {
-        self.trust = Some(Ok(Verdict::Refused(Refusal {
+        self.trust = Some(Ok(Verdict::Refused(self.refusal(code, text))));
+    }
+
+    fn refusal(&self, code: i32, text: &str) -> Refusal {
+        Refusal {
             code,
             text: text.to_owned(),
             depth: 0,
             certificate: self.certificates.first().cloned().map(Box::new),
             logged: "certificate verify failed".to_owned(),
-        })));
+        }
     }
 
-    /// A line for each step, the verdict, and what client and log are told.
-    fn explain(&self) -> Vec<String> {
+    fn judgement(&self, verdict: Verdict) -> Judgement {
+        let also = self.also.iter().map(|(code, text)| self.refusal(*code, text)).collect();
+        Judgement { verdict, also, path: vec![certificate("/CN=alice"), certificate("/CN=root")] }
+    }
+
+    fn explanation(&self) -> Explanation {
         let around = Surroundings {
             version: ServerVersion(self.version),
             patterns: &Plain,
@@ -140,19 +161,28 @@ impl Login {
             address: self.address,
             tls: self.tls,
             at: UnixTime(1_767_225_600),
+            crls: self.crls,
+            replication: self.replication,
         };
         let facts = Facts {
             rules: &rules(self.hba),
             mappings: &mappings(self.ident),
             tls: self.server.clone(),
             require_tls: self.require_tls,
-            trust: self.trust.clone(),
+            trust: self.trust.clone().map(|trust| trust.map(|verdict| self.judgement(verdict))),
             role: self.role.clone(),
             database: self.database.clone(),
+            untranslatable: self.untranslatable.clone(),
             slots: self.slots,
+            limits_walsenders: self.limits_walsenders,
             remarks: self.remarks.clone(),
         };
-        let explanation = explain::explain(&question, &facts, &around);
+        explain::explain(&question, &facts, &around)
+    }
+
+    /// A line for each step, the verdict, and what client and log are told.
+    fn explain(&self) -> Vec<String> {
+        let explanation = self.explanation();
         // What the files and the certificate say is ASCII here, so what is not would be our own.
         for step in explanation.steps() {
             assert!(format!("{step:?}").is_ascii(), "{step:?}");
@@ -277,6 +307,7 @@ fn nothing_is_opposed() {
             "require_tls skipped: pgtls_ext.require_tls is off",
             "role ok: the role may log in [pg_roles]",
             "connection_slots ok: there is a free connection [max_connections]",
+            "replication skipped: the connection is not one for replication",
             "database ok: the role may connect to the database [pg_database]",
             "reporting ok: the names in the certificate can be shown in pg_stat_ssl",
             "admitted: admitted",
@@ -387,7 +418,7 @@ fn chains() {
             &[
                 "chain failed: unable to get local issuer certificate (OpenSSL error 20) at depth \
                  0: /O=Acme/CN=alice (serial 1) [ca.crt]",
-                "purpose, revocation, validity skipped: OpenSSL stops at the first error",
+                "purpose, revocation, validity skipped: it depends on the chain",
                 "refused at chain",
                 "client: TLS alert \"unknown CA\" (48)",
                 "log: LOG: could not accept SSL connection: certificate verify failed",
@@ -403,7 +434,7 @@ fn chains() {
             &[
                 "chain failed: unable to get local issuer certificate (OpenSSL error 20) at depth \
                  0: /O=Acme/CN=alice (serial 1) [ca.crt]",
-                "purpose, revocation, validity skipped: OpenSSL stops at the first error",
+                "purpose, revocation, validity skipped: it depends on the chain",
                 "refused at chain",
                 "client: TLS alert \"unknown CA\" (48)",
                 "log: LOG: could not accept SSL connection: certificate verify failed",
@@ -412,10 +443,8 @@ fn chains() {
         (
             |login| login.refuse(26, "unsupported certificate purpose"),
             &[
-                "chain skipped: OpenSSL stops at the first error",
                 "purpose failed: unsupported certificate purpose (OpenSSL error 26) at depth 0: \
                  /O=Acme/CN=alice (serial 1)",
-                "revocation, validity skipped: OpenSSL stops at the first error",
                 "refused at purpose",
                 "client: TLS alert \"unsupported certificate\" (43)",
                 "log: LOG: could not accept SSL connection: certificate verify failed",
@@ -426,10 +455,8 @@ fn chains() {
         (
             |login| login.refuse(23, "certificate revoked"),
             &[
-                "chain, purpose skipped: OpenSSL stops at the first error",
                 "revocation failed: certificate revoked (OpenSSL error 23) at depth 0: \
                  /O=Acme/CN=alice (serial 1) [ca.crl]",
-                "validity skipped: OpenSSL stops at the first error",
                 "refused at revocation",
                 "client: TLS alert \"certificate revoked\" (44)",
                 "log: LOG: could not accept SSL connection: certificate verify failed",
@@ -440,10 +467,8 @@ fn chains() {
         (
             |login| login.refuse(12, "CRL has expired"),
             &[
-                "chain, purpose skipped: OpenSSL stops at the first error",
                 "revocation failed: CRL has expired (OpenSSL error 12) at depth 0: \
                  /O=Acme/CN=alice (serial 1) [ca.crl]",
-                "validity skipped: OpenSSL stops at the first error",
                 "refused at revocation",
                 "client: TLS alert \"certificate expired\" (45)",
                 "log: LOG: could not accept SSL connection: certificate verify failed",
@@ -453,7 +478,6 @@ fn chains() {
         (
             |login| login.refuse(10, "certificate has expired"),
             &[
-                "chain, purpose, revocation skipped: OpenSSL stops at the first error",
                 "validity failed: certificate has expired (OpenSSL error 10) at depth 0: \
                  /O=Acme/CN=alice (serial 1)",
                 "refused at validity",
@@ -466,7 +490,6 @@ fn chains() {
         (
             |login| login.refuse(9, "certificate is not yet valid"),
             &[
-                "chain, purpose, revocation skipped: OpenSSL stops at the first error",
                 "validity failed: certificate is not yet valid (OpenSSL error 9) at depth 0: \
                  /O=Acme/CN=alice (serial 1)",
                 "refused at validity",
@@ -482,6 +505,130 @@ fn chains() {
                  not checked"],
         ),
     ]);
+}
+
+#[test]
+fn dates_and_revocation_are_both_looked_at() {
+    check(&[
+        (
+            |login| {
+                login.refuse(23, "certificate revoked");
+                login.also = vec![(10, "certificate has expired")]
+            },
+            &[
+                "revocation failed: certificate revoked (OpenSSL error 23) at depth 0: \
+                 /O=Acme/CN=alice (serial 1) [ca.crl]",
+                "validity failed: certificate has expired (OpenSSL error 10) at depth 0: \
+                 /O=Acme/CN=alice (serial 1)",
+                "refused at revocation",
+                "client: TLS alert \"certificate revoked\" (44)",
+                "log: LOG: could not accept SSL connection: certificate verify failed",
+                "log: DETAIL: Client certificate verification failed at depth 0: certificate \
+                 revoked.",
+            ],
+        ),
+        (
+            |login| {
+                login.refuse(12, "CRL has expired");
+                login.also = vec![(23, "certificate revoked"), (10, "certificate has expired")]
+            },
+            &[
+                "revocation failed: CRL has expired (OpenSSL error 12) at depth 0: \
+                 /O=Acme/CN=alice (serial 1) [ca.crl]",
+                "validity failed: certificate has expired (OpenSSL error 10) at depth 0: \
+                 /O=Acme/CN=alice (serial 1)",
+                "refused at revocation",
+                "client: TLS alert \"certificate expired\" (45)",
+                "log: LOG: could not accept SSL connection: certificate verify failed",
+                "log: DETAIL: Client certificate verification failed at depth 0: CRL has expired.",
+            ],
+        ),
+        // No list can be found for an issuer that cannot be found; an end is an end.
+        (
+            |login| {
+                login.refuse(20, "unable to get local issuer certificate");
+                login.also =
+                    vec![(3, "unable to get certificate CRL"), (10, "certificate has expired")]
+            },
+            &[
+                "chain failed: unable to get local issuer certificate (OpenSSL error 20) at depth \
+                 0: /O=Acme/CN=alice (serial 1) [ca.crt]",
+                "purpose, revocation skipped: it depends on the chain",
+                "validity failed: certificate has expired (OpenSSL error 10) at depth 0: \
+                 /O=Acme/CN=alice (serial 1)",
+                "refused at chain",
+                "client: TLS alert \"unknown CA\" (48)",
+                "log: LOG: could not accept SSL connection: certificate verify failed",
+                "log: DETAIL: Client certificate verification failed at depth 0: unable to get \
+                 local issuer certificate.",
+            ],
+        ),
+        // OpenSSL looks at the signature last.
+        (
+            |login| {
+                login.refuse(23, "certificate revoked");
+                login.also = vec![(7, "certificate signature failure")]
+            },
+            &[
+                "revocation failed: certificate revoked (OpenSSL error 23) at depth 0: \
+                 /O=Acme/CN=alice (serial 1) [ca.crl]",
+                "chain failed: certificate signature failure (OpenSSL error 7) at depth 0: \
+                 /O=Acme/CN=alice (serial 1) [ca.crt]",
+                "purpose, validity skipped: it depends on the chain",
+                "refused at revocation",
+                "client: TLS alert \"certificate revoked\" (44)",
+                "log: LOG: could not accept SSL connection: certificate verify failed",
+                "log: DETAIL: Client certificate verification failed at depth 0: certificate \
+                 revoked.",
+            ],
+        ),
+        (
+            |login| login.crls = Crls::AsIfRenewed,
+            &["revocation ok: no certificate of the chain is revoked; CRLs that have ended by \
+                 then are taken to be renewed [ca.crl]"],
+        ),
+    ]);
+}
+
+#[test]
+fn the_first_end_is_named() {
+    let certificate = |end: i64| {
+        let parts = CertificateParts { not_after: der::time(end), ..Default::default() };
+        Certificate::from_der(&parts.to_der()).unwrap()
+    };
+    let now = 1_767_225_600;
+    let scram = |login: &mut Login| {
+        login.hba = "hostssl all all all scram-sha-256";
+        login.role().password = Password::Scram;
+        login.role().valid_until = Some(UnixTime(now + 15))
+    };
+    for (change, ends, expected) in [
+        (None, &[10, 20, 30][..], (Some(10), "certificate")),
+        (None, &[20, 10, 30], (Some(10), "intermediate")),
+        (None, &[20, 30, 10], (Some(10), "root")),
+        (None, &[20, 10], (Some(10), "root")),
+        (None, &[20], (Some(20), "certificate")),
+        (None, &[], (None, "nothing")),
+        (Some(&scram as &dyn Fn(&mut Login)), &[20], (Some(15), "password")),
+        (Some(&scram), &[10], (Some(10), "certificate")),
+        (Some(&scram), &[], (Some(15), "password")),
+        // Whoever shows a certificate may stay longer than the password would do.
+        (
+            Some(&|login| login.role().valid_until = Some(UnixTime(now + 5))),
+            &[10],
+            (Some(10), "certificate"),
+        ),
+        (Some(&|login| login.role = None), &[10], (None, "refused")),
+    ] {
+        let mut login = good();
+        if let Some(change) = change {
+            change(&mut login);
+        }
+        let path: Vec<_> = ends.iter().map(|end| certificate(now + end)).collect();
+        let ending = ending::ending(&login.explanation(), &path, login.role.as_ref());
+        let found = (ending.at.map(|at| at.0 - now), ending.cause.to_string());
+        assert_eq!(found, (expected.0, expected.1.to_owned()), "{ends:?}: {ending:?}");
+    }
 }
 
 #[test]
@@ -968,6 +1115,7 @@ fn role_connections_and_database() {
             |login| login.database = None,
             &[
                 "database failed: the database does not exist [pg_database]",
+                "reporting skipped: the database does not exist, so its encoding is not known",
                 "refused at database",
                 "client and log: FATAL: database \"app\" does not exist",
             ],
@@ -1126,6 +1274,7 @@ fn what_depends_on_a_failed_step_is_no_second_fault() {
             &[
                 "role failed: the role does not exist [pg_roles]",
                 "database failed: the database does not exist [pg_database]",
+                "reporting skipped: the database does not exist, so its encoding is not known",
                 "refused at role",
                 "client and log: FATAL: role \"alice\" does not exist",
             ],
@@ -1164,6 +1313,255 @@ fn what_depends_on_a_failed_step_is_no_second_fault() {
 }
 
 #[test]
+fn names_that_the_database_cannot_show() {
+    let zhe = Some('\u{416}');
+    let latin =
+        |in_subject, in_issuer| Untranslatable { encoding: "LATIN1".into(), in_subject, in_issuer };
+    let rows: [(u32, Untranslatable, Replication, &str); 6] = [
+        (17, latin(zhe, None), Replication::No, "subject U+0416"),
+        (17, latin(None, zhe), Replication::No, "issuer U+0416"),
+        (17, latin(Some('\u{8a9e}'), zhe), Replication::Logical, "subject U+8A9E"),
+        (17, latin(None, None), Replication::No, ""),
+        // Names go in before the database is known, or there is none.
+        (18, latin(zhe, None), Replication::No, ""),
+        (15, latin(zhe, None), Replication::Physical, ""),
+    ];
+    for (version, untranslatable, replication, expected) in rows {
+        let mut login = good();
+        login.hba = "hostssl all,replication all all cert";
+        login.role().replication = true;
+        (login.version, login.untranslatable) = (version, untranslatable);
+        login.replication = replication;
+        let lines = login.explain();
+        let line = lines.iter().find(|line| line.starts_with("reporting")).unwrap();
+        let Some((name, character)) = expected.split_once(' ') else {
+            assert!(line.starts_with("reporting ok"), "{lines:#?}");
+            continue;
+        };
+        assert_eq!(
+            *line,
+            format!(
+                "reporting failed: the {name} of the certificate has the character {character}, \
+                 which the encoding LATIN1 of the database lacks"
+            )
+        );
+        let bytes = if character == "U+0416" { "0xd0 0x96" } else { "0xe8 0xaa 0x9e" };
+        assert_eq!(
+            lines.last().unwrap(),
+            &format!(
+                "client and log: FATAL: character with byte sequence {bytes} in encoding \"UTF8\" \
+                 has no equivalent in encoding \"LATIN1\""
+            )
+        );
+    }
+}
+
+#[test]
+fn connections_for_replication() {
+    check(&[
+        (
+            |login| {
+                login.replication = Replication::Physical;
+                login.hba = "hostssl all all all reject\nhostssl replication alice all cert";
+                login.role().replication = true;
+                login.slots.for_everybody = false
+            },
+            &[
+                "hba_rule ok: hostssl replication alice all cert [pg_hba.conf:2]",
+                "client_certificate ok: the rule asks for a certificate, and the client sends one \
+                 [pg_hba.conf:2]",
+                "authentication ok: cert: the name in the certificate decides [pg_hba.conf:2]",
+                "identity ok: CN: alice [pg_hba.conf:2]",
+                "mapping ok: the name in the certificate is the name of the role [pg_hba.conf:2]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication ok: the role has the attribute REPLICATION [pg_roles]",
+                "database skipped: physical replication goes to no database",
+            ],
+        ),
+        (
+            |login| {
+                login.replication = Replication::Physical;
+                login.hba = "hostssl replication all all cert"
+            },
+            &[
+                "hba_rule ok: hostssl replication all all cert [pg_hba.conf:1]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication failed: the role lacks the attribute REPLICATION [pg_roles]",
+                "database skipped: physical replication goes to no database",
+                "refused at replication",
+                "client: FATAL: permission denied to start WAL sender",
+                "log: FATAL: permission denied to start WAL sender",
+                "log: DETAIL: Only roles with the REPLICATION attribute may start a WAL sender \
+                 process.",
+            ],
+        ),
+        (
+            |login| {
+                login.version = 15;
+                login.replication = Replication::Physical;
+                login.hba = "hostssl replication all all cert"
+            },
+            &[
+                "hba_rule ok: hostssl replication all all cert [pg_hba.conf:1]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication failed: the role lacks the attribute REPLICATION [pg_roles]",
+                "database skipped: physical replication goes to no database",
+                "refused at replication",
+                "client and log: FATAL: must be superuser or replication role to start walsender",
+            ],
+        ),
+        (
+            |login| login.replication = Replication::Physical,
+            &[
+                "hba_rule failed: no rule matches",
+                "client_certificate, authentication, identity, mapping skipped: there is no rule",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication failed: the role lacks the attribute REPLICATION [pg_roles]",
+                "database skipped: physical replication goes to no database",
+                "refused at hba_rule",
+                "client and log: FATAL: no pg_hba.conf entry for replication connection from host \
+                 \"192.0.2.1\", user \"alice\", SSL encryption",
+            ],
+        ),
+        (
+            |login| {
+                login.replication = Replication::Physical;
+                login.hba = "hostssl replication all all reject"
+            },
+            &[
+                "hba_rule failed: the rule says reject [pg_hba.conf:1]",
+                "client_certificate, authentication, identity, mapping skipped: the rule says \
+                 reject",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication failed: the role lacks the attribute REPLICATION [pg_roles]",
+                "database skipped: physical replication goes to no database",
+                "refused at hba_rule",
+                "client and log: FATAL: pg_hba.conf rejects replication connection for host \
+                 \"192.0.2.1\", user \"alice\", SSL encryption",
+            ],
+        ),
+        (
+            |login| {
+                login.replication = Replication::Physical;
+                login.hba = "hostssl replication all all cert";
+                login.role = None
+            },
+            &[
+                "hba_rule ok: hostssl replication all all cert [pg_hba.conf:1]",
+                "role failed: the role does not exist [pg_roles]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication skipped: the role does not exist, so nothing is known of its \
+                 attributes",
+                "database skipped: physical replication goes to no database",
+                "refused at role",
+                "client and log: FATAL: role \"alice\" does not exist",
+            ],
+        ),
+        // Logical replication goes to a database, as an ordinary connection does.
+        (
+            |login| {
+                login.replication = Replication::Logical;
+                login.hba = "hostssl replication all all reject\nhostssl all all all cert";
+                login.role().superuser = true
+            },
+            &[
+                "hba_rule ok: hostssl all all all cert [pg_hba.conf:2]",
+                "client_certificate ok: the rule asks for a certificate, and the client sends one \
+                 [pg_hba.conf:2]",
+                "authentication ok: cert: the name in the certificate decides [pg_hba.conf:2]",
+                "identity ok: CN: alice [pg_hba.conf:2]",
+                "mapping ok: the name in the certificate is the name of the role [pg_hba.conf:2]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication ok: the role is a superuser, who may replicate [pg_roles]",
+            ],
+        ),
+        (
+            |login| login.replication = Replication::Logical,
+            &[
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication failed: the role lacks the attribute REPLICATION [pg_roles]",
+                "refused at replication",
+                "client: FATAL: permission denied to start WAL sender",
+                "log: FATAL: permission denied to start WAL sender",
+                "log: DETAIL: Only roles with the REPLICATION attribute may start a WAL sender \
+                 process.",
+            ],
+        ),
+        (
+            |login| {
+                login.replication = Replication::Logical;
+                login.role().replication = true;
+                login.database = None
+            },
+            &[
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication ok: the role has the attribute REPLICATION [pg_roles]",
+                "database failed: the database does not exist [pg_database]",
+                "reporting skipped: the database does not exist, so its encoding is not known",
+                "refused at database",
+                "client and log: FATAL: database \"app\" does not exist",
+            ],
+        ),
+        // Limits hold for ordinary connections, and in old minor releases for all.
+        (
+            |login| {
+                login.replication = Replication::Logical;
+                login.role().replication = true;
+                login.role().limit_reached = true;
+                login.database().limit_reached = true
+            },
+            &[
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication ok: the role has the attribute REPLICATION [pg_roles]",
+            ],
+        ),
+        (
+            |login| {
+                login.replication = Replication::Logical;
+                login.limits_walsenders = true;
+                login.role().replication = true;
+                login.role().limit_reached = true;
+                login.database().limit_reached = true
+            },
+            &[
+                "role failed: the limit on the role's connections is used up [pg_roles]",
+                "connection_slots skipped: connections for replication have a limit of their own, \
+                 max_wal_senders, which is not looked at",
+                "replication ok: the role has the attribute REPLICATION [pg_roles]",
+                "database failed: the limit on the database's connections is used up \
+                 [pg_database]",
+                "refused at role",
+                "client and log: FATAL: too many connections for role \"alice\"",
+            ],
+        ),
+        // Who did not say so may have meant it.
+        (
+            |login| login.role().replication = true,
+            &["replication warning: role alice has the attribute REPLICATION, and this is the \
+                 answer for an ordinary connection; other rules decide on physical replication: \
+                 pass replication => true and NULL for the database [pg_roles]"],
+        ),
+        (
+            |login| {
+                login.role().replication = true;
+                login.replication = Replication::No
+            },
+            &[],
+        ),
+    ]);
+}
+
+#[test]
 fn reporting_and_the_first_of_several_refusals() {
     check(&[
         (
@@ -1182,7 +1580,6 @@ fn reporting_and_the_first_of_several_refusals() {
                 login.refuse(10, "certificate has expired")
             },
             &[
-                "chain, purpose, revocation skipped: OpenSSL stops at the first error",
                 "validity failed: certificate has expired (OpenSSL error 10) at depth 0: \
                  /2.999.42.1=x/CN=alice (serial 1)",
                 "subject ok: CN=alice,2.999.42.1=#0C0178",
@@ -1229,11 +1626,11 @@ fn reporting_and_the_first_of_several_refusals() {
                 login.database = None
             },
             &[
-                "chain, purpose, revocation skipped: OpenSSL stops at the first error",
                 "validity failed: certificate has expired (OpenSSL error 10) at depth 0: \
                  /O=Acme/CN=alice (serial 1)",
                 "role failed: the role does not exist [pg_roles]",
                 "database failed: the database does not exist [pg_database]",
+                "reporting skipped: the database does not exist, so its encoding is not known",
                 "refused at validity",
                 "client: TLS alert \"certificate expired\" (45)",
                 "log: LOG: could not accept SSL connection: certificate verify failed",

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use pgtls_core::login::access::{Found, Network, Patterns, Roles, Surroundings, Token};
 use pgtls_core::login::explain;
-use pgtls_core::login::facts::{Facts, Question, RoleFacts, SlotFacts, TlsFacts};
+use pgtls_core::login::facts::{
+    Crls, Facts, Question, Replication, RoleFacts, SlotFacts, TlsFacts, Untranslatable,
+};
 use pgtls_core::login::hba::{
     self, Address, Client, ClientCertificate, ClientName, Connection, Method, Rule,
 };
@@ -136,6 +138,8 @@ pub fn hba(input: &[u8]) {
     let words: Vec<_> = question.split(|byte| *byte == b' ').collect();
     let [[flags], role, database, place] = words[..] else { return };
     let around = surroundings(*flags);
+    // Without a database it is physical replication.
+    let database = Some(database).filter(|name| !name.is_empty());
     let client = Client { address: address(place), tls: flags & 4 != 0, role, database };
     let lines: Vec<hba::Line> = lines
         .zip(1..)
@@ -169,10 +173,15 @@ fn explain(client: &Client<'_>, rules: &[hba::Line], around: &Surroundings<'_>) 
     let question = Question {
         certificates: &[],
         role: client.role,
-        database: client.database,
+        database: client.database.unwrap_or_default(),
         address: client.address,
         tls: client.tls,
         at: UnixTime(0),
+        crls: Crls::AsTheyAre,
+        replication: match client.database {
+            Some(_) => Replication::No,
+            None => Replication::Physical,
+        },
     };
     let facts = Facts {
         rules,
@@ -182,14 +191,16 @@ fn explain(client: &Client<'_>, rules: &[hba::Line], around: &Surroundings<'_>) 
         trust: None,
         role: Some(RoleFacts { may_log_in: true, ..RoleFacts::default() }),
         database: None,
+        untranslatable: Untranslatable::default(),
         slots: SlotFacts::PLENTY,
+        limits_walsenders: false,
         remarks: Vec::new(),
     };
     let explanation = explain::explain(&question, &facts, around);
     let (verdict, steps) = explanation.steps().split_last().expect("there is a verdict");
     assert_eq!(verdict.check, Check::Verdict);
     let failed = steps.iter().find(|step| step.outcome == Outcome::Failed);
-    let failed = failed.expect("there is no such database");
+    let failed = failed.expect("there is no such database, and the role may not replicate");
     assert_eq!(verdict.outcome, Outcome::Refused);
     assert_eq!(verdict.words, failed.words);
     assert_eq!(explanation.admitted(), Some(false));

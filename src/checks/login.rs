@@ -1,0 +1,145 @@
+//! The what-if login: the facts about this server that its steps are worked out from.
+
+use std::ffi::CStr;
+use std::net::IpAddr;
+use std::path::Path;
+
+use pgtls_core::login::ending::{self, Ending};
+use pgtls_core::login::explain;
+use pgtls_core::login::facts::{Crls, Facts, Question, Remark, Replication, Untranslatable};
+use pgtls_core::login::step::Explanation;
+use pgtls_core::time::UnixTime;
+use pgtls_core::verify::judgement::Judgement;
+use pgtls_core::verify::verdict::Verdict;
+use pgtls_core::x509::certificate::Certificate;
+
+use crate::checks::access::{Server, checked_mappings};
+use crate::pg::datum::text::first_unsayable;
+use crate::pg::openssl::trust_store::Settings;
+use crate::pg::openssl::verify::{self, Policy};
+use crate::pg::server::{auth_files, catalog, files, guc};
+
+/// Most chains of one certificate that are looked at, each of which lasts longer than the one before.
+const MOST_PATHS: usize = 16;
+
+/// A login that is asked about.
+pub(crate) struct Login<'a> {
+    /// What the client sends: its own certificate first. Empty if it has none.
+    pub(crate) certificates: Vec<Certificate>,
+    pub(crate) role: &'a CStr,
+    /// Empty for physical replication.
+    pub(crate) database: &'a CStr,
+    /// Where it comes from; `None` over the Unix socket.
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) at: UnixTime,
+    pub(crate) tls: bool,
+    pub(crate) crls: Crls,
+    pub(crate) replication: Replication,
+}
+
+impl Login<'_> {
+    /// Its steps, by the files as they are now.
+    pub(crate) fn explain(&self) -> Explanation {
+        let server = Server::new();
+        let around = server.around();
+        let settings = Settings::current();
+        let (rules, mappings) = (auth_files::rules(&around), checked_mappings(&around));
+        let read =
+            rules.iter().map(|line| &line.file).chain(mappings.iter().map(|line| &line.file));
+        let facts = Facts {
+            remarks: remarks(read.cloned().chain(settings.files())),
+            tls: settings.facts(),
+            require_tls: guc::require_tls(),
+            trust: self.judgement(&settings),
+            role: catalog::role(self.role),
+            database: catalog::database(self.database, self.role),
+            untranslatable: self.untranslatable(),
+            slots: catalog::slots(),
+            limits_walsenders: catalog::limits_walsenders(),
+            rules: &rules,
+            mappings: &mappings,
+        };
+        let question = Question {
+            certificates: &self.certificates,
+            role: self.role.to_bytes(),
+            database: self.database.to_bytes(),
+            address: self.address,
+            tls: self.tls,
+            at: self.at,
+            crls: self.crls,
+            replication: self.replication,
+        };
+        explain::explain(&question, &facts, &around)
+    }
+
+    /// What the database cannot show of the names in the client's certificate.
+    fn untranslatable(&self) -> Untranslatable {
+        let Some(leaf) = self.certificates.first() else { return Untranslatable::default() };
+        let Some((number, encoding)) = catalog::encoding(self.database) else {
+            return Untranslatable::default();
+        };
+        Untranslatable {
+            encoding,
+            in_subject: first_unsayable(leaf.subject().oneline(), number),
+            in_issuer: first_unsayable(leaf.issuer().oneline(), number),
+        }
+    }
+
+    /// Until when it succeeds, if it does.
+    pub(crate) fn ends_at(self) -> Ending {
+        let path = self.last_path(&Settings::current());
+        let role = catalog::role(self.role);
+        // Whether it is admitted now is said by the CRLs as they are.
+        let now = Self { crls: Crls::AsTheyAre, ..self };
+        ending::ending(&now.explain(), &path, role.as_ref())
+    }
+
+    /// What OpenSSL says of the chain; `None` if there is none to judge.
+    fn judgement(&self, settings: &Settings) -> Option<Result<Judgement, String>> {
+        self.certificates.first()?;
+        settings.facts().ca_file?;
+        Some(self.judged_at(settings, self.at))
+    }
+
+    fn judged_at(&self, settings: &Settings, at: UnixTime) -> Result<Judgement, String> {
+        let policy = Policy::at(at)?;
+        verify::examine(&settings.store()?, &self.certificates, policy, self.crls)
+    }
+
+    /// The chain that lasts longest. When a certificate of one ends, OpenSSL may find another.
+    fn last_path(&self, settings: &Settings) -> Vec<Certificate> {
+        let judged = |at| match self.judged_at(settings, at) {
+            Ok(judgement) if matches!(judgement.verdict, Verdict::Trusted(_)) => {
+                Some(judgement.path)
+            }
+            _ => None,
+        };
+        let usable = self.address.is_some() && self.tls && !self.certificates.is_empty();
+        let mut path = Some(self.at).filter(|_| usable).and_then(judged).unwrap_or_default();
+        for _ in 0..MOST_PATHS {
+            let Some(end) = ending::first_end(&path) else { break };
+            match judged(end) {
+                Some(next) if ending::first_end(&next) > Some(end) => path = next,
+                _ => break,
+            }
+        }
+        path
+    }
+}
+
+/// The files that were changed since the server loaded its configuration.
+fn remarks(files: impl Iterator<Item = String>) -> Vec<Remark> {
+    let mut files: Vec<String> =
+        files.chain([auth_files::hba_file(), auth_files::ident_file()]).collect();
+    files.sort();
+    files.dedup();
+    files
+        .into_iter()
+        .filter(|file| files::changed_since_load(Path::new(file)))
+        .map(|source| Remark {
+            detail: "changed since the server loaded its configuration: the answer is for the file as it is now"
+                .to_owned(),
+            source,
+        })
+        .collect()
+}
