@@ -491,10 +491,28 @@ GRANT SELECT ON pgtls_status TO pg_monitor;
 -- The configured files tell what the instance trusts and revokes, hence pg_monitor. Whoever reads a view runs its functions,
 -- so these are granted with it. Files are read at each call: VOLATILE, and not in parallel workers, which have no client.
 
+CREATE FUNCTION pgtls_configuration()
+RETURNS TABLE (
+    item text, in_force boolean, value_in_force text, value_on_file text, problem text, loaded_at timestamptz,
+    changed_at timestamptz)
+AS 'MODULE_PATHNAME', 'pgtls_configuration_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 20;
+COMMENT ON FUNCTION pgtls_configuration() IS
+'function behind the view pgtls_configuration';
+REVOKE ALL ON FUNCTION pgtls_configuration() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_configuration() TO pg_monitor;
+
+CREATE VIEW pgtls_configuration AS SELECT * FROM pgtls_configuration();
+COMMENT ON VIEW pgtls_configuration IS
+'the settings of TLS and authentication in force for new logins, and as a reload would have them: values, and the content of files';
+REVOKE ALL ON pgtls_configuration FROM PUBLIC;
+GRANT SELECT ON pgtls_configuration TO pg_monitor;
+
 CREATE FUNCTION pgtls_crls()
 RETURNS TABLE (
     file_name text, "position" bigint, issuer text, status text, this_update timestamptz, next_update timestamptz,
-    in_force boolean, problem text, revoked_count bigint, signature_valid boolean, crl_number numeric)
+    in_force boolean, on_file boolean, problem text, revoked_count bigint, signature_valid boolean, crl_number numeric)
 AS 'MODULE_PATHNAME', 'pgtls_crls_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 10;
@@ -505,13 +523,14 @@ GRANT EXECUTE ON FUNCTION pgtls_crls() TO pg_monitor;
 
 CREATE VIEW pgtls_crls AS SELECT * FROM pgtls_crls();
 COMMENT ON VIEW pgtls_crls IS
-'every CRL of ssl_crl_file and ssl_crl_dir as the files are now, and whether it is in force';
+'every CRL of ssl_crl_file and ssl_crl_dir, in force for new logins, on file, or both';
 REVOKE ALL ON pgtls_crls FROM PUBLIC;
 GRANT SELECT ON pgtls_crls TO pg_monitor;
 
 CREATE FUNCTION pgtls_crl_coverage()
 RETURNS TABLE (
-    subject text, clients_refused boolean, crl_status text, effect text, not_after timestamptz, fingerprint text)
+    subject text, clients_refused boolean, crl_status text, effect text,
+    clients_refused_on_file boolean, crl_status_on_file text, not_after timestamptz, fingerprint text)
 AS 'MODULE_PATHNAME', 'pgtls_crl_coverage_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 10;
@@ -614,24 +633,24 @@ COMMENT ON FUNCTION pgtls_mapped_roles(text, text) IS
 CREATE FUNCTION pgtls_explain_login(
     certificate text, role name, database name, client_addr inet,
     at timestamptz DEFAULT now(), ssl boolean DEFAULT true, crls text DEFAULT NULL,
-    replication boolean DEFAULT NULL)
+    replication boolean DEFAULT NULL, on_file boolean DEFAULT false)
 RETURNS TABLE (
     step integer, check_name text, outcome text, detail text, source text, client_sees text, server_logs text)
 AS 'MODULE_PATHNAME', 'pgtls_explain_login_wrapper'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-REVOKE ALL ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean) IS
+REVOKE ALL ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean) IS
 'the steps of a login with this certificate (PEM, with what the client sends along; NULL for none) from this address (NULL for the Unix socket), and the verdict';
 
 CREATE FUNCTION pgtls_check_login(
     certificate text, role name, database name, client_addr inet,
     at timestamptz DEFAULT now(), ssl boolean DEFAULT true, crls text DEFAULT NULL,
-    replication boolean DEFAULT NULL)
+    replication boolean DEFAULT NULL, on_file boolean DEFAULT false)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'pgtls_check_login_wrapper'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-REVOKE ALL ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean) IS
+REVOKE ALL ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean) IS
 'whether a login with this certificate would succeed; NULL if only another system can tell';
 
 CREATE FUNCTION pgtls_login_ends_at(certificate text, role name, database name, client_addr inet)

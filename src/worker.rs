@@ -15,9 +15,9 @@ use pgtls_core::verify::credential::Standing;
 use crate::checks::basis::Basis;
 use crate::checks::credentials::{Credential, invalid_sessions};
 use crate::pg::recorder::sessions::{self, Recorded};
-use crate::pg::recorder::status;
 use crate::pg::recorder::{in_force, publication, save};
 use crate::pg::server::guc::Action;
+use crate::pg::server::tls_settings::TlsSettings;
 use crate::pg::server::{guc, process};
 
 /// How often changes are saved: what a crash can lose.
@@ -116,7 +116,8 @@ fn check_credentials() {
     for (recorded, credential) in invalid {
         let standing = credential.assessment.standing;
         let key = (recorded.pid, recorded.started, standing);
-        let end = guc::credential_action() == Action::Terminate && !status::chooses_by_host();
+        let end = guc::credential_action() == Action::Terminate
+            && !TlsSettings::current().chooses_by_host();
         let terminated = end && sessions::terminate(&recorded);
         if terminated || !reported.remove(&key) {
             report(&recorded, &credential, terminated);

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
+use pgtls_core::login::facts::TlsFacts;
 use pgtls_core::time::UnixTime;
 
-use crate::pg::openssl::trust_store::{Settings, TrustStore};
+use crate::pg::openssl::trust_store::TrustStore;
 use crate::pg::openssl::verify::Policy;
 use crate::pg::recorder::in_force::{self, InForce, Unknown};
+use crate::pg::server::tls_settings::TlsSettings;
 
 /// By which configuration something is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,13 @@ pub(crate) enum Basis {
     InForce,
     /// The files as they are now: what new logins would meet after a reload.
     OnFile,
+}
+
+impl Basis {
+    /// By that argument of SQL functions.
+    pub(crate) fn on_file(on_file: bool) -> Self {
+        if on_file { Self::OnFile } else { Self::InForce }
+    }
 }
 
 /// What is in force; `None` where only the files can be known, and an error in words where nothing is known.
@@ -26,24 +35,47 @@ pub(crate) fn in_force() -> Result<Option<Rc<InForce>>, String> {
     }
 }
 
-impl Basis {
-    /// By that argument of SQL functions.
-    pub(crate) fn on_file(on_file: bool) -> Self {
-        if on_file { Self::OnFile } else { Self::InForce }
+/// The TLS configuration that logins are judged by.
+pub(crate) enum TlsConfiguration {
+    InForce(Rc<InForce>),
+    OnFile(TlsSettings),
+    /// Why it is not known.
+    Unknown(String),
+}
+
+impl TlsConfiguration {
+    pub(crate) fn of(basis: Basis) -> Self {
+        let in_force = match basis {
+            Basis::InForce => in_force(),
+            Basis::OnFile => Ok(None),
+        };
+        match in_force {
+            Ok(Some(in_force)) => Self::InForce(in_force),
+            Ok(None) => Self::OnFile(TlsSettings::on_file()),
+            Err(why) => Self::Unknown(why),
+        }
+    }
+
+    /// For the core. What is not known is as this process has it.
+    pub(crate) fn facts(&self) -> TlsFacts {
+        match self {
+            Self::InForce(in_force) => in_force.settings.facts(),
+            Self::OnFile(settings) => settings.facts(),
+            Self::Unknown(_) => TlsSettings::current().facts(),
+        }
     }
 
     /// What a client's chain is judged by at a moment; an error in words if it cannot be judged.
-    pub(crate) fn trust(self, at: UnixTime) -> Result<(TrustStore, Policy), String> {
-        let in_force = match self {
-            Self::InForce => in_force()?,
-            Self::OnFile => None,
-        };
-        let Some(in_force) = in_force else {
-            return Ok((Settings::current().store()?, Policy::at(at)?));
-        };
-        if !in_force.asks_clients {
-            return Err("no client is asked for a certificate by what is in force".to_owned());
+    pub(crate) fn trust(&self, at: UnixTime) -> Result<(TrustStore, Policy), String> {
+        match self {
+            Self::InForce(in_force) if in_force.asks_clients => {
+                Ok((in_force.store()?, Policy::with_level(at, in_force.security_level)))
+            }
+            Self::InForce(_) => {
+                Err("no client is asked for a certificate by what is in force".to_owned())
+            }
+            Self::OnFile(settings) => Ok((TrustStore::load(settings)?, Policy::of(settings, at)?)),
+            Self::Unknown(why) => Err(why.clone()),
         }
-        Ok((in_force.store()?, Policy::with_level(at, in_force.security_level)))
     }
 }

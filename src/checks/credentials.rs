@@ -13,7 +13,7 @@ use pgtls_core::verify::verdict::Verdict;
 use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 
-use crate::checks::basis::Basis;
+use crate::checks::basis::{Basis, TlsConfiguration};
 use crate::pg::datum::time;
 use crate::pg::openssl::trust_store::TrustStore;
 use crate::pg::openssl::verify::{self, Policy};
@@ -106,7 +106,7 @@ impl Evaluator {
         if self.trust.is_some() {
             return;
         }
-        let trust = self.basis.trust(self.now);
+        let trust = TlsConfiguration::of(self.basis).trust(self.now);
         if let (Ok((store, policy)), Some(kept)) = (&trust, self.kept().take())
             && store.is(&kept.0)
             && policy.is_like(kept.1)

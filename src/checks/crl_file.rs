@@ -34,6 +34,15 @@ pub(crate) struct ListedCrl {
 }
 
 impl ListedCrl {
+    /// One that is in force and in no file any more.
+    pub(super) fn in_force_only(crl: Crl) -> Self {
+        let file = PathBuf::new();
+        Self {
+            crl: Some(crl),
+            ..Self { problem: None, ..Self::problem(&file, false, String::new()) }
+        }
+    }
+
     /// What is there instead of a list.
     pub(super) fn problem(file: &Path, in_directory: bool, problem: String) -> Self {
         let file = file.to_owned();

@@ -14,10 +14,11 @@ use pgtls_core::verify::verdict::Verdict;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::checks::access::{Server, checked_mappings};
+use crate::checks::basis::{self, Basis, TlsConfiguration};
+use crate::checks::configuration;
 use crate::pg::datum::text::first_unsayable;
-use crate::pg::openssl::trust_store::Settings;
-use crate::pg::openssl::verify::{self, Policy};
-use crate::pg::server::{auth_files, catalog, files, guc};
+use crate::pg::openssl::verify;
+use crate::pg::server::{auth_files, catalog, files, guc, settings};
 
 /// Most chains of one certificate that are looked at, each of which lasts longer than the one before.
 const MOST_PATHS: usize = 16;
@@ -35,22 +36,24 @@ pub(crate) struct Login<'a> {
     pub(crate) tls: bool,
     pub(crate) crls: Crls,
     pub(crate) replication: Replication,
+    /// By which configuration.
+    pub(crate) basis: Basis,
 }
 
 impl Login<'_> {
-    /// Its steps, by the files as they are now.
+    /// Its steps.
     pub(crate) fn explain(&self) -> Explanation {
         let server = Server::new();
         let around = server.around();
-        let settings = Settings::current();
+        let tls = TlsConfiguration::of(self.basis);
         let (rules, mappings) = (auth_files::rules(&around), checked_mappings(&around));
         let read =
             rules.iter().map(|line| &line.file).chain(mappings.iter().map(|line| &line.file));
         let facts = Facts {
-            remarks: remarks(read.cloned().chain(settings.files())),
-            tls: settings.facts(),
+            remarks: self.remarks(read.cloned()),
+            tls: tls.facts(),
             require_tls: guc::require_tls(),
-            trust: self.judgement(&settings),
+            trust: self.judgement(&tls),
             role: catalog::role(self.role),
             database: catalog::database(self.database, self.role),
             untranslatable: self.untranslatable(),
@@ -85,9 +88,41 @@ impl Login<'_> {
         }
     }
 
+    /// Where what is on file differs from what is in force, and which of the two the answer is for.
+    fn remarks(&self, read: impl Iterator<Item = String>) -> Vec<Remark> {
+        let answer = match self.basis {
+            Basis::InForce => "is not in force: the answer is for what is in force",
+            Basis::OnFile => {
+                "is not in force: the answer is for what is on file, as after a reload"
+            }
+        };
+        let tls = configuration::items().into_iter().filter(|item| item.in_force == Some(false));
+        let tls = tls.map(|item| Remark {
+            detail: match item.problem {
+                Some(problem) => format!("what is on file {answer} ({problem})"),
+                None => format!("the value on file {answer}"),
+            },
+            source: match item.value_on_file {
+                Some(value) => format!("{} = {value}", item.name),
+                None => item.name,
+            },
+        });
+        // Without preloading nothing is known of these but their times.
+        let is_known = !matches!(basis::in_force(), Ok(None));
+        let unknown = [c"ssl_ca_file", c"ssl_crl_file"].into_iter().filter(|_| !is_known);
+        let unknown = unknown.filter_map(settings::text);
+        let mut files: Vec<String> =
+            read.chain(unknown).chain([auth_files::hba_file(), auth_files::ident_file()]).collect();
+        files.sort();
+        files.dedup();
+        let files = files.into_iter().filter(|file| files::changed_since_load(Path::new(file)));
+        let detail = "changed since the server loaded its configuration: the answer is for the file as it is now";
+        tls.chain(files.map(|source| Remark { detail: detail.to_owned(), source })).collect()
+    }
+
     /// Until when it succeeds, if it does.
     pub(crate) fn ends_at(self) -> Ending {
-        let path = self.last_path(&Settings::current());
+        let path = self.last_path(&TlsConfiguration::of(self.basis));
         let role = catalog::role(self.role);
         // Whether it is admitted now is said by the CRLs as they are.
         let now = Self { crls: Crls::AsTheyAre, ..self };
@@ -95,20 +130,20 @@ impl Login<'_> {
     }
 
     /// What OpenSSL says of the chain; `None` if there is none to judge.
-    fn judgement(&self, settings: &Settings) -> Option<Result<Judgement, String>> {
+    fn judgement(&self, tls: &TlsConfiguration) -> Option<Result<Judgement, String>> {
         self.certificates.first()?;
-        settings.facts().ca_file?;
-        Some(self.judged_at(settings, self.at))
+        tls.facts().ca_file?;
+        Some(self.judged_at(tls, self.at))
     }
 
-    fn judged_at(&self, settings: &Settings, at: UnixTime) -> Result<Judgement, String> {
-        let policy = Policy::at(at)?;
-        verify::examine(&settings.store()?, &self.certificates, policy, self.crls)
+    fn judged_at(&self, tls: &TlsConfiguration, at: UnixTime) -> Result<Judgement, String> {
+        let (store, policy) = tls.trust(at)?;
+        verify::examine(&store, &self.certificates, policy, self.crls)
     }
 
     /// The chain that lasts longest. When a certificate of one ends, OpenSSL may find another.
-    fn last_path(&self, settings: &Settings) -> Vec<Certificate> {
-        let judged = |at| match self.judged_at(settings, at) {
+    fn last_path(&self, tls: &TlsConfiguration) -> Vec<Certificate> {
+        let judged = |at| match self.judged_at(tls, at) {
             Ok(judgement) if matches!(judgement.verdict, Verdict::Trusted(_)) => {
                 Some(judgement.path)
             }
@@ -125,21 +160,4 @@ impl Login<'_> {
         }
         path
     }
-}
-
-/// The files that were changed since the server loaded its configuration.
-fn remarks(files: impl Iterator<Item = String>) -> Vec<Remark> {
-    let mut files: Vec<String> =
-        files.chain([auth_files::hba_file(), auth_files::ident_file()]).collect();
-    files.sort();
-    files.dedup();
-    files
-        .into_iter()
-        .filter(|file| files::changed_since_load(Path::new(file)))
-        .map(|source| Remark {
-            detail: "changed since the server loaded its configuration: the answer is for the file as it is now"
-                .to_owned(),
-            source,
-        })
-        .collect()
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod access;
 pub(crate) mod basis;
+pub(crate) mod configuration;
 pub(crate) mod credentials;
 pub(crate) mod crl_directory;
 pub(crate) mod crl_file;

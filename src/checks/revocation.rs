@@ -1,7 +1,7 @@
 //! Revocation: what do the CRLs say about a certificate, and what do they do to the clients of each CA?
 //!
-//! Two things are told apart everywhere: what this session's TLS context holds, and what the files that the settings name
-//! hold now.
+//! Three things are told apart: what this session's TLS context holds, what is in force for new logins, and what the files
+//! that the settings name hold now.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -16,6 +16,8 @@ use pgtls_core::verify::revocation::statuses;
 use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 
+use crate::checks::basis;
+use crate::checks::crl_directory::{directories, lists_in};
 use crate::checks::crl_file::ListedCrl;
 use crate::checks::session_certificate::client_chain;
 use crate::checks::tls_files::{Crls, Usable, authorities};
@@ -23,7 +25,9 @@ use crate::error::{Error, Result};
 use crate::pg::connection::port::Session;
 use crate::pg::datum::time;
 use crate::pg::openssl::probe;
+use crate::pg::recorder::in_force::InForce;
 use crate::pg::recorder::inventory;
+use crate::pg::server::tls_settings::TlsSettings;
 
 /// Where the CRLs of a session's context are said to be from: OpenSSL does not remember the files.
 const CONTEXT: &str = "server context";
@@ -109,7 +113,8 @@ pub(crate) fn of_session() -> Result<Vec<Checked>> {
 /// A certificate, and its issuers as far as they are known: among the given ones and in the CA file.
 pub(crate) fn of_certificate(leaf: &Certificate, others: &[Certificate]) -> Vec<Checked> {
     // OpenSSL looks for issuers among what it trusts first.
-    let mut known = authorities().and_then(std::result::Result::ok).unwrap_or_default();
+    let mut known =
+        authorities(&TlsSettings::on_file()).and_then(std::result::Result::ok).unwrap_or_default();
     known.extend_from_slice(others);
     by_files(&chain_of(leaf, &known, time::now()))
 }
@@ -136,7 +141,7 @@ fn at_login(chain: &[Certificate]) -> Result<Rc<Vec<Checked>>> {
 
 /// What the configured files say of the chain now.
 fn by_files(chain: &[Certificate]) -> Vec<Checked> {
-    let crls = Crls::read();
+    let crls = Crls::read(&TlsSettings::on_file());
     if crls.is_loadable {
         return by_usable(chain, crls.usable().as_ref());
     }
@@ -203,58 +208,125 @@ fn detail(status: &CertificateStatus<'_>) -> Option<String> {
     Some(format!("{why}: {}", passed_over.join("; ")))
 }
 
-/// A CRL of the files, and what it is good for.
+/// A CRL of the files or in force, and what it is good for.
 pub(crate) struct CrlState {
     pub(crate) listed: ListedCrl,
     /// `None` where the file holds no CRL that can be read.
     pub(crate) status: Option<coverage::ListStatus>,
     pub(crate) signature_valid: Option<bool>,
-    /// Whether it is in force, as far as that is known.
+    /// Whether new logins are judged by it; `None` where that is not known.
     pub(crate) in_force: Option<bool>,
+    /// Whether it is in a file, so that they will be after a reload.
+    pub(crate) on_file: bool,
 }
 
-/// All CRLs of the configured files.
+/// All CRLs of the configured files, and those that are in force and in no file any more.
 pub(crate) fn crls() -> Vec<CrlState> {
     let now = time::now();
-    let mut authorities = authorities().and_then(std::result::Result::ok).unwrap_or_default();
+    let settings = TlsSettings::on_file();
+    let mut authorities =
+        authorities(&settings).and_then(std::result::Result::ok).unwrap_or_default();
     add_intermediates(&mut authorities);
-    let session = Session::current();
-    // Without TLS this session has no context to look into; with one that does not check there is no CRL in force.
-    let signatures = session
-        .as_ref()
-        .and_then(Session::tls)
-        .map(|tls| tls.crl_signatures_in_force().unwrap_or_default());
-    let state = |listed: ListedCrl| {
+    let known = Known::now();
+    let state = |(listed, on_file): (ListedCrl, bool)| {
         let judged = listed.crl.as_ref();
         let judged = judged.map(|crl| coverage::list_status(crl, &authorities, now, rules()));
-        let in_force = in_force(&listed, signatures.as_deref());
+        let in_force = known.is_in_force(&listed, &settings).filter(|_| !listed.is_uncertain);
         CrlState {
             status: judged.map(|(status, _)| status),
             signature_valid: judged.and_then(|(_, signature)| signature),
             in_force,
+            on_file,
             listed,
         }
     };
-    Crls::read().lists.into_iter().map(state).collect()
+    let on_file = Crls::read(&settings).lists;
+    let only_in_force = known.others(&on_file);
+    let on_file = on_file.into_iter().map(|listed| (listed, true));
+    on_file.chain(only_in_force.into_iter().map(|listed| (listed, false))).map(state).collect()
 }
 
-fn in_force(listed: &ListedCrl, signatures: Option<&[Vec<u8>]>) -> Option<bool> {
-    if listed.is_uncertain {
-        return None;
+/// What is known of the CRLs in force.
+enum Known {
+    /// All of it.
+    InForce(Rc<InForce>),
+    /// Without preloading: the signatures of those in the context of this session; `None` if it has none.
+    Context(Option<Vec<Vec<u8>>>),
+}
+
+impl Known {
+    fn now() -> Self {
+        match basis::in_force() {
+            Ok(Some(in_force)) => Self::InForce(in_force),
+            Err(_) => Self::Context(None),
+            Ok(None) => {
+                let session = Session::current();
+                // A context that does not check has no CRL in force.
+                let signatures = session
+                    .as_ref()
+                    .and_then(Session::tls)
+                    .map(|tls| tls.crl_signatures_in_force().unwrap_or_default());
+                Self::Context(signatures)
+            }
+        }
     }
-    // The server reads the directory at each login.
-    if listed.in_directory {
-        return Some(listed.crl.is_some() && listed.problem.is_none());
+
+    fn is_in_force(&self, listed: &ListedCrl, on_file: &TlsSettings) -> Option<bool> {
+        // The server reads the directory at each login.
+        if listed.in_directory {
+            let is_looked_into = match self {
+                Self::InForce(in_force) => {
+                    in_force.checks_crls
+                        && in_force.settings.get(c"ssl_crl_dir") == on_file.get(c"ssl_crl_dir")
+                }
+                Self::Context(_) => true,
+            };
+            return Some(is_looked_into && listed.crl.is_some() && listed.problem.is_none());
+        }
+        let Some(crl) = &listed.crl else { return Some(false) };
+        let is_known = |signatures: &[Vec<u8>]| signatures.iter().any(|it| it == crl.signature());
+        match self {
+            Self::InForce(in_force) => {
+                Some(in_force.checks_crls && is_known(&in_force.crl_signatures()))
+            }
+            Self::Context(signatures) => signatures.as_deref().map(is_known),
+        }
     }
-    let Some(crl) = &listed.crl else { return Some(false) };
-    Some(signatures?.iter().any(|known| known == crl.signature()))
+
+    /// The CRLs in force that are in none of the files.
+    fn others(&self, on_file: &[ListedCrl]) -> Vec<ListedCrl> {
+        let Self::InForce(in_force) = self else { return Vec::new() };
+        if !in_force.checks_crls {
+            return Vec::new();
+        }
+        let on_file: Vec<&[u8]> = on_file
+            .iter()
+            .filter(|listed| !listed.in_directory)
+            .filter_map(|listed| Some(listed.crl.as_ref()?.signature()))
+            .collect();
+        let others = in_force.crls_der(|signature| !on_file.contains(&signature));
+        others
+            .into_iter()
+            .filter_map(|der| Crl::from_der(der).ok())
+            .map(ListedCrl::in_force_only)
+            .collect()
+    }
 }
 
 /// What the CRLs do to the clients of a CA.
+#[derive(Clone)]
 pub(crate) struct CaCoverage {
     /// `None` if the CA file cannot be read.
     pub(crate) authority: Option<Certificate>,
-    /// Whether its clients can be checked.
+    /// By what is in force.
+    pub(crate) in_force: Covered,
+    /// By the files, as after a reload.
+    pub(crate) on_file: Covered,
+}
+
+/// Whether the clients of a CA can be checked, and what happens to them.
+#[derive(Clone)]
+pub(crate) struct Covered {
     pub(crate) crl_status: &'static str,
     /// Whether every client certificate that it issued is refused; `None` if that is not known.
     pub(crate) clients_refused: Option<bool>,
@@ -262,40 +334,115 @@ pub(crate) struct CaCoverage {
     pub(crate) effect: String,
 }
 
-impl CaCoverage {
-    fn unreadable(authority: Option<Certificate>, effect: String) -> Self {
-        Self { authority, crl_status: "unreadable", clients_refused: None, effect }
+impl Covered {
+    fn unreadable(effect: String) -> Self {
+        Self { crl_status: "unreadable", clients_refused: None, effect }
+    }
+
+    /// What is said of a CA that the server does not trust by this configuration.
+    fn untrusted() -> Self {
+        let effect = "the CA is not trusted".to_owned();
+        Self { crl_status: "untrusted", clients_refused: Some(true), effect }
+    }
+
+    fn unknown(why: String) -> Self {
+        Self { crl_status: "unknown", clients_refused: None, effect: why }
     }
 }
 
-/// The coverage of every CA: of the files, and intermediate ones that clients have sent.
+/// The coverage of every CA: of what is in force, of the files, and intermediate ones that clients have sent.
 pub(crate) fn coverage() -> Vec<CaCoverage> {
-    let mut authorities = match authorities() {
+    let on_file = coverage_on_file();
+    let in_force = match basis::in_force() {
+        Ok(Some(in_force)) => coverage_in_force(&in_force),
+        Ok(None) => on_file.clone(),
+        Err(why) => {
+            let unknown = |(authority, _)| (authority, Covered::unknown(why.clone()));
+            on_file.clone().into_iter().map(unknown).collect()
+        }
+    };
+    let of = |covered: &[(Option<Certificate>, Covered)], authority: &Option<Certificate>| {
+        let found = covered.iter().find(|(known, _)| known == authority);
+        // Without any CA that can be read, the one row says so for all.
+        let found = found.or_else(|| covered.iter().find(|(known, _)| known.is_none()));
+        found.map_or_else(Covered::untrusted, |(_, covered)| covered.clone())
+    };
+    let mut authorities: Vec<Option<Certificate>> = Vec::new();
+    for (authority, _) in in_force.iter().chain(&on_file) {
+        if !authorities.contains(authority) {
+            authorities.push(authority.clone());
+        }
+    }
+    if authorities.len() > 1 {
+        authorities.retain(Option::is_some);
+    }
+    let row = |authority| CaCoverage {
+        in_force: of(&in_force, &authority),
+        on_file: of(&on_file, &authority),
+        authority,
+    };
+    authorities.into_iter().map(row).collect()
+}
+
+/// By the files.
+fn coverage_on_file() -> Vec<(Option<Certificate>, Covered)> {
+    let settings = TlsSettings::on_file();
+    let authorities = match authorities(&settings) {
         None => return Vec::new(),
         Some(Ok(authorities)) => authorities,
-        Some(Err(problem)) => return vec![CaCoverage::unreadable(None, problem)],
+        Some(Err(problem)) => return vec![(None, Covered::unreadable(problem))],
     };
-    add_intermediates(&mut authorities);
-    let crls = Crls::read();
+    let crls = Crls::read(&settings);
     let usable = crls.usable();
     let set = usable.as_ref().map(|usable| &usable.certain);
-    let covered = coverage::coverage(&authorities, set, time::now(), rules());
-    authorities
-        .iter()
-        .zip(&covered)
-        .filter(|(authority, _)| authority.is_ca() != Some(false))
-        .map(|(authority, coverage)| {
-            let own = Some(authority.clone());
-            if !crls.is_loadable {
-                let effect = "the server refuses to load ssl_crl_file as it is now, and goes on with what it has; it would not start";
-                return CaCoverage::unreadable(own, effect.to_owned());
+    let mut covered = covered(authorities, set);
+    if !crls.is_loadable {
+        let effect = "the server refuses to load ssl_crl_file as it is now, and goes on with what it has; it would not start";
+        for (_, covered) in &mut covered {
+            *covered = Covered::unreadable(effect.to_owned());
+        }
+    }
+    covered
+}
+
+/// By what is in force.
+fn coverage_in_force(in_force: &InForce) -> Vec<(Option<Certificate>, Covered)> {
+    let authorities = in_force.authorities_der();
+    let authorities = authorities.iter().filter_map(|der| Certificate::from_der(der).ok());
+    let mut set = in_force.checks_crls.then(CrlSet::new);
+    if let Some(set) = &mut set {
+        for der in in_force.crls_der(|_| true) {
+            if let Ok(crl) = Crl::from_der(der) {
+                set.push(crl, CONTEXT);
             }
-            CaCoverage {
-                authority: own,
+        }
+        // The server looks into the directory at each login.
+        let directory = in_force.settings.text(c"ssl_crl_dir");
+        for listed in directories(directory.as_deref()).flat_map(lists_in) {
+            if let Some(crl) = listed.crl.filter(|_| listed.problem.is_none()) {
+                set.push(crl, listed.file.display().to_string());
+            }
+        }
+    }
+    covered(authorities.collect(), set.as_ref())
+}
+
+/// What a set of CRLs does to the clients of these CAs and of the intermediate ones that clients have sent.
+fn covered(
+    mut authorities: Vec<Certificate>,
+    set: Option<&CrlSet>,
+) -> Vec<(Option<Certificate>, Covered)> {
+    add_intermediates(&mut authorities);
+    let covered = coverage::coverage(&authorities, set, time::now(), rules());
+    let rows = authorities.iter().zip(&covered);
+    rows.filter(|(authority, _)| authority.is_ca() != Some(false))
+        .map(|(authority, coverage)| {
+            let covered = Covered {
                 crl_status: coverage.status.as_str(),
                 clients_refused: Some(coverage.refuses_all()),
                 effect: coverage.effect(&authorities),
-            }
+            };
+            (Some(authority.clone()), covered)
         })
         .collect()
 }

@@ -5,7 +5,8 @@ use pgtls_core::x509::certificate::Certificate;
 
 use crate::checks::crl_directory::{directories, hashed_name, lists_in};
 use crate::checks::crl_file::{ListedCrl, certificates_of, lists_of};
-use crate::pg::server::{files, settings};
+use crate::pg::server::files;
+use crate::pg::server::tls_settings::TlsSettings;
 
 /// The revocation lists of the configured files.
 pub(crate) struct Crls {
@@ -18,10 +19,10 @@ pub(crate) struct Crls {
 }
 
 impl Crls {
-    /// Reads the files that the settings name now.
-    pub(crate) fn read() -> Self {
-        let file = settings::path(c"ssl_crl_file");
-        let directory = settings::text(c"ssl_crl_dir");
+    /// Reads the files that the settings name.
+    pub(crate) fn read(settings: &TlsSettings) -> Self {
+        let file = settings.path(c"ssl_crl_file");
+        let directory = settings.text(c"ssl_crl_dir");
         let mut lists = file.iter().flat_map(|file| lists_of(file, false)).collect::<Vec<_>>();
         let is_loadable = lists.iter().all(|list| list.problem.is_none());
         if let Some(file) = file.as_ref().filter(|_| lists.is_empty()) {
@@ -29,7 +30,7 @@ impl Crls {
             lists.push(ListedCrl::problem(file, false, problem));
         }
         let is_configured = file.is_some() || directory.is_some();
-        if let Some(file) = settings::path(c"ssl_ca_file").filter(|_| is_configured) {
+        if let Some(file) = settings.path(c"ssl_ca_file").filter(|_| is_configured) {
             // OpenSSL takes lists from the CA file too, if it has any.
             let found = lists_of(&file, false).into_iter().filter(|list| list.crl.is_some());
             lists.extend(found);
@@ -70,8 +71,8 @@ pub(crate) struct Usable {
 /// The certificates that the server trusts, or why `ssl_ca_file` cannot be read; `None` if none is configured.
 ///
 /// OpenSSL takes certificates from wherever it takes lists, and trusts them as those of the CA file.
-pub(crate) fn authorities() -> Option<Result<Vec<Certificate>, String>> {
-    let path = settings::path(c"ssl_ca_file")?;
+pub(crate) fn authorities(settings: &TlsSettings) -> Option<Result<Vec<Certificate>, String>> {
+    let path = settings.path(c"ssl_ca_file")?;
     let read = || {
         let content = files::open(&path)?.read()?;
         pgtls_core::x509::bundle::parse_certificates(&content).map_err(|error| error.to_string())
@@ -81,9 +82,9 @@ pub(crate) fn authorities() -> Option<Result<Vec<Certificate>, String>> {
         Err(problem) => return Some(Err(format!("{}: {problem}", path.display()))),
     };
     let mut others = Vec::new();
-    let crl_file = settings::path(c"ssl_crl_file");
+    let crl_file = settings.path(c"ssl_crl_file");
     others.extend(crl_file.iter().flat_map(|file| certificates_of(file)));
-    let directory = settings::text(c"ssl_crl_dir");
+    let directory = settings.text(c"ssl_crl_dir");
     for directory in directories(directory.as_deref()) {
         let paths = files::list(directory).map(|(paths, _)| paths).unwrap_or_default();
         let hashed = paths.iter().filter(|path| hashed_name(path, ".").is_some());

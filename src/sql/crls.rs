@@ -55,7 +55,8 @@ fn crl_row(state: &CrlState) -> Row {
     let problem =
         listed.problem.clone().or_else(|| crl.and_then(|crl| crl.problems().into_iter().next()));
     let mut row: Row = vec![
-        ("file_name".into(), listed.file.display().to_string().into()),
+        ("file_name".into(), state.on_file.then(|| listed.file.display().to_string()).into()),
+        ("on_file".into(), Value::Bool(state.on_file)),
         ("position".into(), listed.position.map_or(Value::Null, count)),
         ("revoked_count".into(), crl.map_or(Value::Null, |crl| count(crl.revoked_count()))),
         ("signature_valid".into(), state.signature_valid.into()),
@@ -81,8 +82,10 @@ fn coverage_row(coverage: CaCoverage) -> Row {
         column("subject"),
         column("fingerprint"),
         column("not_after"),
-        ("crl_status".into(), coverage.crl_status.into()),
-        ("clients_refused".into(), coverage.clients_refused.into()),
-        ("effect".into(), coverage.effect.into()),
+        ("crl_status".into(), coverage.in_force.crl_status.into()),
+        ("clients_refused".into(), coverage.in_force.clients_refused.into()),
+        ("effect".into(), coverage.in_force.effect.into()),
+        ("crl_status_on_file".into(), coverage.on_file.crl_status.into()),
+        ("clients_refused_on_file".into(), coverage.on_file.clients_refused.into()),
     ]
 }

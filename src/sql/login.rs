@@ -9,6 +9,7 @@ use pgrx::prelude::TimestampWithTimeZone;
 use pgtls_core::login::facts::{Crls, Replication};
 use pgtls_core::x509::bundle::parse_certificates;
 
+use crate::checks::basis::Basis;
 use crate::checks::login::Login;
 use crate::error::{Error, Form, Result};
 use crate::pg::datum::rows::{Rows, row};
@@ -25,6 +26,7 @@ struct Given<'a> {
     ssl: Option<bool>,
     crls: Option<&'a [u8]>,
     replication: Option<bool>,
+    on_file: Option<bool>,
 }
 
 impl<'a> Given<'a> {
@@ -65,6 +67,7 @@ impl<'a> Given<'a> {
             tls,
             crls,
             replication,
+            basis: Basis::on_file(self.on_file.unwrap_or_default()),
         }))
     }
 }
@@ -80,8 +83,10 @@ fn pgtls_explain_login(
     ssl: Option<bool>,
     crls: Option<&[u8]>,
     replication: Option<bool>,
+    on_file: Option<bool>,
 ) -> Result<Rows, ErrorReport> {
-    let given = Given { certificate, role, database, client_addr, at, ssl, crls, replication };
+    let given =
+        Given { certificate, role, database, client_addr, at, ssl, crls, replication, on_file };
     let Some(login) = given.login()? else { return Ok(Rows::none()) };
     let explanation = login.explain();
     let rows = explanation.steps().iter().zip(1..).map(|(step, number)| {
@@ -103,8 +108,10 @@ fn pgtls_check_login(
     ssl: Option<bool>,
     crls: Option<&[u8]>,
     replication: Option<bool>,
+    on_file: Option<bool>,
 ) -> Result<Option<bool>, ErrorReport> {
-    let given = Given { certificate, role, database, client_addr, at, ssl, crls, replication };
+    let given =
+        Given { certificate, role, database, client_addr, at, ssl, crls, replication, on_file };
     Ok(given.login()?.and_then(|login| login.explain().admitted()))
 }
 
@@ -118,7 +125,9 @@ fn pgtls_login_ends_at(
     let (at, ssl, crls) =
         (Some(time::transaction_start()), Some(true), Some(&b"as_if_renewed"[..]));
     let replication = Some(false);
-    let given = Given { certificate, role, database, client_addr, at, ssl, crls, replication };
+    let on_file = Some(false);
+    let given =
+        Given { certificate, role, database, client_addr, at, ssl, crls, replication, on_file };
     let Some(login) = given.login()? else { return Ok(Rows::none()) };
     Ok(std::iter::once(row(login.ends_at().columns())).collect())
 }

@@ -8,6 +8,7 @@
 mod chain;
 mod client_certificates;
 mod columns;
+mod configuration;
 mod crls;
 mod failures;
 mod lint_certificate;

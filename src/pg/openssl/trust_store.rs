@@ -4,7 +4,7 @@
 //! the server calls. The files are those of the settings, never an argument's.
 
 use std::cell::RefCell;
-use std::ffi::{CStr, CString, OsStr, c_char, c_int};
+use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
@@ -16,13 +16,12 @@ use openssl::error::ErrorStack;
 use openssl::x509::store::{X509Store, X509StoreBuilder, X509StoreRef};
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509CrlRef, X509Name, X509Ref};
-use pgtls_core::login::facts::TlsFacts;
 use pgtls_core::time::UnixTime;
 
 use crate::pg::datum::text::lossless;
 use crate::pg::openssl::server_context::Material;
 use crate::pg::server::files::{self, Identity};
-use crate::pg::server::settings;
+use crate::pg::server::tls_settings::TlsSettings;
 
 unsafe extern "C" {
     /// Loads certificates and lists from a file and adds a directory to look in (`openssl/x509_vfy.h`); openssl-sys lacks
@@ -47,120 +46,60 @@ unsafe extern "C" {
     ) -> *mut openssl_sys::X509_CRL;
 }
 
-/// The server's TLS settings.
-pub(crate) struct Settings {
-    enabled: bool,
-    ca_file: CString,
-    crl_file: CString,
-    crl_directory: CString,
+/// What the files hold now that the settings name, as OpenSSL reads it; or why the server could not load them.
+pub(in crate::pg) fn material(settings: &TlsSettings) -> Result<Material, String> {
+    let store = fill(settings)?;
+    Ok(Material::of(&store))
 }
 
-impl Settings {
-    /// As this backend has them.
-    pub(crate) fn current() -> Self {
-        Self {
-            enabled: settings::text(c"ssl").is_some_and(|ssl| ssl == "on"),
-            ca_file: path(c"ssl_ca_file"),
-            crl_file: path(c"ssl_crl_file"),
-            crl_directory: path(c"ssl_crl_dir"),
-        }
-    }
-
-    /// For the core.
-    pub(crate) fn facts(&self) -> TlsFacts {
-        TlsFacts {
-            enabled: self.enabled,
-            ca_file: text(&self.ca_file),
-            crls: [&self.crl_file, &self.crl_directory]
-                .into_iter()
-                .filter_map(|crl| text(crl))
-                .collect(),
-        }
-    }
-
-    /// The files that are read once, when the server loads its configuration.
-    pub(crate) fn files(&self) -> Vec<String> {
-        [&self.ca_file, &self.crl_file].into_iter().filter_map(|file| text(file)).collect()
-    }
-
-    /// Whether every certificate of a chain needs a list.
-    fn checks_crls(&self) -> bool {
-        !self.crl_file.is_empty() || !self.crl_directory.is_empty()
-    }
-
-    /// What the files hold now, as OpenSSL reads it; or why the server could not load them.
-    pub(in crate::pg) fn material(&self) -> Result<Material, String> {
-        let store = self.fill()?;
-        Ok(Material::of(&store))
-    }
-
-    /// A store of what the files hold now; or why the server could not load them.
-    ///
-    /// One of files that have not changed is not made anew. OpenSSL looks into a directory while it judges, and what it
-    /// finds stays in the store, so nothing is kept if there is one.
-    pub(crate) fn store(&self) -> Result<TrustStore, String> {
-        let stamp = self.stamp();
-        let known = KEPT.with_borrow(|kept| {
-            let kept = kept.as_ref().filter(|(known, _)| Some(known) == stamp.as_ref());
-            kept.map(|(_, store)| store.clone())
-        });
-        if let Some(store) = known {
-            return Ok(store);
-        }
-        // What is outdated goes first: the old and the new content of a large file need not be there at once.
-        KEPT.set(None);
-        let store = self.fill()?;
-        let changes = stamp.as_ref().and_then(|_| changes(&store).ok());
-        let store = TrustStore(Rc::new(Content { store, changes }));
-        KEPT.set(stamp.map(|stamp| (stamp, store.clone())));
-        Ok(store)
-    }
-
-    /// Which content the files have; `None` if a store of it is not to be kept.
-    fn stamp(&self) -> Option<Vec<Identity>> {
-        let files = [&self.ca_file, &self.crl_file].into_iter().filter(|file| !file.is_empty());
-        let stamp: Option<Vec<_>> =
-            files.map(|file| Some(files::open(&os_path(file)).ok()?.identity)).collect();
-        let size = |identity: &Identity| identity.size();
-        stamp
-            .filter(|stamp| stamp.iter().map(size).sum::<u64>() <= KEPT_BYTES)
-            .filter(|_| self.crl_directory.is_empty())
-    }
-
-    fn fill(&self) -> Result<X509Store, String> {
-        let store = X509StoreBuilder::new().map_err(|error| reason(&error))?.build();
-        if self.ca_file.is_empty() {
-            return Err("ssl_ca_file is not set".to_owned());
-        }
-        load(&store, &self.ca_file, c"").map_err(|reason| {
-            format!("could not load root certificate file \"{}\": {reason}", shown(&self.ca_file))
-        })?;
-        // The server tells clients the names of these CAs, and reads the file once more for that, by other rules.
-        let names = X509Name::load_client_ca_file(os_path(&self.ca_file));
-        names.map_err(|problem| {
-            let (file, reason) = (shown(&self.ca_file), reason(&problem));
-            format!("could not load root certificate file \"{file}\": {reason}")
-        })?;
-        if self.checks_crls() {
-            check_directories(&self.crl_directory)?;
-            load(&store, &self.crl_file, &self.crl_directory).map_err(|reason| {
-                let place = match (self.crl_file.is_empty(), self.crl_directory.is_empty()) {
-                    (false, true) => format!("file \"{}\"", shown(&self.crl_file)),
-                    (true, _) => format!("directory \"{}\"", shown(&self.crl_directory)),
-                    (false, false) => format!(
-                        "file \"{}\" or directory \"{}\"",
-                        shown(&self.crl_file),
-                        shown(&self.crl_directory)
-                    ),
-                };
-                format!("could not load SSL certificate revocation list {place}: {reason}")
-            })?;
-            check_crls(&store).map_err(|error| reason(&error))?;
-        }
-        Ok(store)
-    }
+/// Which content the files have; `None` if a store of it is not to be kept.
+fn stamp(settings: &TlsSettings) -> Option<Vec<Identity>> {
+    let files = [c"ssl_ca_file", c"ssl_crl_file"]
+        .map(|name| settings.get(name))
+        .into_iter()
+        .filter(|file| !file.is_empty());
+    let stamp: Option<Vec<_>> =
+        files.map(|file| Some(files::open(&os_path(file)).ok()?.identity)).collect();
+    let size = |identity: &Identity| identity.size();
+    stamp
+        .filter(|stamp| stamp.iter().map(size).sum::<u64>() <= KEPT_BYTES)
+        .filter(|_| settings.get(c"ssl_crl_dir").is_empty())
 }
 
+fn fill(settings: &TlsSettings) -> Result<X509Store, String> {
+    let [ca_file, crl_file, crl_directory] =
+        [c"ssl_ca_file", c"ssl_crl_file", c"ssl_crl_dir"].map(|name| settings.get(name));
+    let store = X509StoreBuilder::new().map_err(|error| reason(&error))?.build();
+    if ca_file.is_empty() {
+        return Err("ssl_ca_file is not set".to_owned());
+    }
+    load(&store, ca_file, c"").map_err(|reason| {
+        format!("could not load root certificate file \"{}\": {reason}", shown(ca_file))
+    })?;
+    // The server tells clients the names of these CAs, and reads the file once more for that, by other rules.
+    let names = X509Name::load_client_ca_file(os_path(ca_file));
+    names.map_err(|problem| {
+        let (file, reason) = (shown(ca_file), reason(&problem));
+        format!("could not load root certificate file \"{file}\": {reason}")
+    })?;
+    if settings.checks_crls() {
+        check_directories(crl_directory)?;
+        load(&store, crl_file, crl_directory).map_err(|reason| {
+            let place = match (crl_file.is_empty(), crl_directory.is_empty()) {
+                (false, true) => format!("file \"{}\"", shown(crl_file)),
+                (true, _) => format!("directory \"{}\"", shown(crl_directory)),
+                (false, false) => format!(
+                    "file \"{}\" or directory \"{}\"",
+                    shown(crl_file),
+                    shown(crl_directory)
+                ),
+            };
+            format!("could not load SSL certificate revocation list {place}: {reason}")
+        })?;
+        check_crls(&store).map_err(|error| reason(&error))?;
+    }
+    Ok(store)
+}
 /// Whether a store wants a list for every certificate of a chain.
 pub(in crate::pg) fn checks_crls(store: &X509StoreRef) -> bool {
     // SAFETY: the store is live, and so are its parameters.
@@ -188,6 +127,28 @@ struct Content {
 }
 
 impl TrustStore {
+    /// A store of what the files hold now; or why the server could not load them.
+    ///
+    /// One of files that have not changed is not made anew. OpenSSL looks into a directory while it judges, and what it
+    /// finds stays in the store, so nothing is kept if there is one.
+    pub(crate) fn load(settings: &TlsSettings) -> Result<Self, String> {
+        let stamp = stamp(settings);
+        let known = KEPT.with_borrow(|kept| {
+            let kept = kept.as_ref().filter(|(known, _)| Some(known) == stamp.as_ref());
+            kept.map(|(_, store)| store.clone())
+        });
+        if let Some(store) = known {
+            return Ok(store);
+        }
+        // What is outdated goes first: the old and the new content of a large file need not be there at once.
+        KEPT.set(None);
+        let store = fill(settings)?;
+        let changes = stamp.as_ref().and_then(|_| changes(&store).ok());
+        let store = Self(Rc::new(Content { store, changes }));
+        KEPT.set(stamp.map(|stamp| (stamp, store.clone())));
+        Ok(store)
+    }
+
     /// A store of what has been read before. `directories` is `ssl_crl_dir`, in which OpenSSL looks while it judges.
     pub(in crate::pg) fn of_material(
         material: &Material,
@@ -334,19 +295,10 @@ pub(in crate::pg) fn reason(problem: &ErrorStack) -> String {
     first.and_then(|error| error.reason()).unwrap_or("no SSL error reported").to_owned()
 }
 
-/// A file or directory named by a setting; empty if there is none.
-fn path(setting: &CStr) -> CString {
-    settings::bytes(setting).unwrap_or_default()
-}
-
 fn os_path(path: &CStr) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(path.to_bytes()))
 }
 
 fn shown(path: &CStr) -> String {
     lossless(path.to_bytes()).into_owned()
-}
-
-fn text(path: &CStr) -> Option<String> {
-    (!path.is_empty()).then(|| shown(path))
 }

@@ -16,7 +16,8 @@ use pgtls_core::verify::verdict::{Refusal, Verdict};
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::pg::openssl::trust_store::{TrustStore, reason};
-use crate::pg::server::{cstr, settings};
+use crate::pg::server::cstr;
+use crate::pg::server::tls_settings::TlsSettings;
 
 unsafe extern "C" {
     // `openssl/x509_vfy.h`; openssl-sys lacks them.
@@ -45,9 +46,9 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// The server's for clients, at a moment. An error in words if the settings allow no TLS.
-    pub(crate) fn at(at: UnixTime) -> Result<Self, String> {
-        Ok(Self { at, security_level: security_level()? })
+    /// The server's for clients with these settings, at a moment. An error in words if they allow no TLS.
+    pub(crate) fn of(settings: &TlsSettings, at: UnixTime) -> Result<Self, String> {
+        Ok(Self { at, security_level: security_level(settings)? })
     }
 
     /// With the security level of what is in force.
@@ -67,8 +68,8 @@ thread_local! {
 }
 
 /// The security level that OpenSSL has for the server's connections: its default, or what `ssl_ciphers` says.
-pub(in crate::pg) fn security_level() -> Result<c_int, String> {
-    let ciphers = settings::text(c"ssl_ciphers").unwrap_or_default();
+pub(in crate::pg) fn security_level(settings: &TlsSettings) -> Result<c_int, String> {
+    let ciphers = settings.text(c"ssl_ciphers").unwrap_or_default();
     let known = LEVEL.with_borrow(|level| {
         level.as_ref().filter(|(known, _)| *known == ciphers).map(|(_, level)| *level)
     });

@@ -5,18 +5,20 @@
 //! a generation that the postmaster counts.
 
 use std::cell::{OnceCell, RefCell};
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::c_int;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openssl::x509::X509;
 
+use crate::pg::connection::tls;
 use crate::pg::openssl::server_context::{Material, ServerContext};
 use crate::pg::openssl::trust_store::{self, TrustStore};
 use crate::pg::openssl::verify;
 use crate::pg::recorder::segment::Segment;
 use crate::pg::recorder::{publication, reload};
+use crate::pg::server::tls_settings::TlsSettings;
 
 /// Where it is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +64,8 @@ pub(crate) struct InForce {
     pub(crate) protocols: (c_int, c_int),
     /// OpenSSL's security level.
     pub(crate) security_level: c_int,
-    /// The TLS settings as they were when it was loaded; empty ones are left out.
-    pub(in crate::pg) settings: Vec<(&'static CStr, CString)>,
+    /// The TLS settings as they were when it was loaded.
+    pub(crate) settings: TlsSettings,
     /// The certificate that the server shows, and those that it sends along.
     pub(in crate::pg) chain: Vec<X509>,
     /// Whom it trusts, and the lists that it knows, but for those of `ssl_crl_dir`.
@@ -173,7 +175,7 @@ impl InForce {
 
     /// As the files are now, which is right after a reload.
     fn of_files() -> Result<Self, String> {
-        let settings = trust_store::Settings::current();
+        let settings = TlsSettings::current();
         let facts = settings.facts();
         let is_used = facts.enabled && facts.ca_file.is_some();
         Ok(Self {
@@ -183,30 +185,45 @@ impl InForce {
             asks_clients: is_used,
             checks_crls: is_used && !facts.crls.is_empty(),
             protocols: (0, 0),
-            security_level: verify::security_level()?,
-            settings: reload::current_settings(),
+            security_level: verify::security_level(&settings)?,
             chain: Vec::new(),
-            material: if is_used { settings.material()? } else { Material::default() },
+            material: if is_used { trust_store::material(&settings)? } else { Material::default() },
+            settings,
             store: OnceCell::new(),
         })
     }
 
-    /// A TLS setting as it was when this was loaded; empty if it was not set.
-    pub(in crate::pg) fn setting(&self, name: &CStr) -> &CStr {
-        self.settings
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map_or(c"", |(_, value)| value.as_c_str())
+    /// The certificate that the server shows and those that it sends along, in DER.
+    pub(crate) fn chain_der(&self) -> Vec<Vec<u8>> {
+        self.chain.iter().filter_map(|one| one.to_der().ok()).collect()
+    }
+
+    /// Whom the server trusts, in DER.
+    pub(crate) fn authorities_der(&self) -> Vec<Vec<u8>> {
+        self.material.certificates.iter().filter_map(|one| one.to_der().ok()).collect()
+    }
+
+    /// The signatures of the CRLs, which tell one from another.
+    pub(crate) fn crl_signatures(&self) -> Vec<Vec<u8>> {
+        let signatures = self.material.crls.iter().filter_map(|crl| tls::crl_signature(crl));
+        signatures.map(<[u8]>::to_vec).collect()
+    }
+
+    /// The CRLs in DER that this says true of, by their signatures.
+    pub(crate) fn crls_der(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+        let crls = self.material.crls.iter();
+        let wanted = crls.filter(|crl| tls::crl_signature(crl).is_some_and(&wanted));
+        wanted.filter_map(|crl| tls::crl_der(crl)).collect()
     }
 
     /// What clients' chains are judged by.
     pub(crate) fn store(&self) -> Result<TrustStore, String> {
         let assemble = || {
-            let directories = self.setting(c"ssl_crl_dir");
+            let directories = self.settings.get(c"ssl_crl_dir");
             TrustStore::of_material(&self.material, self.checks_crls, directories)
         };
         // OpenSSL looks into a directory while it judges, and what it finds stays in the store.
-        if !self.setting(c"ssl_crl_dir").is_empty() {
+        if !self.settings.get(c"ssl_crl_dir").is_empty() {
             return assemble();
         }
         self.store.get_or_init(assemble).clone()

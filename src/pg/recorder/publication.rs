@@ -20,6 +20,7 @@ use crate::pg::recorder::in_force::{InForce, Origin};
 use crate::pg::recorder::reload;
 use crate::pg::recorder::segment::Segment;
 use crate::pg::server::files;
+use crate::pg::server::tls_settings::TlsSettings;
 
 /// Relative to the data directory. This directory of the server's is for what need not survive it; no backup takes it.
 const FILE: &CStr = c"pg_stat_tmp/pgtls_ext.in_force";
@@ -142,17 +143,16 @@ fn decode(content: &[u8]) -> Option<InForce> {
         checks_crls: head["checks_crls"].as_bool()?,
         protocols: (number(&head["protocols"][0])?, number(&head["protocols"][1])?),
         security_level: number(&head["security_level"])?,
-        settings: decode_settings(&head["settings"])?,
+        settings: decode_settings(&head["settings"]),
         chain,
         material: Material { certificates, crls },
         store: Default::default(),
     })
 }
 
-fn decode_settings(settings: &Value) -> Option<Vec<(&'static CStr, CString)>> {
-    let one = |name: &&'static CStr| {
+fn decode_settings(settings: &Value) -> TlsSettings {
+    TlsSettings::of(|name| {
         let value = settings.get(name.to_str().ok()?)?.as_str()?;
-        Some((*name, CString::new(pgtls_core::text::unhex(value)?).ok()?))
-    };
-    Some(reload::TLS_SETTINGS.iter().filter_map(one).collect())
+        CString::new(pgtls_core::text::unhex(value)?).ok()
+    })
 }

@@ -5,7 +5,7 @@
 //! configured at that moment is attached to the context. Whether a reload took is seen from what the server does with the
 //! two contexts: it frees the new one if loading failed, and the old one if it did not. OpenSSL tells of both.
 
-use std::ffi::{CStr, CString, c_int, c_long, c_void};
+use std::ffi::{c_int, c_long, c_void};
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
@@ -15,7 +15,8 @@ use pgrx::pg_sys;
 
 use crate::pg::recorder::reload_error;
 use crate::pg::recorder::segment::Segment;
-use crate::pg::server::{settings, sys};
+use crate::pg::server::sys;
+use crate::pg::server::tls_settings::TlsSettings;
 
 /// What the server logs when a reload of the TLS configuration did not take, as it stands in its source.
 const NOT_RELOADED: &[u8] = b"SSL configuration was not reloaded";
@@ -43,46 +44,19 @@ pub(in crate::pg) enum Outcome {
     Refused = 2,
 }
 
-/// The settings that decide how TLS is done. Those that this version of the server does not have are left out.
-pub(in crate::pg) const TLS_SETTINGS: &[&CStr] = &[
-    c"ssl",
-    c"ssl_sni",
-    c"ssl_cert_file",
-    c"ssl_key_file",
-    c"ssl_ca_file",
-    c"ssl_crl_file",
-    c"ssl_crl_dir",
-    c"ssl_min_protocol_version",
-    c"ssl_max_protocol_version",
-    c"ssl_ciphers",
-    c"ssl_tls13_ciphers",
-    c"ssl_ecdh_curve",
-    c"ssl_groups",
-    c"ssl_dh_params_file",
-    c"ssl_prefer_server_ciphers",
-    c"ssl_passphrase_command",
-    c"ssl_passphrase_command_supports_reload",
-];
-
 /// What was configured when a context was made.
 pub(in crate::pg) struct Loaded {
     /// Microseconds of the server's epoch.
     pub(in crate::pg) at: i64,
-    /// The TLS settings; empty ones are left out.
-    pub(in crate::pg) settings: Vec<(&'static CStr, CString)>,
+    pub(in crate::pg) settings: TlsSettings,
 }
 
 impl Loaded {
     fn now() -> Self {
         // SAFETY: reads the clock.
         let at = unsafe { pg_sys::GetCurrentTimestamp() };
-        Self { at, settings: current_settings() }
+        Self { at, settings: TlsSettings::current() }
     }
-}
-
-/// The TLS settings of this process.
-pub(in crate::pg) fn current_settings() -> Vec<(&'static CStr, CString)> {
-    TLS_SETTINGS.iter().filter_map(|name| Some((*name, settings::bytes(name)?))).collect()
 }
 
 /// Called once, while the server loads the libraries of `shared_preload_libraries`, before it loads its TLS files.

@@ -59,9 +59,3 @@ pub(crate) fn reset() -> Result<()> {
 pub(crate) fn ssl_on() -> bool {
     settings::is_on(c"ssl")
 }
-
-/// Whether the server chooses certificate and CA file by the host name that a client asks for (`ssl_sni`, since
-/// PostgreSQL 19). Then `ssl_ca_file` alone does not say whom it trusts.
-pub(crate) fn chooses_by_host() -> bool {
-    settings::is_on(c"ssl_sni")
-}

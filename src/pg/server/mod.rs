@@ -3,6 +3,7 @@
 pub(crate) mod auth_files;
 pub(crate) mod backends;
 pub(crate) mod catalog;
+pub(crate) mod config_files;
 pub(in crate::pg) mod cstr;
 pub(crate) mod files;
 pub(crate) mod guc;
@@ -11,4 +12,5 @@ pub(crate) mod process;
 pub(crate) mod regex;
 pub(crate) mod settings;
 pub(in crate::pg) mod sys;
+pub(crate) mod tls_settings;
 pub(in crate::pg) mod version;

@@ -1,8 +1,6 @@
 //! Settings of the server, as this process has them now.
 
-use std::ffi::{CStr, CString, OsString};
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::ffi::{CStr, CString};
 
 use pgrx::pg_sys;
 
@@ -27,10 +25,4 @@ pub(crate) fn text(name: &CStr) -> Option<String> {
 /// Whether a setting is `on`; not so if this version of the server does not have it.
 pub(crate) fn is_on(name: &CStr) -> bool {
     bytes(name).is_some_and(|value| value.as_bytes() == b"on")
-}
-
-/// A file or directory named by a setting. A relative path is relative to the data directory, which is where every server
-/// process works.
-pub(crate) fn path(name: &CStr) -> Option<PathBuf> {
-    bytes(name).map(|value| OsString::from_vec(value.into_bytes()).into())
 }

@@ -1,0 +1,158 @@
+//! What is in force against what is on file, setting by setting, by content and not by time.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use pgtls_core::x509::bundle::parse_certificates;
+
+use crate::checks::basis;
+use crate::checks::crl_file::lists_of;
+use crate::pg::openssl::trust_store::TrustStore;
+use crate::pg::recorder::in_force::InForce;
+use crate::pg::server::files;
+use crate::pg::server::tls_settings::{self, TlsSettings};
+
+/// A setting in force and on file.
+pub(crate) struct Item {
+    /// The setting's name.
+    pub(crate) name: String,
+    /// Its value in force; `None` for an empty one, and where that is not known.
+    pub(crate) value_in_force: Option<String>,
+    /// Its value after a reload; `None` for an empty one.
+    pub(crate) value_on_file: Option<String>,
+    /// Whether a reload would change nothing of it, neither the value nor the content of the file that it names; `None` where
+    /// that is not known.
+    pub(crate) in_force: Option<bool>,
+    /// When what is in force was loaded, in microseconds of the server's epoch.
+    pub(crate) loaded_at: Option<i64>,
+    /// When the file that it names last changed, in the same unit.
+    pub(crate) changed_at: Option<i64>,
+    /// What differs, or why the server could not load it.
+    pub(crate) problem: Option<String>,
+}
+
+/// The settings that name files whose content counts.
+const CERTIFICATE_FILE: &str = "ssl_cert_file";
+const CA_FILE: &str = "ssl_ca_file";
+const CRL_FILE: &str = "ssl_crl_file";
+
+/// All TLS settings that have a value in force or on file.
+pub(crate) fn items() -> Vec<Item> {
+    let on_file = TlsSettings::on_file();
+    let in_force = basis::in_force();
+    let (in_force, unknown) = match in_force {
+        Ok(in_force) => (in_force, None),
+        Err(why) => (None, Some(why)),
+    };
+    let refused = on_file.is_on().then(|| TrustStore::load(&on_file).err()).flatten();
+    let contents = in_force
+        .as_ref()
+        .map(|in_force| Contents { in_force: in_force.clone(), on_file: &on_file });
+    let item = |name: &std::ffi::CStr| {
+        let value_in_force = in_force.as_ref().and_then(|in_force| in_force.settings.text(name));
+        let value_on_file = on_file.text(name);
+        if value_in_force.is_none() && value_on_file.is_none() {
+            return None;
+        }
+        let path = on_file.path(name).filter(|_| name.to_bytes().ends_with(b"_file"));
+        let name = name.to_string_lossy().into_owned();
+        let same_value = in_force.as_ref().map(|_| value_in_force == value_on_file);
+        let difference = match (same_value, &contents) {
+            (Some(true), Some(contents)) => contents.difference(&name, path.as_deref()),
+            _ => None,
+        };
+        let refusal = refused.as_ref().filter(|why| {
+            path.as_ref().is_some_and(|path| {
+                [CA_FILE, CRL_FILE].contains(&&*name) && why.contains(&*path.display().to_string())
+            })
+        });
+        Some(Item {
+            in_force: same_value.map(|same| same && difference.is_none()),
+            loaded_at: in_force.as_ref().and_then(|in_force| in_force.loaded_at),
+            changed_at: path.as_deref().and_then(files::last_change),
+            problem: refusal.cloned().or(difference).or_else(|| unknown.clone()),
+            name,
+            value_in_force,
+            value_on_file,
+        })
+    };
+    tls_settings::NAMES.iter().filter_map(|name| item(name)).collect()
+}
+
+/// The content of files, compared with what was loaded from them.
+struct Contents<'a> {
+    in_force: Rc<InForce>,
+    on_file: &'a TlsSettings,
+}
+
+impl Contents<'_> {
+    /// What differs, as a clause; `None` if nothing does, or the content does not count.
+    fn difference(&self, name: &str, path: Option<&Path>) -> Option<String> {
+        let path = path?;
+        match name {
+            CERTIFICATE_FILE => self.certificate_file(path),
+            CA_FILE => self.ca_file(path),
+            CRL_FILE => self.crl_file(path),
+            _ => None,
+        }
+    }
+
+    fn certificate_file(&self, path: &Path) -> Option<String> {
+        let shown = self.in_force.chain_der();
+        if shown.is_empty() {
+            return None;
+        }
+        match certificates(path) {
+            Ok(certificates) if certificates == shown => None,
+            Ok(_) => Some("holds other certificates than the one in force".to_owned()),
+            Err(why) => Some(why),
+        }
+    }
+
+    fn ca_file(&self, path: &Path) -> Option<String> {
+        let mut on_file = match certificates(path) {
+            Ok(certificates) => certificates,
+            Err(why) => return Some(why),
+        };
+        // OpenSSL trusts certificates wherever it takes CRLs from.
+        let others = self.on_file.path(c"ssl_crl_file").map(|path| certificates(&path));
+        on_file.extend(others.and_then(Result::ok).unwrap_or_default());
+        let in_force = self.in_force.authorities_der();
+        let added = on_file.iter().filter(|one| !in_force.contains(one)).count();
+        let removed = in_force.iter().filter(|one| !on_file.contains(one)).count();
+        match (added, removed) {
+            (0, 0) => None,
+            (added, removed) => Some(format!(
+                "holds {added} certificates that are not in force, and lacks {removed} that are"
+            )),
+        }
+    }
+
+    fn crl_file(&self, path: &Path) -> Option<String> {
+        let mut listed = lists_of(path, false);
+        if let Some(ca_file) = self.on_file.path(c"ssl_ca_file") {
+            listed.extend(lists_of(&ca_file, false).into_iter().filter(|one| one.crl.is_some()));
+        }
+        if let Some(problem) = listed.iter().find_map(|one| one.problem.clone()) {
+            return Some(problem);
+        }
+        let on_file: Vec<&[u8]> =
+            listed.iter().filter_map(|one| Some(one.crl.as_ref()?.signature())).collect();
+        let in_force = self.in_force.crl_signatures();
+        let added = on_file.iter().filter(|one| !in_force.iter().any(|known| known == *one));
+        let removed = in_force.iter().filter(|one| !on_file.contains(&&***one));
+        match (added.count(), removed.count()) {
+            (0, 0) => None,
+            (added, removed) => Some(format!(
+                "holds {added} CRLs that are not in force, and lacks {removed} that are"
+            )),
+        }
+    }
+}
+
+/// The certificates of a file in DER.
+fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
+    let content = files::open(path)?.read()?;
+    let certificates = parse_certificates(&content).map_err(|error| error.to_string())?;
+    Ok(certificates.iter().map(|one| one.as_der().to_vec()).collect())
+}

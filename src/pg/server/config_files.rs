@@ -1,0 +1,144 @@
+//! What `postgresql.conf` and the files it includes say of settings, whether or not the server has taken it over.
+//!
+//! They are read by the server's own parser. Where a setting comes from a place that counts for more than these files (the
+//! command line, the environment), it has the value that it has.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_int};
+
+use pgrx::spi::Spi;
+use pgrx::{PgMemoryContexts, pg_sys};
+
+use crate::pg::server::{cstr, settings};
+
+/// The level that the parser reports at: below all that a client or the log can ask for.
+const QUIET: c_int = 9;
+/// The file that `ALTER SYSTEM` writes, in the data directory (`PG_AUTOCONF_FILENAME`).
+const AUTO_FILE: &CStr = c"postgresql.auto.conf";
+
+/// What the files say.
+pub(crate) struct ConfigFiles {
+    /// The last value of each name, as it stands there; names in lower case.
+    values: HashMap<Vec<u8>, CString>,
+    /// Where a value comes from and what it is by default, for those that were asked for.
+    sources: HashMap<Vec<u8>, Source>,
+    /// Why the server would apply nothing of the files.
+    pub(crate) problem: Option<String>,
+}
+
+struct Source {
+    is_of_file: bool,
+    counts_for_more: bool,
+    default: Option<CString>,
+}
+
+impl ConfigFiles {
+    /// Reads the files, and asks where these settings come from.
+    pub(crate) fn read(names: &[&CStr]) -> Self {
+        let (values, problem) = values();
+        Self { values, sources: sources(names), problem }
+    }
+
+    /// The value of a setting after a reload; `None` for an empty one, or one that the server does not know.
+    pub(crate) fn value(&self, name: &CStr) -> Option<CString> {
+        let now = settings::bytes(name);
+        let Some(source) = self.sources.get(name.to_bytes()) else { return now };
+        if self.problem.is_some() || source.counts_for_more {
+            return now;
+        }
+        let value = match self.values.get(name.to_bytes()) {
+            Some(value) => canonical(value, now.as_deref()),
+            // It was in a file, and is not any more.
+            None if source.is_of_file => source.default.clone()?,
+            None => return now,
+        };
+        Some(value).filter(|value| !value.is_empty())
+    }
+}
+
+/// The value as the server shows it once it has it: booleans and the names of versions can be spelt in several ways.
+fn canonical(value: &CStr, now: Option<&CStr>) -> CString {
+    let is_boolean = now.is_some_and(|now| now == c"on" || now == c"off");
+    let mut truth = false;
+    // SAFETY: a NUL-terminated text, and a place for the result.
+    if is_boolean && unsafe { pg_sys::parse_bool(value.as_ptr(), &mut truth) } {
+        return if truth { c"on" } else { c"off" }.to_owned();
+    }
+    match now {
+        Some(now) if now.to_bytes().eq_ignore_ascii_case(value.to_bytes()) => now.to_owned(),
+        _ => value.to_owned(),
+    }
+}
+
+/// The last value of each name, and what is wrong with the files.
+fn values() -> (HashMap<Vec<u8>, CString>, Option<String>) {
+    let mut memory = PgMemoryContexts::new("pgtls_ext configuration files");
+    let mut values = HashMap::new();
+    let mut problem = None;
+    // SAFETY: NUL-terminated names and places for the list, which lives until the context is gone; pgrx guards the calls.
+    unsafe {
+        memory.switch_to(|_| {
+            let (mut head, mut tail) = (std::ptr::null_mut(), std::ptr::null_mut());
+            let mut parse = |file| {
+                let (file, none) = (file, std::ptr::null());
+                pg_sys::ParseConfigFile(file, true, none, 0, 0, QUIET, &mut head, &mut tail)
+            };
+            let parsed = parse(pg_sys::ConfigFileName);
+            // Without one, nothing was ever set by ALTER SYSTEM.
+            let has_auto = std::path::Path::new("postgresql.auto.conf").exists();
+            let parsed = parsed && (!has_auto || parse(AUTO_FILE.as_ptr()));
+            let mut next: *mut pg_sys::ConfigVariable = head;
+            while let Some(variable) = next.as_ref() {
+                next = variable.next;
+                if let Some(error) = cstr::bytes(variable.errmsg) {
+                    let file = cstr::bytes(variable.filename).unwrap_or_default();
+                    problem.get_or_insert_with(|| {
+                        format!(
+                            "{} (\"{}\" line {})",
+                            String::from_utf8_lossy(error),
+                            String::from_utf8_lossy(file),
+                            variable.sourceline
+                        )
+                    });
+                    continue;
+                }
+                let (Some(name), Some(value)) =
+                    (cstr::bytes(variable.name), cstr::bytes(variable.value))
+                else {
+                    continue;
+                };
+                values.extend(
+                    CString::new(value).ok().map(|value| (name.to_ascii_lowercase(), value)),
+                );
+            }
+            if !parsed {
+                problem.get_or_insert_with(|| "the configuration files have errors".to_owned());
+            }
+        });
+    }
+    (values, problem)
+}
+
+/// Where the settings come from, as `pg_settings` shows it to the role that asks.
+fn sources(names: &[&CStr]) -> HashMap<Vec<u8>, Source> {
+    const QUERY: &str =
+        "SELECT name, source, boot_val FROM pg_catalog.pg_settings WHERE name = ANY ($1)";
+    let names: Vec<String> = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    let rows = Spi::connect(|client| {
+        let mut sources = HashMap::new();
+        for row in client.select(QUERY, None, &[names.into()])? {
+            let (Some(name), Some(source)) = (row.get::<String>(1)?, row.get::<String>(2)?) else {
+                continue;
+            };
+            let default = row.get::<String>(3)?.and_then(|default| CString::new(default).ok());
+            let source = Source {
+                is_of_file: source == "configuration file",
+                counts_for_more: matches!(&*source, "command line" | "override"),
+                default,
+            };
+            sources.insert(name.into_bytes(), source);
+        }
+        Ok::<_, pgrx::spi::Error>(sources)
+    });
+    rows.unwrap_or_default()
+}
