@@ -530,7 +530,7 @@ GRANT SELECT ON pgtls_crls TO pg_monitor;
 CREATE FUNCTION pgtls_crl_coverage()
 RETURNS TABLE (
     subject text, clients_refused boolean, crl_status text, effect text,
-    clients_refused_on_file boolean, crl_status_on_file text, not_after timestamptz, fingerprint text)
+    clients_refused_on_file boolean, crl_status_on_file text, effect_on_file text, not_after timestamptz, fingerprint text)
 AS 'MODULE_PATHNAME', 'pgtls_crl_coverage_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 10;

@@ -87,5 +87,6 @@ fn coverage_row(coverage: CaCoverage) -> Row {
         ("effect".into(), coverage.in_force.effect.into()),
         ("crl_status_on_file".into(), coverage.on_file.crl_status.into()),
         ("clients_refused_on_file".into(), coverage.on_file.clients_refused.into()),
+        ("effect_on_file".into(), coverage.on_file.effect.into()),
     ]
 }

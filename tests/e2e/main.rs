@@ -9,6 +9,7 @@ mod encodings;
 mod extension;
 mod failures;
 mod harness;
+mod in_force;
 mod inventory;
 mod login;
 mod login_dates;

@@ -231,7 +231,7 @@ fn a_reload_that_does_not_take_changes_no_standing() {
         cluster.client("alice").with(pki.alice()).login();
     }
     assert_eq!(status("last_reload_ok").as_deref(), Some("f"));
-    cluster.replace_server(&pki.server());
+    cluster.replace_server(pki.server());
     cluster.reload();
     assert_eq!(standings(&admin), ["untrusted", "untrusted"]);
     assert_eq!(standings(&cluster.admin()), ["untrusted", "untrusted"]);

@@ -559,17 +559,32 @@ fn intermediates_that_clients_sent_are_covered_or_not() {
         .start();
     assert!(cluster.sql(&of_intermediate).is_empty());
     // Nobody knows who issued it, but that it is stale can be seen.
+    drop(cluster.client("alice").with(pki.alice()).login());
+    cluster.sql("select pgtls_reset()");
     cluster.replace_crl(&[pki.root_crl(), &stale]);
+    let listed =
+        "select status, in_force::text, on_file::text from pgtls_crls order by on_file, position";
+    let row = |words: [&str; 3]| words.map(|word| Some(word.to_owned()));
     assert_eq!(
-        cluster.sql("select status from pgtls_crls order by position"),
-        [[Some("current".to_owned())], [Some("stale".to_owned())]],
+        cluster.sql(listed),
+        [
+            row(["unknown_issuer", "true", "false"]),
+            row(["current", "true", "true"]),
+            row(["stale", "false", "true"])
+        ],
     );
     drop(cluster.client("alice").with(pki.alice()).login());
+    cluster.reload();
+    assert_eq!(
+        cluster.sql(listed),
+        [row(["current", "true", "true"]), row(["stale", "true", "true"])]
+    );
     assert_eq!(
         cluster.sql(&of_intermediate),
         [[Some("stale".to_owned()), Some("stale".to_owned())]],
     );
     cluster.replace_crl(&[pki.root_crl(), pki.intermediate_crl()]);
+    cluster.reload();
     assert_eq!(
         cluster.sql(&of_intermediate),
         [[Some("covered".to_owned()), Some("current".to_owned())]],

@@ -102,8 +102,8 @@ fn a_crl_that_locks_out(office: &Office, terminal: &mut Terminal) {
     terminal.scene("A new CRL file has been copied to the server. Is it safe to reload?");
     terminal.show(
         &office.admin,
-        "select subject, crl_status, effect
-from pgtls_crl_coverage where crl_status <> 'covered' \\gx",
+        "select subject, crl_status_on_file, effect_on_file
+from pgtls_crl_coverage where clients_refused_on_file \\gx",
     );
     terminal.say(
         "No. All client certificates here are from that CA: nobody who needs one would
@@ -165,9 +165,7 @@ fn a_reload_that_did_not_take(office: &Office, terminal: &mut Terminal) {
         terminal.show(&office.admin, "select pg_reload_conf();");
         office.cluster.wait_for_log(mark, "SSL configuration was not reloaded");
         terminal.say("pg_reload_conf() says true all the same. This tells whether it took:");
-        terminal.show(
-            &office.admin,
-            "select last_reload_ok, last_reload_at::timestamp(0) from pgtls_status;",
-        );
+        terminal
+            .show(&office.admin, "select last_reload_ok, last_reload_error from pgtls_status \\gx");
     });
 }
