@@ -153,8 +153,8 @@ pub(crate) fn encoding(name: &CStr) -> Option<(c_int, String)> {
     let row = Row::find(pg_sys::SysCacheIdentifier::DATABASEOID, oid.into())?;
     // SAFETY: the fixed part of a live row of pg_database.
     let form = unsafe { &*pg_sys::GETSTRUCT(row.tuple).cast::<pg_sys::FormData_pg_database>() };
-    // SAFETY: an encoding of the catalogue; the name is a static string.
-    let name = unsafe { cstr::bytes(pg_sys::pg_encoding_to_char(form.encoding)) };
+    // SAFETY: the name is a static string.
+    let name = unsafe { cstr::bytes(version::encoding_name(form.encoding)) };
     Some((form.encoding, String::from_utf8_lossy(name.unwrap_or_default()).into_owned()))
 }
 

@@ -73,6 +73,16 @@ pub(in crate::pg) fn has_free_procs(count: c_int) -> bool {
     }
 }
 
+/// The name of an encoding of the catalogue, a static string.
+pub(in crate::pg) fn encoding_name(encoding: c_int) -> *const c_char {
+    // SAFETY: looks into a table; a number that is not in it has an empty name.
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    return unsafe { pg_sys::pg_encoding_to_char(encoding) };
+    // SAFETY: as above.
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    return unsafe { pg_sys::pg_encoding_to_char_private(encoding) };
+}
+
 /// Whether a role has a privilege on a database.
 pub(in crate::pg) fn database_aclcheck(
     database: pg_sys::Oid,
