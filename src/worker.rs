@@ -12,13 +12,14 @@ use pgrx::bgworkers::{
 };
 use pgtls_core::verify::credential::Standing;
 
+use crate::checks::access::{Server, checked_mappings};
 use crate::checks::basis::Basis;
 use crate::checks::credentials::{Credential, invalid_sessions};
 use crate::pg::recorder::sessions::{self, Recorded};
-use crate::pg::recorder::{in_force, publication, save};
+use crate::pg::recorder::{in_force, publication, rules_in_force, save};
 use crate::pg::server::guc::Action;
 use crate::pg::server::tls_settings::TlsSettings;
-use crate::pg::server::{guc, process};
+use crate::pg::server::{auth_files, guc, process};
 
 /// How often changes are saved: what a crash can lose.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
@@ -40,7 +41,15 @@ pub(crate) fn install() {
 }
 
 process::background_worker!(pgtls_ext_worker_main, run);
-process::background_worker!(pgtls_ext_publisher_main, publication::publish);
+process::background_worker!(pgtls_ext_publisher_main, publish);
+
+/// Writes down what this process, which is younger than the last reload, knows to be in force.
+fn publish() {
+    publication::publish();
+    let server = Server::new();
+    let around = server.around();
+    rules_in_force::publish(|| (auth_files::rules(&around), checked_mappings(&around)));
+}
 
 /// Has the server start a process that inherits what is in force now, and writes it down for all others. If the server has
 /// no place for one, it is asked again later.
@@ -64,7 +73,7 @@ fn run() {
     let mut saved = (Instant::now(), 0);
     let mut checked = Instant::now();
     // This process is young itself.
-    publication::publish();
+    publish();
     while BackgroundWorker::wait_latch(Some(timeout(saved.0, checked))) {
         let reload = BackgroundWorker::sighup_received();
         if reload {

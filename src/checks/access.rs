@@ -1,14 +1,15 @@
 //! Rules and mappings: which of them decide, and whether an identity may be a role.
 //!
-//! What is read are the files as they are now. Where the server would not load a file as it is, what is in force is not
-//! known: an answer is `None` then.
+//! What is not known to be in force is read from the files as they are now. Where the server would not load a file as it
+//! is, an answer is `None` then.
 
 use pgtls_core::login::access::Surroundings;
 use pgtls_core::login::hba::{self, Client, ClientName};
 use pgtls_core::login::ident;
 
+use crate::checks::basis::Basis;
 use crate::pg::connection::port::Session;
-use crate::pg::recorder::sessions;
+use crate::pg::recorder::{rules_in_force, sessions};
 use crate::pg::server::auth_files;
 use crate::pg::server::catalog::Catalog;
 use crate::pg::server::network::System;
@@ -40,6 +41,52 @@ pub(crate) fn checked_mappings(around: &Surroundings<'_>) -> Vec<ident::Line> {
     let mut lines = auth_files::mappings();
     ident::check_patterns(&mut lines, around);
     lines
+}
+
+/// The rules and mappings that logins are judged by.
+pub(crate) struct AuthFiles {
+    /// Which of them these are.
+    pub(crate) basis: Basis,
+    pub(crate) rules: Vec<hba::Line>,
+    pub(crate) mappings: Vec<ident::Line>,
+    /// Whether what is in force is known, and the same as what is on file; `None` if it is not known.
+    pub(crate) rules_in_force: Option<bool>,
+    pub(crate) mappings_in_force: Option<bool>,
+}
+
+impl AuthFiles {
+    /// By this basis, as far as it is known: else the files stand for it.
+    pub(crate) fn of(basis: Basis, around: &Surroundings<'_>) -> Self {
+        let (rules, mappings) = (auth_files::rules(around), checked_mappings(around));
+        let in_force = rules_in_force::current().ok();
+        let known_rules = in_force.as_ref().and_then(|in_force| in_force.rules.as_deref());
+        let known_mappings = in_force.as_ref().and_then(|in_force| in_force.mappings.as_deref());
+        let rules_in_force = known_rules.map(|known| same_rules(known, &rules));
+        let mappings_in_force = known_mappings.map(|known| same_mappings(known, &mappings));
+        let by_force = basis == Basis::InForce;
+        Self {
+            basis,
+            rules: known_rules.filter(|_| by_force).map_or(rules, <[_]>::to_vec),
+            mappings: known_mappings.filter(|_| by_force).map_or(mappings, <[_]>::to_vec),
+            rules_in_force,
+            mappings_in_force,
+        }
+    }
+}
+
+/// Whether both say the same; where it stands may differ.
+fn same_rules(known: &[hba::Line], on_file: &[hba::Line]) -> bool {
+    known.len() == on_file.len()
+        && known.iter().zip(on_file).all(|(a, b)| (&a.rule, &a.problem) == (&b.rule, &b.problem))
+}
+
+/// The same of mappings.
+fn same_mappings(known: &[ident::Line], on_file: &[ident::Line]) -> bool {
+    known.len() == on_file.len()
+        && known
+            .iter()
+            .zip(on_file)
+            .all(|(a, b)| (&a.mapping, &a.problem) == (&b.mapping, &b.problem))
 }
 
 /// Whether an identity may be a role by a map of the file; `None` if the server would not load the file.

@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use pgtls_core::login::{hba, ident};
 use pgtls_core::x509::bundle::parse_certificates;
 
-use crate::checks::basis;
+use crate::checks::access::{AuthFiles, Server};
+use crate::checks::basis::{self, Basis};
 use crate::checks::crl_file::lists_of;
 use crate::pg::openssl::trust_store::TrustStore;
 use crate::pg::recorder::in_force::InForce;
-use crate::pg::server::files;
 use crate::pg::server::tls_settings::{self, TlsSettings};
+use crate::pg::server::{auth_files, files};
 
 /// A setting in force and on file.
 pub(crate) struct Item {
@@ -35,9 +37,55 @@ pub(crate) struct Item {
 const CERTIFICATE_FILE: &str = "ssl_cert_file";
 const CA_FILE: &str = "ssl_ca_file";
 const CRL_FILE: &str = "ssl_crl_file";
+const HBA_FILE: &str = "hba_file";
+const IDENT_FILE: &str = "ident_file";
 
-/// All TLS settings that have a value in force or on file.
-pub(crate) fn items() -> Vec<Item> {
+impl Item {
+    /// Whether it names a file that is read when the server loads its configuration, and never again.
+    pub(crate) fn is_read_once(&self) -> bool {
+        [CA_FILE, CRL_FILE, HBA_FILE, IDENT_FILE].contains(&&*self.name)
+    }
+
+    /// One of the files of rules and mappings, whose names cannot change while the server runs.
+    fn of_rules(name: &str, file: String, in_force: Option<bool>, problem: Option<String>) -> Self {
+        let differs = in_force == Some(false);
+        let difference = || "holds other lines than those in force".to_owned();
+        // Only where: the content of a line is not for everybody who may see this.
+        let place = |problem: String| problem.split(": ").next().unwrap_or_default().to_owned();
+        let refused = problem
+            .map(|problem| format!("the server would not load it, because of {}", place(problem)));
+        Self {
+            name: name.to_owned(),
+            value_in_force: Some(file.clone()),
+            in_force,
+            loaded_at: None,
+            changed_at: files::last_change(Path::new(&file)),
+            problem: refused.or_else(|| differs.then(difference)),
+            value_on_file: Some(file),
+        }
+    }
+}
+
+/// All settings of TLS and authentication that have a value in force or on file.
+pub(crate) fn all_items() -> Vec<Item> {
+    let server = Server::new();
+    items(&AuthFiles::of(Basis::OnFile, &server.around()))
+}
+
+/// The same, where the files of rules and mappings have been compared.
+pub(crate) fn items(auth: &AuthFiles) -> Vec<Item> {
+    let mut items = tls_items();
+    let problems = match auth.basis {
+        Basis::OnFile => (hba::problem(&auth.rules), ident::problem(&auth.mappings)),
+        Basis::InForce => (None, None),
+    };
+    let (rules, mappings) = (auth.rules_in_force, auth.mappings_in_force);
+    items.push(Item::of_rules(HBA_FILE, auth_files::hba_file(), rules, problems.0));
+    items.push(Item::of_rules(IDENT_FILE, auth_files::ident_file(), mappings, problems.1));
+    items
+}
+
+fn tls_items() -> Vec<Item> {
     let on_file = TlsSettings::on_file();
     let in_force = basis::in_force();
     let (in_force, unknown) = match in_force {

@@ -13,12 +13,12 @@ use pgtls_core::verify::judgement::Judgement;
 use pgtls_core::verify::verdict::Verdict;
 use pgtls_core::x509::certificate::Certificate;
 
-use crate::checks::access::{Server, checked_mappings};
-use crate::checks::basis::{self, Basis, TlsConfiguration};
+use crate::checks::access::{AuthFiles, Server};
+use crate::checks::basis::{Basis, TlsConfiguration};
 use crate::checks::configuration;
 use crate::pg::datum::text::first_unsayable;
 use crate::pg::openssl::verify;
-use crate::pg::server::{auth_files, catalog, files, guc, settings};
+use crate::pg::server::{catalog, files, guc};
 
 /// Most chains of one certificate that are looked at, each of which lasts longer than the one before.
 const MOST_PATHS: usize = 16;
@@ -46,11 +46,9 @@ impl Login<'_> {
         let server = Server::new();
         let around = server.around();
         let tls = TlsConfiguration::of(self.basis);
-        let (rules, mappings) = (auth_files::rules(&around), checked_mappings(&around));
-        let read =
-            rules.iter().map(|line| &line.file).chain(mappings.iter().map(|line| &line.file));
+        let auth = AuthFiles::of(self.basis, &around);
         let facts = Facts {
-            remarks: self.remarks(read.cloned()),
+            remarks: self.remarks(&auth),
             tls: tls.facts(),
             require_tls: guc::require_tls(),
             trust: self.judgement(&tls),
@@ -59,8 +57,8 @@ impl Login<'_> {
             untranslatable: self.untranslatable(),
             slots: catalog::slots(),
             limits_walsenders: catalog::limits_walsenders(),
-            rules: &rules,
-            mappings: &mappings,
+            rules: &auth.rules,
+            mappings: &auth.mappings,
         };
         let question = Question {
             certificates: &self.certificates,
@@ -89,35 +87,42 @@ impl Login<'_> {
     }
 
     /// Where what is on file differs from what is in force, and which of the two the answer is for.
-    fn remarks(&self, read: impl Iterator<Item = String>) -> Vec<Remark> {
+    fn remarks(&self, auth: &AuthFiles) -> Vec<Remark> {
         let answer = match self.basis {
             Basis::InForce => "is not in force: the answer is for what is in force",
             Basis::OnFile => {
                 "is not in force: the answer is for what is on file, as after a reload"
             }
         };
-        let tls = configuration::items().into_iter().filter(|item| item.in_force == Some(false));
-        let tls = tls.map(|item| Remark {
-            detail: match item.problem {
+        let items = configuration::items(auth);
+        let differs = items.iter().filter(|item| item.in_force == Some(false)).map(|item| Remark {
+            detail: match &item.problem {
                 Some(problem) => format!("what is on file {answer} ({problem})"),
                 None => format!("the value on file {answer}"),
             },
-            source: match item.value_on_file {
+            source: match &item.value_on_file {
                 Some(value) => format!("{} = {value}", item.name),
-                None => item.name,
+                None => item.name.clone(),
             },
         });
-        // Without preloading nothing is known of these but their times.
-        let is_known = !matches!(basis::in_force(), Ok(None));
-        let unknown = [c"ssl_ca_file", c"ssl_crl_file"].into_iter().filter(|_| !is_known);
-        let unknown = unknown.filter_map(settings::text);
-        let mut files: Vec<String> =
-            read.chain(unknown).chain([auth_files::hba_file(), auth_files::ident_file()]).collect();
+        // Of what is not known to be in force, nothing but times can be said.
+        let unknown = items.iter().filter(|item| item.in_force.is_none() && item.is_read_once());
+        let rules =
+            auth.rules.iter().map(|line| &line.file).filter(|_| auth.rules_in_force.is_none());
+        let mappings = auth
+            .mappings
+            .iter()
+            .map(|line| &line.file)
+            .filter(|_| auth.mappings_in_force.is_none());
+        let unknown = unknown.filter_map(|item| item.value_on_file.as_ref());
+        let mut files: Vec<&String> = unknown.chain(rules).chain(mappings).collect();
         files.sort();
         files.dedup();
         let files = files.into_iter().filter(|file| files::changed_since_load(Path::new(file)));
         let detail = "changed since the server loaded its configuration: the answer is for the file as it is now";
-        tls.chain(files.map(|source| Remark { detail: detail.to_owned(), source })).collect()
+        let files =
+            files.map(|source| Remark { detail: detail.to_owned(), source: source.clone() });
+        differs.chain(files).collect()
     }
 
     /// Until when it succeeds, if it does.

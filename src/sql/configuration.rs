@@ -9,7 +9,7 @@ use crate::pg::datum::time::unix_microseconds;
 
 #[pg_extern(sql = false)]
 fn pgtls_configuration() -> Rows {
-    configuration::items().into_iter().map(row).collect()
+    configuration::all_items().into_iter().map(row).collect()
 }
 
 fn row(item: Item) -> Row {

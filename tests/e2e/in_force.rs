@@ -236,3 +236,54 @@ fn without_preloading_both_answers_are_about_the_files() {
         Some("0".into())
     );
 }
+
+/// Rules and mappings, too, are those that were loaded, and a file that is not taken changes nothing.
+#[test]
+fn rules_and_mappings_are_those_that_were_loaded() {
+    let pki = Pki::standard();
+    let hba = "hostssl all all all cert map=m";
+    let cluster = preloaded().hba(hba).ident("m alice alice").start();
+    let stage = Stage::new(cluster);
+    let hint = "select problem from pgtls_configuration where item = 'hba_file'";
+    assert_eq!(stage.differs(), None);
+    let check = |now: bool, then: bool| {
+        assert_eq!(stage.foretold(pki.alice()), [now, then]);
+        assert_eq!(stage.admits(pki.alice()), now);
+    };
+    check(true, true);
+    // A comment is no change.
+    stage.cluster.write_hba(&format!("# rules\n{hba}"));
+    assert_eq!(stage.differs(), None);
+    stage.cluster.write_hba(&format!("hostssl all alice all reject\n{hba}"));
+    assert_eq!(stage.differs().as_deref(), Some("hba_file"));
+    assert_eq!(stage.value(hint).as_deref(), Some("holds other lines than those in force"));
+    check(true, false);
+    stage.cluster.reload();
+    check(false, false);
+    // One that is not taken: the one before it stays, also when the server has to start over after a crash.
+    stage.cluster.write_hba(&format!("{hba}\nhostssl all"));
+    let log = stage.cluster.reload();
+    assert!(log.contains("was not reloaded"), "{log}");
+    let said = stage.value("select last_reload_error from pgtls_status").unwrap_or_default();
+    assert!(said.contains("pg_hba.conf was not reloaded"), "{said}");
+    assert!(said.contains("line 3"), "{said}");
+    check(false, false);
+    let said = stage.value(hint).unwrap_or_default();
+    assert!(said.starts_with("the server would not load it, because of "), "{said}");
+    let killed = stage.cluster.admin();
+    stage.cluster.kill9(killed.pid());
+    let stage = Stage::new(stage.cluster);
+    assert_eq!(stage.foretold(pki.alice()), [false, false]);
+    stage.cluster.write_hba(hba);
+    stage.cluster.write_ident("m alice bob");
+    stage.cluster.reload();
+    assert_eq!(stage.foretold(pki.alice()), [false, false]);
+    stage.cluster.write_ident("m alice alice");
+    assert_eq!(stage.differs().as_deref(), Some("ident_file"));
+    assert_eq!(stage.foretold(pki.alice()), [false, true]);
+    assert!(!stage.admits(pki.alice()));
+    stage.cluster.restart();
+    let stage = Stage::new(stage.cluster);
+    assert_eq!(stage.foretold(pki.alice()), [true, true]);
+    assert!(stage.admits(pki.alice()));
+}

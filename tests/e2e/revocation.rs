@@ -333,15 +333,15 @@ fn a_malformed_end_is_told_from_none() {
     // OpenSSL reads it until 3.4, and calls its end malformed when it is asked for a verdict; later ones do not read it.
     cluster.replace_crl(&[&malformed]);
     let log = cluster.reload();
-    let listed = cluster.sql("select status, problem from pgtls_crls");
-    let words = match log.contains("SSL configuration was not reloaded") {
-        true => ["unreadable", "utctime is too short"],
-        false => ["malformed_date", "the date of nextUpdate is malformed"],
-    };
-    assert_eq!(listed, [words.map(|word| Some(word.to_owned()))]);
+    let listed = cluster.sql("select status, problem from pgtls_crls where on_file").remove(0);
+    let [status, problem] = [0, 1].map(|column| listed[column].clone().unwrap_or_default());
+    let is_read = !log.contains("SSL configuration was not reloaded");
+    assert_eq!(status, if is_read { "malformed_date" } else { "unreadable" });
+    // The words of one that does not read it depend on its version.
+    assert_eq!(problem == "the date of nextUpdate is malformed", is_read, "{problem}");
     let alice = ca.issue("/CN=alice").build();
     let refused = cluster.client("alice").with(&alice).connect().is_err();
-    assert_eq!(refused, words[0] == "malformed_date", "else the list from before is in force");
+    assert_eq!(refused, is_read, "else the list from before is in force");
 }
 
 #[test]

@@ -23,8 +23,9 @@ pub(crate) fn behaviour() -> Rules {
 /// earlier ones read and then call malformed.
 pub(crate) fn why_unreadable(crl: &[u8]) -> Option<String> {
     let why = X509Crl::from_der(crl).err()?;
-    // Which comes first depends on the version.
-    let specific = why.errors().iter().filter_map(Error::reason).find(|it| *it != NESTED);
+    // Which comes first depends on the version, and some only say that the reason is another entry.
+    let is_specific = |it: &&str| *it != NESTED && !it.ends_with(" lib");
+    let specific = why.errors().iter().filter_map(Error::reason).find(is_specific);
     Some(specific.map_or_else(|| reason(&why), str::to_owned))
 }
 

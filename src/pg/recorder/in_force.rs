@@ -140,7 +140,10 @@ pub(crate) fn current() -> Result<Rc<InForce>, Unknown> {
 pub(crate) fn is_published() -> bool {
     Segment::in_child().is_none_or(|segment| {
         let shared = segment.shared();
-        shared.published.load(Ordering::Acquire) == shared.generation.load(Ordering::Acquire)
+        let generation = shared.generation.load(Ordering::Acquire);
+        [&shared.published, &shared.rules_published]
+            .iter()
+            .all(|published| published.load(Ordering::Acquire) == generation)
     })
 }
 

@@ -34,6 +34,9 @@ static CANDIDATE: AtomicPtr<SSL_CTX> = AtomicPtr::new(ptr::null_mut());
 /// Grows whenever another context may have come into force.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
+/// How many reloads the postmaster has heard itself begin.
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
 /// How the last reload ended, of all that is reloaded.
 /// 0 says that there was none since the server started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +157,7 @@ pub(in crate::pg) fn heard_in_postmaster(message_id: &[u8], message: &[u8], cont
 
 /// The server begins to reload.
 fn began() {
+    COUNT.fetch_add(1, Ordering::Relaxed);
     if let Some(segment) = Segment::get() {
         let shared = segment.shared();
         // SAFETY: reads the clock.
@@ -179,6 +183,11 @@ fn publish_generation(generation: u64) {
 /// Copies what the postmaster knows into new shared memory.
 pub(in crate::pg) fn publish() {
     publish_generation(GENERATION.load(Ordering::Relaxed));
+}
+
+/// How many reloads there were before this process was forked.
+pub(in crate::pg) fn count() -> u64 {
+    COUNT.load(Ordering::Relaxed)
 }
 
 /// The generation that this process was forked with.

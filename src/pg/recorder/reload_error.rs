@@ -4,19 +4,29 @@
 //! memory until the next reload begins.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pgrx::pg_sys;
 
 use crate::pg::recorder::reload::Outcome;
 use crate::pg::recorder::segment::{COUNTER_BYTES, Plain, Segment};
+use crate::pg::server::cstr;
 
 /// What the server logs when it begins to reload.
 const BEGINS: &[u8] = b"received SIGHUP, reloading configuration files";
 /// What it logs when something was not reloaded: TLS; `pg_hba.conf` or `pg_ident.conf`; `postgresql.conf`.
 const REFUSALS: &[&[u8]] = &[
     b"SSL configuration was not reloaded",
-    b"%s was not reloaded",
+    AUTH_FILE_REFUSED,
     b"configuration file \"%s\" contains errors; unaffected changes were applied",
     b"configuration file \"%s\" contains errors; no changes were applied",
 ];
+
+/// The one of them that can be about either of two files.
+const AUTH_FILE_REFUSED: &[u8] = b"%s was not reloaded";
+
+static HBA_REFUSED: AtomicBool = AtomicBool::new(false);
+static IDENT_REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// How messages start that quote the value of an option of `pg_hba.conf` which may be a secret.
 const MAY_QUOTE_A_SECRET: &[&[u8]] =
@@ -82,6 +92,8 @@ pub(in crate::pg) fn heard(id: &[u8], message: &[u8], context: &[u8]) -> Option<
         last.clear();
         reasons.clear();
         publish(reasons);
+        HBA_REFUSED.store(false, Ordering::Relaxed);
+        IDENT_REFUSED.store(false, Ordering::Relaxed);
         return Some(Outcome::Done);
     }
     if !REFUSALS.contains(&id) {
@@ -98,6 +110,10 @@ pub(in crate::pg) fn heard(id: &[u8], message: &[u8], context: &[u8]) -> Option<
         }
         return None;
     }
+    if id == AUTH_FILE_REFUSED {
+        let refused = if is_of_hba(message) { &HBA_REFUSED } else { &IDENT_REFUSED };
+        refused.store(true, Ordering::Relaxed);
+    }
     if reasons.length > 0 {
         reasons.push(b"; ");
     }
@@ -109,6 +125,18 @@ pub(in crate::pg) fn heard(id: &[u8], message: &[u8], context: &[u8]) -> Option<
     }
     publish(reasons);
     Some(Outcome::Refused)
+}
+
+/// Whether a message names `pg_hba.conf`, by its path or, before PostgreSQL 16, as such.
+fn is_of_hba(message: &[u8]) -> bool {
+    // SAFETY: a setting that the server always has; null or NUL-terminated.
+    let file = unsafe { cstr::bytes(pg_sys::HbaFileName) }.unwrap_or_default();
+    message.starts_with(b"pg_hba.conf ") || (!file.is_empty() && message.starts_with(file))
+}
+
+/// Whether the last reload before this process was forked did not take over `pg_hba.conf`, and the same of `pg_ident.conf`.
+pub(in crate::pg) fn refused_files() -> [bool; 2] {
+    [&HBA_REFUSED, &IDENT_REFUSED].map(|refused| refused.load(Ordering::Relaxed))
 }
 
 fn publish(reasons: &Text) {

@@ -7,11 +7,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::login::server_version::ServerVersion;
 use crate::text;
 
 /// One word of a rule or mapping.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Token {
     text: Vec<u8>,
     quoted: bool,

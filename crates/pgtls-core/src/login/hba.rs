@@ -6,12 +6,15 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::login::access::{Network, Surroundings, Token};
 use crate::text;
 use crate::value::Value;
 
 /// What was read from one place of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// The file; rules may stand in included ones.
     pub file: String,
@@ -24,7 +27,7 @@ pub struct Line {
 }
 
 /// One rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// Which connections it is for.
     pub connection: Connection,
@@ -45,7 +48,7 @@ pub struct Rule {
 }
 
 /// The first word of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Connection {
     /// Unix socket.
     Local,
@@ -76,7 +79,7 @@ impl fmt::Display for Connection {
 }
 
 /// Which addresses a rule is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Address {
     /// All of them.
     All,
@@ -114,6 +117,20 @@ pub enum Method {
     External(&'static str),
 }
 
+/// By its name.
+impl Serialize for Method {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Method {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::from_name(&name).ok_or_else(|| D::Error::custom("unknown authentication method"))
+    }
+}
+
 impl Method {
     /// The methods that ask something outside the server.
     const EXTERNAL: &'static [&'static str] =
@@ -147,7 +164,7 @@ impl Method {
 }
 
 /// The option `clientcert`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientCertificate {
     /// None is asked for.
     Optional,
@@ -158,7 +175,7 @@ pub enum ClientCertificate {
 }
 
 /// The option `clientname`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientName {
     /// The first common name.
     CommonName,

@@ -5,13 +5,15 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use crate::login::access::{Surroundings, Token};
 use crate::login::hba::place;
 use crate::text;
 use crate::value::Value;
 
 /// What was read from one place of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// The file; mappings may stand in included ones.
     pub file: String,
@@ -24,7 +26,7 @@ pub struct Line {
 }
 
 /// One mapping.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
     /// The map it belongs to.
     pub map: Vec<u8>,

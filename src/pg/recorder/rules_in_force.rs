@@ -1,0 +1,164 @@
+//! The rules of `pg_hba.conf` and the mappings of `pg_ident.conf` that are in force, written down for all processes.
+//!
+//! The server keeps them where no process can look after its login. So a process that was forked after a reload reads the
+//! files at once, and knows from the postmaster's messages what was not reloaded: of that it keeps what was written down
+//! before. A file that has changed since the reload began may or may not be what the server has read; then it is not known
+//! what is in force. What is written down has no option of an external method, so no secret.
+
+use std::cell::RefCell;
+use std::ffi::CStr;
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use pgrx::pg_sys;
+use pgtls_core::login::{hba, ident};
+use serde::{Deserialize, Serialize};
+
+use crate::pg::recorder::in_force::Unknown;
+use crate::pg::recorder::segment::Segment;
+use crate::pg::recorder::{reload, reload_error};
+use crate::pg::server::files;
+
+/// Relative to the data directory.
+const FILE: &CStr = c"pg_stat_tmp/pgtls_ext.rules";
+const NEW_FILE: &CStr = c"pg_stat_tmp/pgtls_ext.rules.tmp";
+
+/// Largest file that is read.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// How long a reader waits for what is about to be written down.
+const PATIENCE: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_millis(10);
+
+/// What is in force; `None` where it is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rules {
+    /// Of which postmaster, and of which reload of it.
+    of: Reload,
+    pub(crate) rules: Option<Vec<hba::Line>>,
+    pub(crate) mappings: Option<Vec<ident::Line>>,
+}
+
+/// A reload: when the postmaster started and when it last read its configuration, as every process inherits it, and how
+/// many reloads it has heard itself begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Reload {
+    started: i64,
+    read: i64,
+    count: u64,
+}
+
+impl Reload {
+    /// The last one before this process was forked.
+    fn inherited() -> Self {
+        // SAFETY: plain reads of variables of this process.
+        let (started, read) = unsafe { (pg_sys::PgStartTime, pg_sys::PgReloadTime) };
+        Self { started, read, count: reload::count() }
+    }
+}
+
+thread_local! {
+    /// What was read last, and its number.
+    static KEPT: RefCell<Option<(u64, Rc<Rules>)>> = const { RefCell::new(None) };
+}
+
+/// Called in a process that was forked after the last reload. `read` gives what the files hold now.
+pub(crate) fn publish(read: impl FnOnce() -> (Vec<hba::Line>, Vec<ident::Line>)) {
+    let Some(segment) = Segment::in_child() else { return };
+    let of = Reload::inherited();
+    let before = load().ok().filter(|before| before.of.started == of.started);
+    // After a crash the postmaster goes on with what it has.
+    let is_written = before.as_ref().is_some_and(|before| before.of == of);
+    if !is_written {
+        let rules = decide(of, before, read());
+        if let Err(why) = write_aside(&rules) {
+            pgrx::log!(
+                "pgtls_ext could not write down in \"{}\" which rules are in force: {why}",
+                FILE.to_string_lossy(),
+            );
+            return;
+        }
+    }
+    let shared = segment.shared();
+    shared.rules_published.store(reload::generation(), Ordering::Release);
+    shared.publications.fetch_add(1, Ordering::Release);
+}
+
+fn decide(
+    of: Reload,
+    before: Option<Rules>,
+    (rules, mappings): (Vec<hba::Line>, Vec<ident::Line>),
+) -> Rules {
+    let [hba_refused, ident_refused] = reload_error::refused_files();
+    let is_start = before.is_none();
+    let (rules_before, mappings_before) =
+        before.map_or((None, None), |before| (before.rules, before.mappings));
+    let is_older =
+        |file: &str| files::last_change(Path::new(file)).is_none_or(|changed| changed <= of.read);
+    // A server does not start with a `pg_hba.conf` that it cannot use, but does with such a `pg_ident.conf`: with none.
+    let rules = match hba::problem(&rules).is_some() || hba_refused {
+        true => rules_before,
+        false => Some(rules).filter(|rules| rules.iter().all(|line| is_older(&line.file))),
+    };
+    let mappings = match ident::problem(&mappings).is_some() || ident_refused {
+        true if is_start => Some(Vec::new()),
+        true => mappings_before,
+        false => Some(mappings).filter(|lines| lines.iter().all(|line| is_older(&line.file))),
+    };
+    Rules { of, rules, mappings }
+}
+
+fn write_aside(rules: &Rules) -> io::Result<()> {
+    match std::fs::remove_file(path(NEW_FILE)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = OpenOptions::new().write(true).create_new(true).open(path(NEW_FILE))?;
+    let mut file = BufWriter::new(file);
+    serde_json::to_writer(&mut file, rules)?;
+    file.flush()?;
+    std::fs::rename(path(NEW_FILE), path(FILE))
+}
+
+fn load() -> Result<Rules, String> {
+    let content = files::open_up_to(path(FILE), MAX_BYTES).and_then(files::Readable::read)?;
+    serde_json::from_slice(&content).map_err(|error| error.to_string())
+}
+
+fn path(name: &'static CStr) -> &'static Path {
+    Path::new(name.to_str().unwrap_or_default())
+}
+
+/// What is in force now.
+pub(crate) fn current() -> Result<Rc<Rules>, Unknown> {
+    let segment = Segment::in_child().ok_or(Unknown::NotPreloaded)?;
+    let shared = segment.shared();
+    let mut waited = Duration::ZERO;
+    loop {
+        let number = shared.publications.load(Ordering::Acquire);
+        let is_current = shared.rules_published.load(Ordering::Acquire)
+            == shared.generation.load(Ordering::Acquire);
+        let known = KEPT.with_borrow(|kept| {
+            kept.as_ref().filter(|kept| is_current && kept.0 == number).map(|kept| kept.1.clone())
+        });
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        if is_current && let Ok(rules) = load() {
+            let rules = Rc::new(rules);
+            KEPT.set(Some((number, rules.clone())));
+            return Ok(rules);
+        }
+        if waited >= PATIENCE {
+            let why = "nothing was published since the last reload".to_owned();
+            return Err(Unknown::NotPublished(why));
+        }
+        pgrx::check_for_interrupts!();
+        std::thread::sleep(STEP);
+        waited += STEP;
+    }
+}
