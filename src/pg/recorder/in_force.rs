@@ -113,7 +113,7 @@ pub(crate) fn current() -> Result<Rc<InForce>, Unknown> {
         let found = if generation == reload::generation() && !reload::inherited().is_null() {
             InForce::inherited()
         } else if shared.published.load(Ordering::Acquire) == generation {
-            publication::read().and_then(|it| match it.generation == generation {
+            publication::read().and_then(|(_, it)| match it.generation == generation {
                 true => Ok(it),
                 false => Err("is being replaced".to_owned()),
             })
@@ -183,7 +183,7 @@ impl InForce {
         let is_used = facts.enabled && facts.ca_file.is_some();
         Ok(Self {
             generation: reload::generation(),
-            loaded_at: None,
+            loaded_at: Some(reload::in_force_since()).filter(|at| *at != 0),
             origin: if facts.enabled { Origin::Files } else { Origin::Nothing },
             asks_clients: is_used,
             checks_crls: is_used && !facts.crls.is_empty(),

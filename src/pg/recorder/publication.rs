@@ -12,12 +12,13 @@ use std::sync::atomic::Ordering;
 
 use openssl::error::ErrorStack;
 use openssl::x509::{X509, X509Crl};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::pg::connection::tls;
 use crate::pg::openssl::server_context::Material;
 use crate::pg::recorder::in_force::{InForce, Origin};
-use crate::pg::recorder::reload;
+use crate::pg::recorder::reload::{self, Reload};
 use crate::pg::recorder::segment::Segment;
 use crate::pg::server::files;
 use crate::pg::server::tls_settings::TlsSettings;
@@ -35,8 +36,7 @@ const VERSION: u64 = 1;
 /// Called in a process that was forked after the last reload: writes down what it inherited, for all others.
 pub(crate) fn publish() {
     let Some(segment) = Segment::in_child() else { return };
-    let in_force = InForce::inherited();
-    let written = in_force.and_then(|in_force| {
+    let written = InForce::inherited().map(or_before).and_then(|in_force| {
         write_aside(&in_force).map_err(|error| error.to_string())?;
         std::fs::rename(path(NEW_FILE), path(FILE)).map_err(|error| error.to_string())
     });
@@ -50,6 +50,21 @@ pub(crate) fn publish() {
             "pgtls_ext could not write down in \"{}\" what is in force: {why}",
             FILE.to_string_lossy(),
         ),
+    }
+}
+
+/// Where the server shows no context, files that were not taken are not in force, and neither are those that were replaced
+/// before a crash: what was written down before still holds.
+fn or_before(in_force: InForce) -> InForce {
+    if in_force.origin == Origin::Context {
+        return in_force;
+    }
+    let now = Reload::inherited();
+    match read() {
+        Ok((of, before)) if of.started == now.started && (of == now || reload::is_refused()) => {
+            InForce { generation: in_force.generation, ..before }
+        }
+        _ => in_force,
     }
 }
 
@@ -75,6 +90,7 @@ fn write_aside(in_force: &InForce) -> io::Result<()> {
     }
     let head = json!({
         "version": VERSION,
+        "of": Reload::inherited(),
         "generation": in_force.generation,
         "loaded_at": in_force.loaded_at,
         "origin": in_force.origin.as_str(),
@@ -105,12 +121,12 @@ fn settings(in_force: &InForce) -> Value {
 }
 
 /// What was published last; or why it cannot be read.
-pub(in crate::pg) fn read() -> Result<InForce, String> {
+pub(in crate::pg) fn read() -> Result<(Reload, InForce), String> {
     let content = files::open_up_to(path(FILE), MAX_BYTES).and_then(files::Readable::read)?;
     decode(&content).ok_or_else(|| "is damaged".to_owned())
 }
 
-fn decode(content: &[u8]) -> Option<InForce> {
+fn decode(content: &[u8]) -> Option<(Reload, InForce)> {
     let end = content.iter().position(|byte| *byte == b'\n')?;
     let (head, mut rest) = content.split_at_checked(end)?;
     rest = rest.get(1..)?;
@@ -135,7 +151,8 @@ fn decode(content: &[u8]) -> Option<InForce> {
     let own = usize::try_from(head["chain"].as_u64()?).ok()?;
     let chain = certificates.drain(..own.min(certificates.len())).collect();
     let number = |value: &Value| i32::try_from(value.as_i64()?).ok();
-    Some(InForce {
+    let of = Reload::deserialize(&head["of"]).ok()?;
+    let in_force = InForce {
         generation: head["generation"].as_u64()?,
         loaded_at: head["loaded_at"].as_i64(),
         origin: Origin::from_name(head["origin"].as_str()?)?,
@@ -147,7 +164,8 @@ fn decode(content: &[u8]) -> Option<InForce> {
         chain,
         material: Material { certificates, crls },
         store: Default::default(),
-    })
+    };
+    Some((of, in_force))
 }
 
 fn decode_settings(settings: &Value) -> TlsSettings {

@@ -8,10 +8,11 @@
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU64, Ordering};
 
 use openssl_sys::{CRYPTO_EX_DATA, SSL_CTX};
 use pgrx::pg_sys;
+use serde::{Deserialize, Serialize};
 
 use crate::pg::recorder::reload_error;
 use crate::pg::recorder::segment::Segment;
@@ -31,9 +32,16 @@ static IN_FORCE: AtomicPtr<SSL_CTX> = AtomicPtr::new(ptr::null_mut());
 /// The last context that the server began to make, until it is known whether it took.
 static CANDIDATE: AtomicPtr<SSL_CTX> = AtomicPtr::new(ptr::null_mut());
 
+/// When the last context was made that was not refused, and the one before it: microseconds of the server's epoch, 0 for
+/// never. Needed where a server keeps no context that can be asked, as PostgreSQL 19 does.
+static MADE_AT: AtomicI64 = AtomicI64::new(0);
+static MADE_BEFORE: AtomicI64 = AtomicI64::new(0);
+
 /// Grows whenever another context may have come into force.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
+/// Whether TLS was not reloaded by the last of them.
+static REFUSED: AtomicBool = AtomicBool::new(false);
 /// How many reloads the postmaster has heard itself begin.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
@@ -82,6 +90,7 @@ unsafe extern "C-unwind" fn tls_init(context: *mut SSL_CTX, is_server_start: boo
         unsafe { previous(context, is_server_start) };
     }
     let loaded = Loaded::now();
+    MADE_BEFORE.store(MADE_AT.swap(loaded.at, Ordering::Relaxed), Ordering::Relaxed);
     let index: c_int = CONTEXT_DATA.load(Ordering::Relaxed);
     if index >= 0 {
         let data: *mut c_void = Box::into_raw(Box::new(loaded)).cast();
@@ -143,6 +152,10 @@ unsafe extern "C" fn freed(
 
 /// Looks at a message that the postmaster is about to log.
 pub(in crate::pg) fn heard_in_postmaster(message_id: &[u8], message: &[u8], context: &[u8]) {
+    if message_id == NOT_RELOADED {
+        REFUSED.store(true, Ordering::Relaxed);
+        MADE_AT.store(MADE_BEFORE.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
     // A library that keeps the contexts of the server alive would keep `freed` from being called.
     if message_id == NOT_RELOADED && !CANDIDATE.load(Ordering::Relaxed).is_null() {
         CANDIDATE.store(ptr::null_mut(), Ordering::Relaxed);
@@ -157,6 +170,7 @@ pub(in crate::pg) fn heard_in_postmaster(message_id: &[u8], message: &[u8], cont
 
 /// The server begins to reload.
 fn began() {
+    REFUSED.store(false, Ordering::Relaxed);
     COUNT.fetch_add(1, Ordering::Relaxed);
     if let Some(segment) = Segment::get() {
         let shared = segment.shared();
@@ -176,7 +190,7 @@ fn publish_generation(generation: u64) {
     if let Some(segment) = Segment::get() {
         let shared = segment.shared();
         shared.generation.store(generation, Ordering::Release);
-        shared.context_loaded_at.store(loaded_at(inherited()), Ordering::Relaxed);
+        shared.context_loaded_at.store(in_force_since(), Ordering::Relaxed);
     }
 }
 
@@ -185,9 +199,27 @@ pub(in crate::pg) fn publish() {
     publish_generation(GENERATION.load(Ordering::Relaxed));
 }
 
-/// How many reloads there were before this process was forked.
-pub(in crate::pg) fn count() -> u64 {
-    COUNT.load(Ordering::Relaxed)
+/// Whether the last reload before this process was forked did not take over the TLS configuration.
+pub(in crate::pg) fn is_refused() -> bool {
+    REFUSED.load(Ordering::Relaxed)
+}
+
+/// A reload: when the postmaster started and when it last read its configuration, as every process inherits it, and how
+/// many reloads it has heard itself begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::pg) struct Reload {
+    pub(in crate::pg) started: i64,
+    pub(in crate::pg) read: i64,
+    count: u64,
+}
+
+impl Reload {
+    /// The last one before this process was forked.
+    pub(in crate::pg) fn inherited() -> Self {
+        // SAFETY: plain reads of variables of this process.
+        let (started, read) = unsafe { (pg_sys::PgStartTime, pg_sys::PgReloadTime) };
+        Self { started, read, count: COUNT.load(Ordering::Relaxed) }
+    }
 }
 
 /// The generation that this process was forked with.
@@ -213,6 +245,14 @@ pub(in crate::pg) unsafe fn loaded<'a>(context: *const SSL_CTX) -> Option<&'a Lo
     }
     // SAFETY: the context is live, the index is ours, and what is there was put there by `tls_init`.
     unsafe { openssl_sys::SSL_CTX_get_ex_data(context, index).cast::<Loaded>().as_ref() }
+}
+
+/// When what is in force was loaded, in microseconds of the server's epoch; 0 for unknown.
+pub(in crate::pg) fn in_force_since() -> i64 {
+    match loaded_at(inherited()) {
+        0 => MADE_AT.load(Ordering::Relaxed),
+        at => at,
+    }
 }
 
 /// When a context was loaded, in microseconds of the server's epoch; 0 for unknown.

@@ -14,13 +14,13 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pgrx::pg_sys;
 use pgtls_core::login::{hba, ident};
 use serde::{Deserialize, Serialize};
 
 use crate::pg::recorder::in_force::Unknown;
+use crate::pg::recorder::reload::{self, Reload};
+use crate::pg::recorder::reload_error;
 use crate::pg::recorder::segment::Segment;
-use crate::pg::recorder::{reload, reload_error};
 use crate::pg::server::files;
 
 /// Relative to the data directory.
@@ -41,24 +41,6 @@ pub(crate) struct Rules {
     of: Reload,
     pub(crate) rules: Option<Vec<hba::Line>>,
     pub(crate) mappings: Option<Vec<ident::Line>>,
-}
-
-/// A reload: when the postmaster started and when it last read its configuration, as every process inherits it, and how
-/// many reloads it has heard itself begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Reload {
-    started: i64,
-    read: i64,
-    count: u64,
-}
-
-impl Reload {
-    /// The last one before this process was forked.
-    fn inherited() -> Self {
-        // SAFETY: plain reads of variables of this process.
-        let (started, read) = unsafe { (pg_sys::PgStartTime, pg_sys::PgReloadTime) };
-        Self { started, read, count: reload::count() }
-    }
 }
 
 thread_local! {
