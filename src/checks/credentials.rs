@@ -13,6 +13,7 @@ use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::pg::datum::time;
+use crate::pg::memory;
 use crate::pg::openssl::trust_store::{Settings, TrustStore};
 use crate::pg::openssl::verify::{self, Policy};
 use crate::pg::recorder::sessions::{self, Recorded};
@@ -77,7 +78,7 @@ impl Evaluator {
     /// The credential of a chain: DER of its certificates, leaf first, one after the other. Empty if the first of them
     /// was too large to be recorded.
     pub(crate) fn of_chain(&mut self, chain: &[u8]) -> Credential {
-        pgrx::check_for_interrupts!();
+        memory::check_for_interrupts();
         self.load();
         let now = self.now.0;
         if let Some(known) = self.known.get(chain).filter(|known| known.holds.contains(&now)) {

@@ -287,3 +287,22 @@ pub(crate) fn connect_from(source: Ipv4Addr, server: SocketAddrV4) -> io::Result
         Ok(stream)
     }
 }
+
+/// Limits the address space of a process to what it has and `more` bytes; `None` lifts the limit.
+pub fn limit_address_space(pid: u32, more: Option<u64>) {
+    let limit = more.map_or(libc::RLIM_INFINITY, |more| address_space(pid).saturating_add(more));
+    let pid = libc::pid_t::try_from(pid).expect("a pid");
+    let new = libc::rlimit { rlim_cur: limit, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: reads one struct that lives here, and writes none.
+    let done = unsafe { libc::prlimit(pid, libc::RLIMIT_AS, &new, std::ptr::null_mut()) };
+    assert_eq!(done, 0, "prlimit of {pid}: {}", io::Error::last_os_error());
+}
+
+/// The address space of a process, in bytes.
+pub fn address_space(pid: u32) -> u64 {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).expect("the process is there");
+    let pages = statm.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+    // SAFETY: sysconf takes plain numbers.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.expect("a number of pages") * u64::try_from(page).expect("a page has a size")
+}

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod login;
 pub mod pem;
 pub mod recorder;
+pub mod reserve;
 mod text;
 pub mod time;
 pub mod value;

@@ -6,6 +6,7 @@ use pgrx::pg_sys;
 use serde_json::Value;
 
 use crate::pg::datum::text;
+use crate::pg::memory;
 
 /// A document to be returned from a SQL function as `jsonb`.
 pub(crate) struct Json(Value);
@@ -42,6 +43,8 @@ unsafe impl BoxRet for Json {
                 &[Some(pg_sys::Datum::from(document.as_ptr()))],
             )
         };
+        drop(document);
+        memory::check_for_interrupts();
         match datum {
             // SAFETY: made in the context that the function was called in.
             Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },

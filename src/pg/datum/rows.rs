@@ -16,6 +16,7 @@ use pgtls_core::value::Value;
 
 use crate::error::{Error, Result};
 use crate::pg::datum::{text, time};
+use crate::pg::memory;
 
 /// One row: columns by name, in any order.
 pub(crate) type Row = Vec<(Cow<'static, str>, Value)>;
@@ -75,22 +76,23 @@ unsafe fn store(rows: Rows, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
         let info = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
         ((*info).setResult, (*info).setDesc)
     };
-    let mut memory = PgMemoryContexts::new("pgtls_ext row");
+    let mut context = PgMemoryContexts::new("pgtls_ext row");
     let mut rows = rows.0.peekable();
     let Some(first) = rows.peek() else { return Ok(()) };
     let first = first.as_ref().map_err(Error::clone)?;
     // SAFETY: the descriptor that the helper made lives as long as the call.
     let table = unsafe { Table::new(descriptor, first) }?;
     for row in rows {
-        pgrx::check_for_interrupts!();
+        memory::check_for_interrupts();
         let row = row?;
         // SAFETY: the context is this function's own. If a server function raises, it is dropped, and when dropped it makes
         // its parent the current one.
         unsafe {
-            memory.switch_to(|_| table.put(set, descriptor, row))?;
-            memory.reset();
+            context.switch_to(|_| table.put(set, descriptor, row))?;
+            context.reset();
         }
     }
+    memory::check_for_interrupts();
     Ok(())
 }
 

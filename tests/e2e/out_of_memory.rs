@@ -1,0 +1,169 @@
+//! Too little memory: an error for whoever asked or a line in the log, and nobody else notices.
+//!
+//! The address space of one process is limited while it works, which stands for strict overcommit and `ulimit -v`.
+
+use pgtls_e2e::limit_address_space;
+use pgtls_e2e::prelude::*;
+
+/// How much more than it has a process gets.
+const LIMITS: [u64; 5] = [0, 64 << 10, 512 << 10, 4 << 20, 16 << 20];
+
+/// Steps between the limits under which a large argument is tried.
+const STEP: u64 = 192 << 10;
+
+/// A server with all that the functions look at: logins, failures, CRLs, rules, maps, and large arguments.
+fn cluster() -> Cluster {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder()
+        .roles(&["alice", "ordinary", "monitor"])
+        .hba("hostssl all alice 127.0.0.1/32 cert map=m")
+        .hba("hostssl all all 127.0.0.1/32 trust clientcert=verify-ca")
+        .ident(r"m /^(.*)$ \1")
+        .crl_file(&pki.crls())
+        .preloaded()
+        .start();
+    cluster.sql("grant pg_monitor to monitor");
+    cluster.sql("create table input (name text primary key, pem text)");
+    cluster
+        .sql("alter table input alter pem set storage external; grant select on input to public");
+    let mut names = pki.issue("CN=many");
+    for number in 0..10_000 {
+        names = names.san_dns(&format!("host{number}.some.where.example.com"));
+    }
+    let bundle = pki.alice().bundle_pem().repeat(700);
+    let crl = pki.crl(pki.root()).many(50_000).build().pem();
+    for (name, pem) in [
+        ("one", pki.alice().bundle_pem()),
+        ("names", names.build().cert.pem()),
+        ("bundle", bundle),
+        ("crl", crl),
+    ] {
+        cluster.sql(&format!("insert into input values ({}, {})", quote(name), quote(&pem)));
+    }
+    cluster.client("alice").with(pki.bob()).refused();
+    cluster
+}
+
+fn login(cluster: &Cluster, role: &str) -> Session {
+    cluster.client(role).with(Pki::standard().alice()).login()
+}
+
+/// Runs `sql` in a session of its own that gets this much memory. Says whether there was enough.
+fn run_with(cluster: &Cluster, role: &str, sql: &str, more: u64) -> bool {
+    let session = login(cluster, role);
+    let pid = session.pid();
+    // What the server itself keeps of the tables it reads from need not be in question.
+    session.run("select name, length(pem) from public.input");
+    limit_address_space(pid, Some(more));
+    let outcome = session.query(sql);
+    limit_address_space(pid, None);
+    let what = format!("{role}: {sql} with {more} bytes: {outcome:?}");
+    let enough = match &outcome {
+        Ok(_) => true,
+        Err(error) if error.sqlstate == "53200" => false,
+        Err(error) => panic!("{what}: {error}\n{}", cluster.log().tail()),
+    };
+    // The session goes on, and with enough memory it gets its answer.
+    assert_eq!(session.pid(), pid, "{what}");
+    if let Err(error) = session.query(sql) {
+        panic!("{what}; afterwards {error}");
+    }
+    enough
+}
+
+/// What everybody may call, what monitoring may, and what the superuser may.
+fn calls(cluster: &Cluster, role: &str) -> Vec<String> {
+    let callable = cluster.sql(&format!(
+        "select p.oid::regprocedure::text, p.proname from pg_proc p join pg_depend d on d.objid = p.oid \
+         join pg_extension e on e.oid = d.refobjid and e.extname = 'pgtls_ext' \
+         where d.classid = 'pg_proc'::regclass and d.deptype = 'e' \
+         and has_function_privilege({}, p.oid, 'execute') order by 1",
+        quote(role)
+    ));
+    let pem = |name: &str| format!("(select pem from public.input where name = '{name}')");
+    let arguments = |signature: &str| -> Option<String> {
+        let types = signature.split_once('(')?.1.strip_suffix(')')?;
+        let login = format!("{}, 'alice', 'postgres', '127.0.0.1'", pem("one"));
+        Some(match signature.split('(').next()? {
+            "pgtls_explain_login" | "pgtls_check_login" => login,
+            "pgtls_parse_crls" | "pgtls_parse_crl_entries" if types == "text" => pem("crl"),
+            "pgtls_parse_crls" | "pgtls_parse_crl_entries" | "pgtls_parse_requests" => return None,
+            "pgtls_explain_mapping" | "pgtls_check_mapping" => "'alice', 'alice', 'm'".to_owned(),
+            "pgtls_mapped_roles" => "'alice', 'm'".to_owned(),
+            "pgtls_reset" => return None,
+            _ => match types {
+                "" => String::new(),
+                "text" if signature.contains("field") => "'CN'".to_owned(),
+                "text" => pem("one"),
+                "name" => "'alice'".to_owned(),
+                "name, text" | "name,text" => "'alice', 'm'".to_owned(),
+                "boolean" => "true".to_owned(),
+                _ => return None,
+            },
+        })
+    };
+    callable
+        .iter()
+        .filter_map(|row| {
+            let name = row[1].as_deref()?;
+            let arguments = arguments(row[0].as_deref()?)?;
+            Some(format!("select count(*) from {name}({arguments})"))
+        })
+        .collect()
+}
+
+#[test]
+fn a_function_without_memory_is_an_error() {
+    let cluster = cluster();
+    let witness = login(&cluster, "alice");
+    let pid = witness.pid();
+    let mark = cluster.mark();
+    let mut refused = 0;
+    let mut done = 0;
+    for (role, at_least) in [("postgres", 40), ("monitor", 40), ("ordinary", 30)] {
+        let calls = calls(&cluster, role);
+        assert!(calls.len() >= at_least, "{role}: {calls:?}");
+        for call in &calls {
+            for more in LIMITS {
+                match run_with(&cluster, role, call, more) {
+                    true => done += 1,
+                    false => refused += 1,
+                }
+            }
+        }
+    }
+    assert!(refused > 50 && done > 50, "{refused} refused, {done} done");
+    assert_eq!(witness.pid(), pid);
+    assert!(!cluster.log_since(mark).contains("was terminated by signal"));
+}
+
+#[test]
+fn a_large_argument_without_memory_is_an_error() {
+    let cluster = cluster();
+    let witness = login(&cluster, "alice");
+    let pid = witness.pid();
+    let mark = cluster.mark();
+    let pem = |name: &str| format!("(select pem from public.input where name = '{name}')");
+    for call in [
+        format!("select count(*) from pgtls_parse_certificates({})", pem("bundle")),
+        format!("select count(*) from pgtls_parse_certificates({})", pem("names")),
+        format!("select pgtls_certificate_json({})", pem("names")),
+        format!("select pgtls_certificate_json({})", pem("bundle")),
+        format!("select count(*) from pgtls_lint_certificate({})", pem("names")),
+        format!("select count(*) from pgtls_parse_crl_entries({})", pem("crl")),
+        format!("select pgtls_check_login({}, 'alice', 'postgres', '127.0.0.1')", pem("names")),
+    ] {
+        let mut refused = 0;
+        let mut enough = false;
+        for step in 0..200 {
+            enough = run_with(&cluster, "ordinary", &call, step * STEP);
+            if enough {
+                break;
+            }
+            refused += 1;
+        }
+        assert!(enough && refused > 0, "{call}: {refused} refused");
+    }
+    assert_eq!(witness.pid(), pid);
+    assert!(!cluster.log_since(mark).contains("was terminated by signal"));
+}
