@@ -9,6 +9,7 @@ use pgtls_core::time::UnixTime;
 use pgtls_core::value::Value;
 use pgtls_core::verify::credential::{Assessment, Standing};
 use pgtls_core::verify::verdict::Verdict;
+use pgtls_core::work;
 use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 
@@ -86,7 +87,9 @@ impl Evaluator {
         }
         let judged = self.judge(chain);
         let credential = judged.credential.clone();
-        self.known.insert(chain.to_vec(), judged);
+        if self.known.len() < KEPT_CHAINS {
+            self.known.insert(chain.to_vec(), judged);
+        }
         credential
     }
 
@@ -160,9 +163,6 @@ impl Drop for Evaluator {
         if let Some(Ok((store, policy))) = self.trust.take()
             && store.changes().is_some()
         {
-            while self.known.len() > KEPT_CHAINS {
-                self.known.pop_last();
-            }
             KEPT.set(Some((store, policy, std::mem::take(&mut self.known))));
         }
     }
@@ -171,12 +171,12 @@ impl Drop for Evaluator {
 /// The recorded sessions whose certificate a login would be refused for now.
 pub(crate) fn invalid_sessions() -> Vec<(Recorded, Credential)> {
     let mut evaluator = Evaluator::new();
-    sessions::recorded()
-        .into_iter()
+    let sessions = sessions::recorded().into_iter();
+    let judged = sessions
         .map(|recorded| {
             let credential = evaluator.of_session(&recorded);
             (recorded, credential)
         })
-        .filter(|(_, credential)| credential.assessment.standing.is_invalid())
-        .collect()
+        .filter(|(_, credential)| credential.assessment.standing.is_invalid());
+    work::collect(judged)
 }

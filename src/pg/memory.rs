@@ -3,7 +3,7 @@
 //! A Rust allocation that fails ends the process with a signal, after which the server ends all the others. So:
 //!
 //! * whatever grows with an argument, a file or the instance is asked for with `try_reserve`, or what the work will take
-//!   is asked for beforehand ([`expect`]);
+//!   is announced ([`work`]);
 //! * the many small allocations are served from a reserve when the system refuses, and [`check_for_interrupts`], which
 //!   every loop calls, gives the work up with error 53200, which gives the reserve back;
 //! * what slips through both ends this session alone: the process is not aborted, but ended as by `FATAL`.
@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pgrx::pg_sys;
 use pgtls_core::reserve::Units;
+use pgtls_core::work;
 
 use crate::error::{Error, NO_MORE_MEMORY, Result};
 
@@ -32,9 +33,6 @@ const LARGEST_PIECE: usize = 64 * 1024;
 const UNIT: usize = 64;
 
 const WORDS: usize = RESERVE / UNIT / 64;
-
-/// What the work may take without being asked for beforehand: the reserve has room for it.
-const TAKEN_UNASKED: usize = RESERVE / 4;
 
 /// The allocator of everything in Rust in this library.
 struct Allocator;
@@ -129,6 +127,10 @@ unsafe impl GlobalAlloc for Allocator {
             if !moved.is_null() {
                 return served(moved, ptr::null_mut);
             }
+            if size <= layout.size() {
+                // What was to become smaller stays as large as it is.
+                return memory;
+            }
         }
         // SAFETY: the caller's contract: the size is not 0 and does not overflow with the alignment.
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
@@ -175,12 +177,7 @@ pub(crate) fn check_for_interrupts() {
     }
 }
 
-/// Fails if the system would not give this many bytes now. They are not taken: this is for work of which the
-/// many allocations add up to about that.
-pub(crate) fn expect(bytes: usize) -> Result<()> {
-    if bytes <= TAKEN_UNASKED || can_have(bytes) { Ok(()) } else { Err(Error::OutOfMemory) }
-}
-
+/// Whether the system would give this many bytes now.
 fn can_have(bytes: usize) -> bool {
     // SAFETY: new memory that nobody has asked for a place of, and that is given back untouched.
     unsafe {
@@ -198,9 +195,15 @@ fn can_have(bytes: usize) -> bool {
 
 /// Called once, when the library is loaded.
 pub(crate) fn install() -> Result<()> {
+    work::install(work::Hooks {
+        between: check_for_interrupts,
+        out_of_memory: || Error::OutOfMemory.raise(),
+    });
     // What the first use of a thread-local variable takes comes from the C library, which would end the process if there
     // were none. So it is taken here, and inherited by the children of the postmaster.
-    expect(RESERVE)?;
+    if !can_have(RESERVE) {
+        return Err(Error::OutOfMemory);
+    }
     thread_local!(static FIRST: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
     FIRST.with_borrow_mut(Vec::clear);
     // SAFETY: the handler keeps to what is said at it; the one before it is kept and called.

@@ -55,7 +55,7 @@ fn columns(known: &Known, credential: &Credential) -> Row {
 fn pgtls_certificate_inventory() -> Result<Rows, ErrorReport> {
     let known = inventory::known().ok_or(Error::NotPreloaded)?;
     let mut evaluator = Evaluator::new();
-    Ok(Rows::new(known.into_iter().map(move |known| {
+    Ok(Rows::new(known.map(move |known| {
         let credential = evaluator.of_chain(&known.chain);
         Ok(columns(&known, &credential))
     })))

@@ -23,4 +23,5 @@ mod text;
 pub mod time;
 pub mod value;
 pub mod verify;
+pub mod work;
 pub mod x509;

@@ -18,6 +18,7 @@ use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509CrlRef, X509Ref};
 use pgtls_core::login::facts::TlsFacts;
 use pgtls_core::time::UnixTime;
+use pgtls_core::work;
 
 use crate::pg::datum::text::lossless;
 use crate::pg::server::files::{self, Identity};
@@ -259,10 +260,19 @@ fn load(store: &X509StoreBuilder, file: &CStr, directory: &CStr) -> Result<(), S
     if loaded == 1 { Ok(()) } else { Err(reason(&problem)) }
 }
 
-/// OpenSSL's first reason, as the server shows it.
+/// OpenSSL's first reason, as the server shows it. If it had no memory, that is no answer.
 pub(in crate::pg) fn reason(problem: &ErrorStack) -> String {
+    give_up_without_memory(problem);
     let first = problem.errors().first();
     first.and_then(|error| error.reason()).unwrap_or("no SSL error reported").to_owned()
+}
+
+/// Raises an error if OpenSSL failed for want of memory: then what it says is no answer to what it was asked.
+pub(in crate::pg) fn give_up_without_memory(problem: &ErrorStack) {
+    // The text of `ERR_R_MALLOC_FAILURE`, whose number depends on the version.
+    if problem.errors().iter().any(|error| error.reason() == Some("malloc failure")) {
+        work::out_of_memory();
+    }
 }
 
 /// A file or directory named by a setting; empty if there is none.

@@ -11,9 +11,10 @@ use openssl::x509::verify::X509VerifyParamRef;
 use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef};
 use pgtls_core::time::UnixTime;
 use pgtls_core::verify::verdict::{Refusal, Verdict};
+use pgtls_core::work;
 use pgtls_core::x509::certificate::Certificate;
 
-use crate::pg::openssl::trust_store::{TrustStore, reason};
+use crate::pg::openssl::trust_store::{TrustStore, give_up_without_memory, reason};
 use crate::pg::server::settings;
 
 unsafe extern "C" {
@@ -26,6 +27,9 @@ unsafe extern "C" {
         context: *mut openssl_sys::X509_STORE_CTX,
     ) -> *mut openssl_sys::X509_VERIFY_PARAM;
 }
+
+/// `X509_V_ERR_OUT_OF_MEM` of `openssl/x509_vfy.h`; openssl-sys lacks it.
+const OUT_OF_MEMORY: c_int = 17;
 
 /// How chains are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,10 +86,17 @@ pub(crate) fn judge(
     chain: &[Certificate],
     policy: Policy,
 ) -> Result<Verdict, String> {
-    let verdict = ask(store, chain, policy).map_err(|error| error.to_string());
+    let verdict = ask(store, chain, policy);
     // The verification may leave its reasons behind, also after a success: the next TLS call must not find them.
-    drop(ErrorStack::get());
-    verdict
+    let left = ErrorStack::get();
+    if matches!(&verdict, Ok(Verdict::Refused(refusal)) if refusal.code == OUT_OF_MEMORY) {
+        work::out_of_memory();
+    }
+    give_up_without_memory(&left);
+    verdict.map_err(|error| {
+        give_up_without_memory(&error);
+        error.to_string()
+    })
 }
 
 fn ask(store: &TrustStore, chain: &[Certificate], policy: Policy) -> Result<Verdict, ErrorStack> {
@@ -130,7 +141,9 @@ fn read(x509: &X509Ref) -> Option<Certificate> {
 fn refused(context: &X509StoreContextRef) -> Verdict {
     let result = context.error();
     // The server logs the oldest reason in OpenSSL's queue: that of a signature check, if one failed.
-    let oldest = ErrorStack::get().errors().first().and_then(openssl::error::Error::reason);
+    let left = ErrorStack::get();
+    give_up_without_memory(&left);
+    let oldest = left.errors().first().and_then(openssl::error::Error::reason);
     Verdict::Refused(Refusal {
         code: result.as_raw(),
         text: result.error_string().to_owned(),

@@ -15,6 +15,7 @@ use openssl::x509::X509Ref;
 use pgrx::pg_sys;
 use pgtls_core::recorder::failure::{Message, Reason, first_number};
 use pgtls_core::recorder::saved_state::SavedCount;
+use pgtls_core::work;
 
 use crate::pg::connection::port::Session;
 use crate::pg::connection::tls;
@@ -347,16 +348,22 @@ pub(crate) struct Recent {
 }
 
 /// The last failures, newest first; `None` where the library is not preloaded.
-pub(crate) fn recent() -> Option<Vec<Recent>> {
+pub(crate) fn recent() -> Option<impl Iterator<Item = Recent>> {
     let segment = Segment::in_child()?;
     let forgotten = segment.shared().failures.forgotten.load(Ordering::Relaxed);
-    let mut entries: Vec<Entry> = (0..segment.ring_entries())
-        .filter_map(|index| segment.ring_entry(index)?.read::<Entry>(|_| 0))
-        .map(|(entry, _)| entry)
-        .filter(|entry| entry.number > forgotten && entry.checksum == entry.sum())
-        .collect();
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.number));
-    Some(entries.iter().filter_map(owned).collect())
+    let read = move |index: usize| {
+        let (entry, _) = segment.ring_entry(index)?.read::<Entry>(|_| 0)?;
+        (entry.number > forgotten && entry.checksum == entry.sum()).then_some(entry)
+    };
+    // Which entries there are, and then each when its turn comes: there may be a hundred thousand. One that is overwritten
+    // meanwhile is a failure that was not there yet.
+    let numbers = (0..segment.ring_entries())
+        .filter_map(|index| read(index).map(|entry| (entry.number, index)));
+    let mut numbers = work::collect(numbers);
+    numbers.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+    Some(numbers.into_iter().filter_map(move |(number, index)| {
+        owned(&read(index).filter(|entry| entry.number == number)?)
+    }))
 }
 
 fn owned(entry: &Entry) -> Option<Recent> {

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use pgrx::pg_sys;
 use pgtls_core::recorder::saved_state::{SavedCertificate, State};
+use pgtls_core::work;
 
 use crate::pg::connection::port::Session;
 use crate::pg::connection::tls;
@@ -26,6 +27,9 @@ const NAMES_BYTES: usize = 512;
 
 /// How many entries are copied while the lock is held once.
 const BATCH: usize = 64;
+
+/// How many entries are listed, without what is in them, while the lock is held once.
+const LISTED: usize = 1024;
 
 /// What is known of a certificate.
 #[repr(C)]
@@ -209,27 +213,80 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into())
 }
 
-/// All certificates, the least recently seen first; `None` where the library is not preloaded.
-pub(crate) fn known() -> Option<Vec<Known>> {
+/// All certificates, the least recently seen first, each as it is when its turn comes; `None` where the library is not
+/// preloaded.
+pub(crate) fn known() -> Option<impl Iterator<Item = Known>> {
     let segment = Segment::in_child()?;
-    let mut connected: HashMap<[u8; 32], i64> = HashMap::new();
-    for fingerprint in sessions::recorded().into_iter().filter_map(|session| session.fingerprint) {
-        *connected.entry(fingerprint).or_default() += 1;
+    let mut connected = sessions::fingerprints(segment);
+    connected.sort_unstable();
+    let sessions = move |key: &[u8; 32]| {
+        let first = connected.partition_point(|other| other < key);
+        let rest = connected.get(first..).unwrap_or_default();
+        let count = rest.iter().take_while(|other| *other == key).count();
+        i64::try_from(count).unwrap_or(i64::MAX)
+    };
+    Some(listed(segment).into_iter().filter_map(move |(_, key)| {
+        // One that has gone meanwhile is not shown.
+        let entry = segment.with_inventory(|inventory| {
+            let place = inventory.index.place_of(&key)?;
+            inventory.entries.get(place).copied()
+        })?;
+        Some(shown(key, &entry, sessions(&key)))
+    }))
+}
+
+/// When each certificate was last seen, and its key, in this order. A batch at a time, so that logins do not wait for long.
+fn listed(segment: Segment) -> Vec<(i64, [u8; 32])> {
+    let mut all = Vec::new();
+    for start in (0..segment.inventory_room()).step_by(LISTED) {
+        // Before the lock is taken: under it, nothing waits for memory.
+        work::between();
+        work::reserve(&mut all, LISTED);
+        let found = segment.with_inventory(|inventory| {
+            let keys = (start..).map_while(|index| {
+                let entry = inventory.entries.get(index)?;
+                Some((entry.last_seen, *inventory.index.key(index)?))
+            });
+            let before = all.len();
+            all.extend(keys.take(LISTED));
+            all.len() - before
+        });
+        if found < LISTED {
+            break;
+        }
     }
-    let list = |bytes: &[u8]| names(bytes).map(<[u8]>::to_vec).collect();
-    let known = copied(segment).into_iter().map(|saved| Known {
-        fingerprint: saved.fingerprint,
-        first_seen: saved.first_seen,
-        last_seen: saved.last_seen,
-        logins: saved.logins,
-        failed_logins: saved.failed_logins,
-        address: address(&saved.address),
-        roles: list(&saved.roles),
-        databases: list(&saved.databases),
-        connected: connected.get(&saved.fingerprint).copied().unwrap_or(0),
-        chain: saved.chain,
-    });
-    Some(known.collect())
+    // One that lost its place and got another one is there twice.
+    all.sort_unstable_by_key(|(last_seen, key)| (*key, *last_seen));
+    all.dedup_by_key(|(_, key)| *key);
+    all.sort_unstable();
+    all
+}
+
+fn shown(fingerprint: [u8; 32], entry: &Entry, connected: i64) -> Known {
+    let part = |bytes: &'_ [u8], length: u32| -> Vec<u8> {
+        let length = usize::try_from(length).unwrap_or(0);
+        bytes.get(..length).unwrap_or_default().to_vec()
+    };
+    let list = |bytes: &[u8], length: u32| {
+        names(&part(bytes, length)).map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    let [a, b, c, d, ..] = entry.address;
+    Known {
+        fingerprint,
+        first_seen: entry.first_seen,
+        last_seen: entry.last_seen,
+        logins: entry.logins,
+        failed_logins: entry.failed_logins,
+        address: match entry.address_family {
+            4 => Some(Ipv4Addr::new(a, b, c, d).into()),
+            6 => Some(Ipv6Addr::from(entry.address).into()),
+            _ => None,
+        },
+        roles: list(&entry.roles, entry.roles_length),
+        databases: list(&entry.databases, entry.databases_length),
+        connected,
+        chain: part(&entry.chain, entry.chain_length),
+    }
 }
 
 /// How many certificates there are, and how many were forgotten for want of room.

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, fe
 use pgrx::pg_sys;
 
 use pgtls_core::recorder::lru;
+use pgtls_core::work;
 
 use crate::pg::recorder::{failures, inventory, reload, save, sessions};
 use crate::pg::server::guc;
@@ -330,7 +331,10 @@ impl Published {
                 let head = unsafe { self.copy_head::<T>() };
                 let room = self.bytes.saturating_sub(COUNTER_BYTES + size_of::<T>());
                 // A torn head may ask for anything.
-                let mut bytes = vec![0_u8; tail(&head).min(room)];
+                let wanted = tail(&head).min(room);
+                let mut bytes = Vec::new();
+                work::reserve(&mut bytes, wanted);
+                bytes.resize(wanted, 0);
                 // SAFETY: as many bytes as the piece has behind the head, at most.
                 unsafe { self.copy_tail::<T>(&mut bytes) };
                 fence(Ordering::Acquire);

@@ -15,6 +15,7 @@ use pgrx::{PgMemoryContexts, pg_sys};
 use pgtls_core::login::access::{Surroundings, Token};
 use pgtls_core::login::server_version::ServerVersion;
 use pgtls_core::login::{hba, ident};
+use pgtls_core::work;
 
 use crate::pg::datum::text::lossless;
 use crate::pg::memory;
@@ -87,7 +88,7 @@ unsafe fn each_line<T>(
             let mut converted = Vec::new();
             for line in cells(open.lines) {
                 memory::check_for_interrupts();
-                converted.push(convert(line.cast()));
+                work::push(&mut converted, convert(line.cast()));
             }
             open.close();
             Ok(converted)

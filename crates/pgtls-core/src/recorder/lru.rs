@@ -74,6 +74,11 @@ impl<'a> Lru<'a> {
         self.nodes.get(index).filter(|_| index < self.len()).map(|node| &node.key)
     }
 
+    /// The place of a key, which stays as recent as it is.
+    pub fn place_of(&self, key: &Key) -> Option<usize> {
+        self.find(key)
+    }
+
     /// Finds the place of a key, or gives it one, and makes it the most recent. `None` only if there is no room at all.
     pub fn touch(&mut self, key: &Key) -> Option<Place> {
         if let Some(index) = self.find(key) {
