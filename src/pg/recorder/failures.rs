@@ -8,17 +8,19 @@
 //! What is copied was sent by a client that is not authenticated: it is bounded here and escaped where it is read.
 
 use std::cell::Cell;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use openssl::x509::X509Ref;
 use pgrx::pg_sys;
 use pgtls_core::recorder::failure::{Message, Reason, first_number};
-use pgtls_core::recorder::saved_state::SavedCount;
+use pgtls_core::recorder::saved_state::{Record, SavedCount, Writer};
 use pgtls_core::work;
 
 use crate::pg::connection::port::Session;
 use crate::pg::connection::tls;
+use crate::pg::recorder::save;
 use crate::pg::recorder::segment::{COUNTER_BYTES, Plain, Segment};
 use crate::pg::server::{cstr, guc};
 
@@ -287,7 +289,9 @@ pub(crate) struct Count {
 
 /// The counters; `None` where the library is not preloaded.
 pub(crate) fn counts() -> Option<Vec<Count>> {
-    let counters = &Segment::in_child()?.shared().failures;
+    let segment = Segment::in_child()?;
+    save::wait_until_loaded(segment);
+    let counters = &segment.shared().failures;
     let both = counters.counts.iter().zip(&counters.last);
     let counts = Reason::ALL.into_iter().zip(both).map(|(reason, (count, last))| Count {
         reason,
@@ -305,28 +309,28 @@ pub(in crate::pg) fn reset(segment: Segment) {
     counters.forgotten.store(counters.entries.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
-/// The counters as they are saved.
-pub(in crate::pg) fn saved(segment: Segment) -> Vec<SavedCount> {
+/// Writes the counters.
+pub(in crate::pg) fn save<W: Write>(segment: Segment, file: &mut Writer<W>) -> io::Result<()> {
     let counters = &segment.shared().failures;
     let both = counters.counts.iter().zip(&counters.last);
-    let saved = Reason::ALL.into_iter().zip(both).map(|(reason, (count, last))| SavedCount {
-        reason: reason.label().to_owned(),
-        count: count.load(Ordering::Relaxed),
-        last: last.load(Ordering::Relaxed),
-    });
-    saved.collect()
+    for (reason, (count, last)) in Reason::ALL.into_iter().zip(both) {
+        file.add(&Record::Failure(SavedCount {
+            reason: reason.label(),
+            count: count.load(Ordering::Relaxed),
+            last: last.load(Ordering::Relaxed),
+        }))?;
+    }
+    Ok(())
 }
 
-/// Goes on from saved counters. What this version has no name for counts as `other`.
-pub(in crate::pg) fn restore(segment: Segment, saved: &[SavedCount]) {
+/// Goes on from a saved counter. What this version has no name for counts as `other`.
+pub(in crate::pg) fn restore(segment: Segment, saved: &SavedCount<'_>) {
     let counters = &segment.shared().failures;
-    for saved in saved {
-        let reason = Reason::ALL.into_iter().find(|reason| reason.label() == saved.reason);
-        let index = reason.unwrap_or(Reason::Other).index();
-        if let (Some(count), Some(last)) = (counters.counts.get(index), counters.last.get(index)) {
-            count.fetch_add(saved.count, Ordering::Relaxed);
-            last.fetch_max(saved.last, Ordering::Relaxed);
-        }
+    let reason = Reason::ALL.into_iter().find(|reason| reason.label() == saved.reason);
+    let index = reason.unwrap_or(Reason::Other).index();
+    if let (Some(count), Some(last)) = (counters.counts.get(index), counters.last.get(index)) {
+        count.fetch_add(saved.count, Ordering::Relaxed);
+        last.fetch_max(saved.last, Ordering::Relaxed);
     }
 }
 

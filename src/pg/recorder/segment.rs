@@ -20,7 +20,7 @@ use pgrx::pg_sys;
 use pgtls_core::recorder::lru;
 use pgtls_core::work;
 
-use crate::pg::recorder::{failures, inventory, reload, save, sessions};
+use crate::pg::recorder::{failures, inventory, reload, sessions};
 use crate::pg::server::guc;
 
 /// The name of the segment.
@@ -58,6 +58,10 @@ pub(in crate::pg) struct Shared {
     pub(in crate::pg) last_reload: AtomicU32,
     /// Grows with every change that is worth saving.
     pub(in crate::pg) changes: AtomicU64,
+    /// When this memory was made, in the same unit.
+    pub(in crate::pg) made_at: AtomicI64,
+    /// How much of the saved file has been taken over (see `save`).
+    pub(in crate::pg) loaded: AtomicU64,
     /// Failures by reason.
     pub(in crate::pg) failures: failures::Counters,
 }
@@ -152,6 +156,7 @@ unsafe extern "C-unwind" fn startup() {
         unsafe {
             ptr::write_bytes(segment.cast::<u8>(), 0, layout.total);
             (&raw mut (*segment).layout).write(layout);
+            (*segment).made_at.store(pg_sys::GetCurrentTimestamp(), Ordering::Relaxed);
         }
     }
     // SAFETY: the tranche was asked for in the request hook; it has one lock.
@@ -161,7 +166,6 @@ unsafe extern "C-unwind" fn startup() {
     );
     SEGMENT.store(segment, Ordering::Release);
     reload::publish();
-    save::started(!found);
 }
 
 /// The recorder's segment.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::error::{Error, Result};
 use crate::pg::recorder::reload::Outcome;
 use crate::pg::recorder::segment::Segment;
-use crate::pg::recorder::{failures, inventory};
+use crate::pg::recorder::{failures, inventory, save};
 use crate::pg::server::{files, settings};
 
 /// The recorder's own state.
@@ -25,6 +25,7 @@ pub(crate) struct Recorder {
 /// `None` where the library is not preloaded.
 pub(crate) fn recorder() -> Option<Recorder> {
     let segment = Segment::in_child()?;
+    save::wait_until_loaded(segment);
     let shared = segment.shared();
     let time = |time: i64| Some(time).filter(|time| *time != 0);
     let outcome = shared.last_reload.load(Ordering::Relaxed);

@@ -106,6 +106,28 @@ impl<'a> Lru<'a> {
         Some(Place { index, fresh: true })
     }
 
+    /// Finds the place of a key, or gives it one as the least recent of all; `None` if there is no room. Nothing is forgotten
+    /// for it, and a key that is there stays as recent as it is.
+    pub fn append(&mut self, key: &Key) -> Option<Place> {
+        if let Some(index) = self.find(key) {
+            return Some(Place { index, fresh: false });
+        }
+        let index = Some(self.len()).filter(|index| *index < self.nodes.len())?;
+        let bucket = self.bucket(key)?;
+        let first = self.buckets.get_mut(bucket)?;
+        let node = self.nodes.get_mut(index)?;
+        let oldest = self.control.oldest;
+        *node = Node { key: *key, next: *first, newer: oldest, ..Node::default() };
+        *first = link(index);
+        self.control.used = self.control.used.saturating_add(1);
+        self.control.oldest = link(index);
+        match place(oldest).and_then(|oldest| self.nodes.get_mut(oldest)) {
+            Some(before) => before.older = link(index),
+            None => self.control.newest = link(index),
+        }
+        Some(Place { index, fresh: true })
+    }
+
     /// Forgets everything, also how much was evicted.
     pub fn clear(&mut self) {
         *self.control = Control::default();
@@ -221,6 +243,22 @@ mod tests {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let number = (random >> 16) % 12;
             let known = model.iter().position(|known| *known == number);
+            if random % 5 == 0 {
+                // As one that was used before all others.
+                let place = lru.append(&key(number));
+                let has_room = known.is_some() || model.len() < 7;
+                assert_eq!(place.map(|place| place.fresh), has_room.then_some(known.is_none()));
+                if has_room && known.is_none() {
+                    model.insert(0, number);
+                }
+                continue;
+            }
+            if random % 1_000 == 1 {
+                lru.clear();
+                model.clear();
+                evicted = 0;
+                continue;
+            }
             if let Some(known) = known {
                 model.remove(known);
             } else if model.len() == 7 {
