@@ -2,8 +2,11 @@
 //!
 //! The address space of one process is limited while it works, which stands for strict overcommit and `ulimit -v`.
 
+use openssl::sha::sha256;
 use pgtls_e2e::limit_address_space;
 use pgtls_e2e::prelude::*;
+
+use super::inventory::{file, worker};
 
 /// How much more than it has a process gets.
 const LIMITS: [u64; 5] = [0, 64 << 10, 512 << 10, 4 << 20, 16 << 20];
@@ -167,4 +170,142 @@ fn a_large_argument_without_memory_is_an_error() {
     }
     assert_eq!(witness.pid(), pid);
     assert!(!cluster.log_since(mark).contains("was terminated by signal"));
+}
+
+/// A state file with this many certificates, each with as much as an entry has room for.
+fn state_file(count: u32) -> Vec<u8> {
+    let mut file = b"PGTLSEXT".to_vec();
+    file.extend(2_u32.to_le_bytes());
+    let put = |record: &mut Vec<u8>, bytes: &[u8]| {
+        record.extend(u32::try_from(bytes.len()).unwrap().to_le_bytes());
+        record.extend(bytes);
+    };
+    let names = |letter: u8| [&[letter; 63][..], b"\0"].concat().repeat(8);
+    for number in 0..count {
+        let mut record = vec![3];
+        record.extend(sha256(&number.to_le_bytes()));
+        for moment in [1, 1_000_000 - i64::from(number), 1, 0] {
+            record.extend(moment.to_le_bytes());
+        }
+        put(&mut record, &[127, 0, 0, 1]);
+        put(&mut record, &[7; 4096]);
+        put(&mut record, &names(b'r'));
+        put(&mut record, &names(b'd'));
+        put(&mut file, &record);
+    }
+    file.extend(0_u32.to_le_bytes());
+    let sum = sha256(&file);
+    file.extend(sum);
+    file
+}
+
+fn count(cluster: &Cluster) -> String {
+    cluster.admin().value("select client_certificates from pgtls_status")
+}
+
+/// A value of `/proc/PID/status`, in bytes.
+fn status(pid: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn a_large_inventory_takes_the_worker_no_memory() {
+    const MANY: u32 = 20_000;
+    let cluster = Cluster::builder()
+        .set("pgtls_ext.max_client_certificates", MANY)
+        .roles(&["alice"])
+        .preloaded()
+        .start();
+    cluster.shut_down(Shutdown::Fast);
+    let content = state_file(MANY);
+    assert!(content.len() > 100_000_000);
+    std::fs::write(file(&cluster), content).unwrap();
+    cluster.start_again();
+    assert_eq!(count(&cluster), MANY.to_string());
+    let written = || std::fs::metadata(file(&cluster)).and_then(|file| file.modified()).unwrap();
+    let before = written();
+    // One that is new takes the place of the oldest.
+    let alice = login(&cluster, "alice");
+    cluster.reload();
+    eventually("the worker has written", || written() != before);
+    let pid = worker(&cluster).expect("there is a worker");
+    // Its own memory, without the shared one.
+    let private = status(pid, "RssAnon:");
+    assert!(private < 8 << 20, "{private} bytes");
+    assert!(status(cluster.pid(), "RssAnon:") < 8 << 20);
+
+    // With as little as there is, it writes, or says that it cannot.
+    let mark = cluster.mark();
+    for more in LIMITS {
+        limit_address_space(pid, Some(more));
+        cluster.client("alice").with(Pki::standard().bob()).refused();
+        let (before, mark) = (written(), cluster.mark());
+        cluster.reload();
+        eventually("the worker has written, or says why not", || {
+            written() != before || cluster.log_since(mark).contains("out of memory")
+        });
+        limit_address_space(pid, None);
+    }
+    assert_eq!(worker(&cluster), Some(pid), "{}", cluster.log_since(mark));
+    assert_eq!(alice.value("select count(*) from pgtls_sessions"), "1");
+    cluster.restart();
+    assert_eq!(count(&cluster), MANY.to_string());
+    assert!(!cluster.log_since(mark).contains("was terminated by signal"));
+}
+
+/// Whether a server gets over the crash of a backend while its postmaster, and so all of its processes, gets this much
+/// memory. If it does not, it has shut down.
+fn survives_a_crash(cluster: &Cluster, more: u64) -> bool {
+    let victim = cluster.admin();
+    let (pid, mark) = (victim.pid(), cluster.mark());
+    limit_address_space(cluster.pid(), Some(more));
+    cluster.kill_child(pid);
+    let mut survived = false;
+    eventually("the server goes on or not", || {
+        let log = cluster.log_since(mark);
+        survived = log.contains("database system is ready to accept connections");
+        survived || log.contains("database system is shut down")
+    });
+    match survived {
+        true => limit_address_space(cluster.pid(), None),
+        false => cluster.shut_down(Shutdown::Fast),
+    }
+    let log = cluster.log_since(mark);
+    assert_eq!(
+        log.matches("was terminated by signal").count(),
+        1,
+        "the one that was killed: {log}"
+    );
+    survived
+}
+
+#[test]
+fn a_postmaster_without_memory_does_what_it_does_without_the_extension() {
+    let stock = Cluster::start();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    cluster.shut_down(Shutdown::Fast);
+    std::fs::write(file(&cluster), state_file(1000)).unwrap();
+    cluster.start_again();
+    for more in [LIMITS[0], LIMITS[2]] {
+        let survived = survives_a_crash(&stock, more);
+        if !survived {
+            stock.start_again();
+        }
+        if !survives_a_crash(&cluster, more) {
+            assert!(!survived, "with {more} bytes: {}", cluster.log().tail());
+            cluster.start_again();
+        }
+        assert_eq!(count(&cluster), "1000");
+        for how in [Shutdown::Fast, Shutdown::Immediate, Shutdown::Smart] {
+            let mark = cluster.mark();
+            limit_address_space(cluster.pid(), Some(more));
+            cluster.shut_down(how);
+            assert!(!cluster.data_dir().join("postmaster.pid").exists(), "{how:?} with {more}");
+            assert!(!cluster.log_since(mark).contains("was terminated by signal"));
+            cluster.start_again();
+        }
+        assert_eq!(count(&cluster), "1000");
+    }
 }

@@ -6,7 +6,7 @@
 //!
 //! Both go through one buffer of 64 kB, whatever the file has, and the inventory is locked for the time of one entry.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Seek};
 use std::os::unix::fs::OpenOptionsExt;
@@ -58,7 +58,7 @@ pub(in crate::pg) fn wait_until_loaded(segment: Segment) {
 }
 
 /// How long after the server's start somebody waits, in microseconds.
-const LOADING: i64 = 3_000_000;
+const LOADING: i64 = 10_000_000;
 
 /// What is in the file does not count any more. For who holds the lock of the inventory.
 pub(in crate::pg) fn forget_file(segment: Segment) {
@@ -162,25 +162,21 @@ pub(crate) fn write() -> Result<(), String> {
     if !is_loaded() {
         return Ok(());
     }
-    if let Err(error) = write_aside(segment) {
+    let failed = |name: &CStr, error: io::Error| {
         // It would take up room, perhaps the last there is.
         let _ = std::fs::remove_file(path(NEW_FILE));
         let why = match error.kind() {
             ErrorKind::OutOfMemory => "out of memory".to_owned(),
             _ => error.to_string(),
         };
-        let file = NEW_FILE.to_string_lossy();
-        return Err(format!("pgtls_ext could not write \"{file}\": {why}"));
-    }
-    // SAFETY: the server's own function, told to log and not to raise. It also makes the file durable.
-    let renamed = unsafe {
-        let level = pgrx::PgLogLevel::LOG as c_int;
-        pg_sys::durable_rename(NEW_FILE.as_ptr(), FILE.as_ptr(), level)
+        format!("pgtls_ext could not write \"{}\": {why}", name.to_string_lossy())
     };
-    match renamed {
-        0 => Ok(()),
-        _ => Err(format!("pgtls_ext could not save \"{}\"", FILE.to_string_lossy())),
-    }
+    write_aside(segment).map_err(|error| failed(NEW_FILE, error))?;
+    // Not the server's `durable_rename`: that opens what is to be replaced, which may be anybody's, and may raise.
+    std::fs::rename(path(NEW_FILE), path(FILE)).map_err(|error| failed(FILE, error))?;
+    let directory = path(FILE).parent().unwrap_or(Path::new("."));
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(directory);
+    opened.and_then(|directory| synced(&directory)).map_err(|error| failed(FILE, error))
 }
 
 /// Writes a new file. What is in its place goes first: a FIFO there would make the open wait for a reader, and a link
@@ -197,8 +193,13 @@ fn write_aside(segment: Segment) -> io::Result<()> {
     let mut file = Writer::new(file)?;
     failures::save(segment, &mut file)?;
     inventory::save(segment, &mut file)?;
-    file.finish()?;
-    Ok(())
+    synced(&file.finish()?)
+}
+
+/// Has the disk have it, if the server wants that (`fsync`).
+fn synced(file: &File) -> io::Result<()> {
+    // SAFETY: a plain read of a variable of this process.
+    if unsafe { pg_sys::enableFsync } { file.sync_all() } else { Ok(()) }
 }
 
 fn path(name: &'static CStr) -> &'static Path {
