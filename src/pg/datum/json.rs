@@ -33,6 +33,9 @@ fn sayable(value: Value) -> Value {
     }
 }
 
+/// How much of a document is written between two checks for interrupts, in bytes.
+const PIECE: usize = 1 << 20;
+
 /// A document as it is written. There may not be memory for it.
 struct Written(Vec<u8>);
 
@@ -41,7 +44,11 @@ impl io::Write for Written {
         if self.0.try_reserve(bytes.len()).is_err() {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
+        let before = self.0.len();
         self.0.extend_from_slice(bytes);
+        if before / PIECE != self.0.len() / PIECE {
+            work::between();
+        }
         Ok(bytes.len())
     }
 

@@ -251,12 +251,15 @@ fn load(store: &X509StoreBuilder, file: &CStr, directory: &CStr) -> Result<(), S
     if !file.is_empty() {
         files::open(&os_path(file))?;
     }
+    // OpenSSL reads a file as a whole, and cannot be interrupted in it.
+    work::between();
     let or_null = |path: &CStr| if path.is_empty() { ptr::null() } else { path.as_ptr() };
     let store: *mut openssl_sys::X509_STORE = store.as_ptr();
     // SAFETY: a live store; each path is null or NUL-terminated. OpenSSL raises no PostgreSQL error.
     let loaded = unsafe { X509_STORE_load_locations(store, or_null(file), or_null(directory)) };
     // What OpenSSL has to say is taken out of its queue in any case: the next TLS call must not find it.
     let problem = ErrorStack::get();
+    work::between();
     if loaded == 1 { Ok(()) } else { Err(reason(&problem)) }
 }
 

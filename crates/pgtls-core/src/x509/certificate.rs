@@ -646,6 +646,7 @@ pub(crate) fn read_extension_list(list: &Element<'_>) -> Result<Vec<ExtensionAt>
             let what = "number of extensions";
             return Err(Fault::too_large(reader.offset(), what, limits::MAX_EXTENSIONS));
         }
+        work::between_some(extensions.len());
         let RawExtension { oid, critical, value } = RawExtension::read(&mut reader)?;
         let (oid, value) = (oid.content_range(), value.content_range());
         extensions.push(ExtensionAt { oid, critical, value });
