@@ -24,6 +24,7 @@ const VARIABLES: &[&str] = &[
     "MyClientConnectionInfo",
     "MyProcPort",
     "REG_ADVANCED",
+    "REG_ESPACE",
     "REG_NOMATCH",
     "REG_OKAY",
     "openssl_tls_init_hook",

@@ -60,11 +60,14 @@ pub(crate) enum Error {
     PlaintextRefused,
     /// Something only the recorder knows, and it is not there.
     NotPreloaded,
-    /// There is no memory for a large argument.
+    /// The operating system refuses memory.
     OutOfMemory,
     /// A defect of the extension.
     Internal(String),
 }
+
+/// The detail of [`Error::OutOfMemory`].
+pub(crate) const NO_MORE_MEMORY: &str = "The operating system gave pgtls_ext no more memory.";
 
 /// The message of [`Error::PlaintextRefused`].
 pub(crate) use pgtls_core::login::explain::PLAINTEXT_REFUSED;
@@ -101,6 +104,9 @@ impl Error {
     fn sqlstate(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode::*;
         match self {
+            Self::Argument { source: CoreError::OutOfMemory, .. }
+            | Self::SessionCertificate(CoreError::OutOfMemory)
+            | Self::SessionCrl(CoreError::OutOfMemory) => ERRCODE_OUT_OF_MEMORY,
             Self::Argument { source: CoreError::TooLarge { .. }, .. } => {
                 ERRCODE_PROGRAM_LIMIT_EXCEEDED
             }
@@ -125,6 +131,10 @@ impl Error {
             Self::OtherLibssl { server, ours } => Some(format!(
                 "The server's functions come from \"{server}\", those of pgtls_ext from \"{ours}\"."
             )),
+            Self::OutOfMemory
+            | Self::Argument { source: CoreError::OutOfMemory, .. }
+            | Self::SessionCertificate(CoreError::OutOfMemory)
+            | Self::SessionCrl(CoreError::OutOfMemory) => Some(NO_MORE_MEMORY.to_owned()),
             _ => None,
         }
     }
@@ -190,6 +200,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Argument { source, .. } => source.fmt(f),
+            Self::SessionCertificate(CoreError::OutOfMemory)
+            | Self::SessionCrl(CoreError::OutOfMemory) => CoreError::OutOfMemory.fmt(f),
             Self::SessionCertificate(source) => {
                 write!(f, "could not read a certificate of this session: {source}")
             }

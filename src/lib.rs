@@ -23,7 +23,7 @@ pgrx::pg_module_magic!(name, version);
 #[pgrx::pg_guard]
 #[allow(non_snake_case)]
 extern "C-unwind" fn _PG_init() {
-    if let Err(error) = pg::openssl::libssl::check() {
+    if let Err(error) = pg::memory::install().and_then(|()| pg::openssl::libssl::check()) {
         error.raise();
     }
     pg::server::guc::define();

@@ -1,7 +1,8 @@
-//! The background worker: saves the inventory now and then, and checks the certificates of connected sessions if asked to.
+//! The background worker: reads what was saved, saves it now and then and at the end, and checks the certificates of
+//! connected sessions if asked to.
 //!
-//! It needs shared memory and files, but no database. If it fails it is started again after a while; nothing else depends
-//! on it.
+//! It needs shared memory and files, but no database. A piece of work that fails, also for want of memory, is given up with
+//! a line in the log and tried again later. If the worker itself fails it is started again after a while.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -45,10 +46,16 @@ process::background_worker!(pgtls_ext_publisher_main, publish);
 
 /// Writes down what this process, which is younger than the last reload, knows to be in force.
 fn publish() {
-    publication::publish();
-    let server = Server::new();
-    let around = server.around();
-    rules_in_force::publish(|| (auth_files::rules(&around), checked_mappings(&around)));
+    done(|| {
+        publication::publish();
+        Ok(())
+    });
+    done(|| {
+        let server = Server::new();
+        let around = server.around();
+        rules_in_force::publish(|| (auth_files::rules(&around), checked_mappings(&around)));
+        Ok(())
+    });
 }
 
 /// Has the server start a process that inherits what is in force now, and writes it down for all others. If the server has
@@ -69,6 +76,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 fn run() {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    done(save::load);
     // What was there before this worker came may be unsaved, too.
     let mut saved = (Instant::now(), 0);
     let mut checked = Instant::now();
@@ -77,25 +85,54 @@ fn run() {
     while BackgroundWorker::wait_latch(Some(timeout(saved.0, checked))) {
         let reload = BackgroundWorker::sighup_received();
         if reload {
-            process::reload_configuration();
+            done(|| {
+                process::reload_configuration();
+                Ok(())
+            });
         }
         if reload || !in_force::is_published() {
             ask_for_publisher();
         }
         // A reload is also the way to have everything saved now.
         if reload || saved.0.elapsed() >= SAVE_INTERVAL {
-            let changes = save::changes();
-            // What could not be saved is tried again.
-            let done = changes == saved.1 || save::write();
-            saved = (Instant::now(), if done { changes } else { saved.1 });
+            done(save::load);
+            let changes = save_changes(saved.1);
+            saved = (Instant::now(), changes);
         }
         if guc::credential_check_interval().is_some_and(|interval| checked.elapsed() >= interval) {
-            check_credentials();
+            done(|| {
+                check_credentials();
+                Ok(())
+            });
             checked = Instant::now();
         }
     }
+    // At a shutdown, backends are told to end when the worker is, or before: what a login leaves behind is in shared memory
+    // by then, but for one that is under way.
+    save_changes(saved.1);
     // This may be somebody's `kill`, after which the worker should come back; at a shutdown the server starts nothing.
     process::exit_and_be_restarted()
+}
+
+/// Saves what has changed, and says up to which change all is saved. What could not be saved is tried again.
+fn save_changes(saved: u64) -> u64 {
+    let changes = save::changes();
+    if changes == saved || done(save::write) { changes } else { saved }
+}
+
+/// Does a piece of work, and says whether it was done; if not, the reason is one line in the log.
+fn done(work: impl FnOnce() -> Result<(), String>) -> bool {
+    match process::attempt(work).and_then(|done| done) {
+        Ok(()) => true,
+        Err(why) if why.starts_with("pgtls_ext") => {
+            pgrx::log!("{why}");
+            false
+        }
+        Err(why) => {
+            pgrx::log!("pgtls_ext worker gives up what it was doing, and tries again later: {why}");
+            false
+        }
+    }
 }
 
 /// How long there is nothing to do.

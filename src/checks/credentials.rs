@@ -10,11 +10,13 @@ use pgtls_core::time::UnixTime;
 use pgtls_core::value::Value;
 use pgtls_core::verify::credential::{Assessment, Standing};
 use pgtls_core::verify::verdict::Verdict;
+use pgtls_core::work;
 use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::checks::basis::{Basis, TlsConfiguration};
 use crate::pg::datum::time;
+use crate::pg::memory;
 use crate::pg::openssl::trust_store::TrustStore;
 use crate::pg::openssl::verify::{self, Policy};
 use crate::pg::recorder::sessions::{self, Recorded};
@@ -89,7 +91,7 @@ impl Evaluator {
     /// The credential of a chain: DER of its certificates, leaf first, one after the other. Empty if the first of them
     /// was too large to be recorded.
     pub(crate) fn of_chain(&mut self, chain: &[u8]) -> Credential {
-        pgrx::check_for_interrupts!();
+        memory::check_for_interrupts();
         self.load();
         let now = self.now.0;
         if let Some(known) = self.known.get(chain).filter(|known| known.holds.contains(&now)) {
@@ -97,7 +99,9 @@ impl Evaluator {
         }
         let judged = self.judge(chain);
         let credential = judged.credential.clone();
-        self.known.insert(chain.to_vec(), judged);
+        if self.known.len() < KEPT_CHAINS {
+            self.known.insert(chain.to_vec(), judged);
+        }
         credential
     }
 
@@ -170,9 +174,6 @@ impl Drop for Evaluator {
         if let Some(Ok((store, policy))) = self.trust.take()
             && store.changes().is_some()
         {
-            while self.known.len() > KEPT_CHAINS {
-                self.known.pop_last();
-            }
             self.kept().set(Some((store, policy, std::mem::take(&mut self.known))));
         }
     }
@@ -206,12 +207,12 @@ impl Evaluators {
 /// The recorded sessions whose certificate a login would be refused for.
 pub(crate) fn invalid_sessions(basis: Basis) -> Vec<(Recorded, Credential)> {
     let mut evaluator = Evaluator::new(basis);
-    sessions::recorded()
-        .into_iter()
+    let sessions = sessions::recorded().into_iter();
+    let judged = sessions
         .map(|recorded| {
             let credential = evaluator.of_session(&recorded);
             (recorded, credential)
         })
-        .filter(|(_, credential)| credential.assessment.standing.is_invalid())
-        .collect()
+        .filter(|(_, credential)| credential.assessment.standing.is_invalid());
+    work::collect(judged)
 }

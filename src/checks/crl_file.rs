@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use memchr::memmem;
 use pgtls_core::crl::{Crl, parse_crls};
+use pgtls_core::work;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::pg::openssl::probe;
@@ -65,7 +66,7 @@ pub(super) fn lists_of(file: &Path, in_directory: bool) -> Vec<ListedCrl> {
         in_directory,
         is_uncertain: false,
     };
-    content.members.iter().map(listed).collect()
+    work::collect(content.members.iter().map(listed))
 }
 
 /// The certificates of a file; none if it cannot be read.
@@ -147,7 +148,7 @@ impl Content {
             position: member.position,
             crl: member.crl.map_err(|error| error.to_string()).and_then(loadable),
         };
-        Ok(Self { members: members.into_iter().map(member).collect(), certificates })
+        Ok(Self { members: work::collect(members.into_iter().map(member)), certificates })
     }
 
     /// The certificates among PEM blocks of any kind; of what is too large for a bundle of certificates, none.

@@ -452,8 +452,8 @@ fn covered(
 fn add_intermediates(authorities: &mut Vec<Certificate>) {
     let own = client_chain().ok().flatten();
     let own = own.iter().flat_map(|chain| chain.entries()).map(|entry| entry.certificate.clone());
-    let known = inventory::known().unwrap_or_default();
-    let known = known.iter().flat_map(|known| parse_certificates(&known.chain).unwrap_or_default());
+    let known = inventory::known().into_iter().flatten();
+    let known = known.flat_map(|known| parse_certificates(&known.chain).unwrap_or_default());
     for certificate in own.chain(known) {
         let is_intermediate = certificate.is_ca() == Some(true) && !certificate.self_signed();
         if is_intermediate && !authorities.contains(&certificate) {

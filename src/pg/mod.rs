@@ -2,10 +2,11 @@
 //!
 //! All unsafe code of the extension is below this module. What leaves it is owned data or a handle that borrows; raw
 //! pointers and `pg_sys` types stay inside. The rooms stand on one another: `recorder` on `connection` on `openssl` on
-//! `server` on `datum`.
+//! `server` on `datum`, and all of them on `memory`.
 
 pub(crate) mod connection;
 pub(crate) mod datum;
+pub(crate) mod memory;
 pub(crate) mod openssl;
 pub(crate) mod recorder;
 pub(crate) mod server;

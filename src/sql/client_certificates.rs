@@ -56,7 +56,7 @@ fn columns(known: &Known, (credential, on_file): &(Credential, Standing)) -> Row
 fn pgtls_certificate_inventory() -> Result<Rows, ErrorReport> {
     let known = inventory::known().ok_or(Error::NotPreloaded)?;
     let mut evaluators = Evaluators::new();
-    Ok(Rows::new(known.into_iter().map(move |known| {
+    Ok(Rows::new(known.map(move |known| {
         let credential = evaluators.of_chain(&known.chain);
         Ok(columns(&known, &credential))
     })))

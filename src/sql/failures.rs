@@ -71,5 +71,5 @@ fn columns(recent: &Recent) -> Row {
 #[pg_extern(sql = false)]
 fn pgtls_failure_log() -> Result<Rows, ErrorReport> {
     let recent = failures::recent().ok_or(Error::NotPreloaded)?;
-    Ok(recent.iter().map(columns).collect())
+    Ok(Rows::new(recent.map(|recent| Ok(columns(&recent)))))
 }

@@ -3,13 +3,13 @@
 //! What pg_stat_activity and pg_stat_ssl have is taken from there, in SQL; here is what they lack. Without preloading there
 //! is a row for the session that asks, and no other.
 
-use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::value::Value;
 use pgtls_core::verify::credential::Standing;
+use pgtls_core::work;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::checks::credentials::{Credential, Evaluators};
@@ -28,18 +28,17 @@ struct Session {
 
 /// The sessions of these backends that are known.
 fn sessions_of(backends: Vec<Backend>) -> Vec<Session> {
-    let wanted: HashSet<(i32, i64)> = backends.iter().map(Backend::key).collect();
-    let is_wanted = |recorded: &Recorded| wanted.contains(&recorded.key());
-    let mut sessions: Vec<_> = sessions::recorded()
-        .into_iter()
-        .filter(is_wanted)
-        .map(|recorded| Session { recorded, source: "recorded" })
-        .collect();
+    let mut wanted = work::collect(backends.iter().map(Backend::key));
+    wanted.sort_unstable();
+    let is_wanted = |recorded: &Recorded| wanted.binary_search(&recorded.key()).is_ok();
+    let recorded = sessions::recorded().into_iter().filter(is_wanted);
+    let mut sessions =
+        work::collect(recorded.map(|recorded| Session { recorded, source: "recorded" }));
     // Without preloading, or when this session began before recording was switched on.
     if let Some(own) = sessions::own().filter(is_wanted)
         && !sessions.iter().any(|session| session.recorded.pid == own.pid)
     {
-        sessions.push(Session { recorded: own, source: "own" });
+        work::push(&mut sessions, Session { recorded: own, source: "own" });
     }
     sessions
 }

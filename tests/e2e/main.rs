@@ -17,6 +17,7 @@ mod login_grid;
 mod login_refusals;
 mod mapping;
 mod memory;
+mod out_of_memory;
 mod processes;
 mod recorder;
 mod revocation;

@@ -484,11 +484,19 @@ impl Cluster {
     /// # Panics
     /// If `pid` is not a child of this server, or the server does not come back.
     pub fn kill9(&self, pid: u32) {
-        assert_eq!(sys::parent_of(pid), Some(self.pid()), "{pid} is not a child of this server");
         let mark = self.mark();
-        sys::signal(pid, libc::SIGKILL).expect("a child of the server can be killed");
+        self.kill_child(pid);
         let log = self.wait_for_log(mark, "database system is ready to accept connections");
         assert!(log.contains("all server processes terminated; reinitializing"), "{log}");
+    }
+
+    /// Ends one process of this server with SIGKILL, whatever becomes of the server.
+    ///
+    /// # Panics
+    /// If `pid` is not a child of this server.
+    pub fn kill_child(&self, pid: u32) {
+        assert_eq!(sys::parent_of(pid), Some(self.pid()), "{pid} is not a child of this server");
+        sys::signal(pid, libc::SIGKILL).expect("a child of the server can be killed");
     }
 
     // --- What it is --------------------------------------------------------------------------------------------

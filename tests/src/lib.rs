@@ -27,7 +27,7 @@ mod sys;
 mod tls;
 mod transplant;
 
-pub use sys::process_exists;
+pub use sys::{address_space, limit_address_space, process_exists};
 pub use testpki::der;
 
 /// What most tests need.

@@ -287,3 +287,25 @@ pub(crate) fn connect_from(source: Ipv4Addr, server: SocketAddrV4) -> io::Result
         Ok(stream)
     }
 }
+
+/// Limits the address space of a process to what it has and `more` bytes; `None` lifts the limit.
+pub fn limit_address_space(pid: u32, more: Option<u64>) {
+    let limit = match more {
+        Some(more) => address_space(pid).saturating_add(more).to_string(),
+        None => "unlimited".to_owned(),
+    };
+    // By a process of the server's account: not every root may do that to others.
+    let mut command = Command::new("prlimit");
+    command.args(["--pid", &pid.to_string(), &format!("--as={limit}:")]);
+    let output = run_as_server(command);
+    assert!(output.status.success(), "prlimit of {pid}: {output:?}");
+}
+
+/// The address space of a process, in bytes.
+pub fn address_space(pid: u32) -> u64 {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).expect("the process is there");
+    let pages = statm.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+    // SAFETY: sysconf takes plain numbers.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.expect("a number of pages") * u64::try_from(page).expect("a page has a size")
+}

@@ -53,6 +53,10 @@ pub enum Error {
         limit: usize,
     },
 
+    /// The operating system refuses the memory that the input takes.
+    #[error("out of memory")]
+    OutOfMemory,
+
     /// One member of a bundle is broken; the others are not judged.
     #[error("{expected} number {position} of the bundle: {source}")]
     Member {

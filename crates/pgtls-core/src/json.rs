@@ -22,6 +22,14 @@ use crate::value::Value;
 use crate::verify::chain::Chain;
 use crate::x509::certificate::Certificate;
 use crate::x509::decoded::extensions;
+use crate::{limits, work};
+
+/// How much memory a document of everything in a certificate takes at most, in multiples of its size: see
+/// [`limits::MAX_STRICT_BYTES`].
+const MEMORY_FACTOR: usize = 240;
+
+/// The same of its columns.
+const COLUMNS_FACTOR: usize = 64;
 
 /// One object from a list of columns.
 pub fn object(columns: Vec<(&'static str, Value)>) -> serde_json::Value {
@@ -31,6 +39,9 @@ pub fn object(columns: Vec<(&'static str, Value)>) -> serde_json::Value {
 
 /// The object of a certificate: [`Certificate::columns`], all of its extensions, and what is wrong with it.
 pub fn certificate(certificate: &Certificate) -> serde_json::Value {
+    let size = certificate.as_der().len();
+    work::expect(size.min(limits::MAX_STRICT_BYTES).saturating_mul(MEMORY_FACTOR));
+    work::expect(size.saturating_mul(COLUMNS_FACTOR));
     let mut document = object(certificate.columns());
     let decoded = extensions(certificate.extensions(), certificate.as_der().len());
     let known = certificate.problems();

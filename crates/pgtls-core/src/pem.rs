@@ -8,6 +8,7 @@
 use openssl::base64;
 
 use crate::error::Error;
+use crate::work;
 
 /// Which blocks to look for.
 #[derive(Debug, Clone, Copy)]
@@ -207,7 +208,7 @@ impl Decoder {
         let mut done = 0;
         if self.characters == 0 && self.padding == 0 {
             let (groups, _) = line.text.as_chunks();
-            self.out.reserve(groups.len() * 3);
+            work::reserve(&mut self.out, groups.len() * 3 + 3);
             for group in groups {
                 let [a, b, c, d] = group.map(|byte| DIGITS[usize::from(byte)]);
                 if a.max(b).max(c).max(d) == NO_DIGIT {

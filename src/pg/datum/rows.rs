@@ -13,9 +13,11 @@ use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::Datum;
 use pgrx::{AnyNumeric, IntoDatum, PgMemoryContexts, pg_sys};
 use pgtls_core::value::Value;
+use pgtls_core::work;
 
 use crate::error::{Error, Result};
 use crate::pg::datum::{text, time};
+use crate::pg::memory;
 
 /// One row: columns by name, in any order.
 pub(crate) type Row = Vec<(Cow<'static, str>, Value)>;
@@ -25,12 +27,15 @@ pub(crate) fn row(columns: Vec<(&'static str, Value)>) -> Row {
     columns.into_iter().map(|(name, value)| (name.into(), value)).collect()
 }
 
-/// The result of a set-returning function, or of one that returns a single composite.
-pub(crate) struct Rows(Box<dyn Iterator<Item = Result<Row>>>);
+/// Rows that borrow nothing.
+pub(crate) type Rows = RowsOf<'static>;
 
-impl Rows {
+/// The result of a set-returning function, or of one that returns a single composite.
+pub(crate) struct RowsOf<'a>(Box<dyn Iterator<Item = Result<Row>> + 'a>);
+
+impl<'a> RowsOf<'a> {
     /// The rows of an iterator, which is asked for one row at a time. An error ends the function.
-    pub(crate) fn new(rows: impl Iterator<Item = Result<Row>> + 'static) -> Self {
+    pub(crate) fn new(rows: impl Iterator<Item = Result<Row>> + 'a) -> Self {
         Self(Box::new(rows))
     }
 
@@ -45,16 +50,16 @@ impl Rows {
     }
 }
 
-impl FromIterator<Row> for Rows {
+impl FromIterator<Row> for RowsOf<'_> {
     fn from_iter<T: IntoIterator<Item = Row>>(rows: T) -> Self {
-        Self::new(rows.into_iter().collect::<Vec<_>>().into_iter().map(Ok))
+        Self::new(work::collect(rows).into_iter().map(Ok))
     }
 }
 
-pgrx::pgrx_sql_entity_graph::impl_sql_translatable!(Rows, "SETOF record");
+pgrx::pgrx_sql_entity_graph::impl_sql_translatable!(RowsOf<'_>, "SETOF record");
 
 // SAFETY: the rows go into the set that the server's own helper prepared for this call, with its tuple descriptor.
-unsafe impl BoxRet for Rows {
+unsafe impl BoxRet for RowsOf<'_> {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
         // SAFETY: called with the call information of the SQL function that returns these rows.
         if let Err(error) = unsafe { store(self, fcinfo.as_mut_ptr()) } {
@@ -68,29 +73,30 @@ unsafe impl BoxRet for Rows {
 ///
 /// # Safety
 /// `fcinfo` belongs to the running call.
-unsafe fn store(rows: Rows, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
+unsafe fn store(rows: RowsOf<'_>, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
     // SAFETY: the caller's contract. The helper raises if the caller does not take a set; else it sets `resultinfo` up.
     let (set, descriptor) = unsafe {
         pg_sys::InitMaterializedSRF(fcinfo, 0);
         let info = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
         ((*info).setResult, (*info).setDesc)
     };
-    let mut memory = PgMemoryContexts::new("pgtls_ext row");
+    let mut context = PgMemoryContexts::new("pgtls_ext row");
     let mut rows = rows.0.peekable();
     let Some(first) = rows.peek() else { return Ok(()) };
     let first = first.as_ref().map_err(Error::clone)?;
     // SAFETY: the descriptor that the helper made lives as long as the call.
     let table = unsafe { Table::new(descriptor, first) }?;
     for row in rows {
-        pgrx::check_for_interrupts!();
+        memory::check_for_interrupts();
         let row = row?;
         // SAFETY: the context is this function's own. If a server function raises, it is dropped, and when dropped it makes
         // its parent the current one.
         unsafe {
-            memory.switch_to(|_| table.put(set, descriptor, row))?;
-            memory.reset();
+            context.switch_to(|_| table.put(set, descriptor, row))?;
+            context.reset();
         }
     }
+    memory::check_for_interrupts();
     Ok(())
 }
 

@@ -6,14 +6,19 @@
 
 use std::borrow::Cow;
 use std::ffi::CString;
+use std::ptr;
 
 use pgrx::{IntoDatum, pg_sys};
+use pgtls_core::work;
 
 use crate::pg::server::cstr;
 
 /// The longest form of one character in any server encoding, in bytes, with room for the terminating NUL that the
 /// conversion writes (`MAX_CONVERSION_GROWTH` is 4 per input byte, and a UTF-8 character has up to 4).
 const CONVERTED_CHARACTER: usize = 17;
+
+/// How much memory text takes while it is escaped, in multiples of its length: three bytes for each, in a buffer that grows.
+const ESCAPED: usize = 9;
 
 /// The server's number of UTF-8.
 const UTF8: i32 = pg_sys::pg_enc::PG_UTF8 as i32;
@@ -48,7 +53,7 @@ pub(crate) fn to_utf8(text: &[u8]) -> Cow<'_, [u8]> {
     // conversion and not the argument itself; pgrx guards the call.
     unsafe {
         let converted = pg_sys::pg_server_to_any(text.as_ptr().cast(), length, UTF8);
-        Cow::Owned(cstr::bytes(converted).unwrap_or_default().to_vec())
+        Cow::Owned(work::copy(cstr::bytes(converted).unwrap_or_default()))
     }
 }
 
@@ -57,6 +62,7 @@ pub(crate) fn lossless(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);
     }
+    work::expect(bytes.len().saturating_mul(ESCAPED));
     let mut escaped = String::with_capacity(bytes.len() * 3);
     for byte in bytes {
         match byte {
@@ -75,11 +81,25 @@ fn escape(byte: u8) -> String {
 /// A `text` datum, in the current memory context, of bytes in the database's encoding.
 fn text_datum(bytes: &[u8]) -> pg_sys::Datum {
     // A value that long could not be stored in a datum anyway: the server's limit is 1 GB.
-    let length = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
-    // SAFETY: copies `length` readable bytes.
-    let text = unsafe { pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), length) };
-    pg_sys::Datum::from(text)
+    let length = bytes.len().min(MAX_TEXT);
+    let size = length + pg_sys::VARHDRSZ;
+    // SAFETY: new memory in the current context, of this size. An error of the server on its way through this library takes
+    // memory, so it is told to raise none.
+    unsafe {
+        let flags = pg_sys::MCXT_ALLOC_NO_OOM.cast_signed();
+        let text: *mut pg_sys::varlena = pg_sys::palloc_extended(size, flags).cast();
+        if text.is_null() {
+            work::out_of_memory();
+        }
+        // Not more than 1 GB.
+        pgrx::set_varsize_4b(text, i32::try_from(size).unwrap_or(i32::MAX));
+        ptr::copy_nonoverlapping(bytes.as_ptr(), pgrx::vardata_4b(text).cast_mut().cast(), length);
+        pg_sys::Datum::from(text)
+    }
 }
+
+/// The longest text that the server's allocator has room for (`MaxAllocSize`).
+const MAX_TEXT: usize = 0x3fff_ffff - pg_sys::VARHDRSZ;
 
 /// A `text` datum of UTF-8 text, in the current memory context.
 pub(in crate::pg) fn datum_of(text: &str) -> pg_sys::Datum {
@@ -88,15 +108,19 @@ pub(in crate::pg) fn datum_of(text: &str) -> pg_sys::Datum {
 
 /// A C string in the database's encoding.
 pub(in crate::pg) fn c_string(text: &str) -> CString {
-    let mut bytes = to_server(text).into_owned();
+    let bytes = to_server(text);
+    let mut string = Vec::new();
+    work::reserve(&mut string, bytes.len() + 1);
     // `to_server` escapes every NUL.
-    bytes.retain(|byte| *byte != 0);
-    CString::new(bytes).unwrap_or_default()
+    string.extend(bytes.iter().copied().filter(|byte| *byte != 0));
+    string.push(0);
+    CString::from_vec_with_nul(string).unwrap_or_default()
 }
 
 /// The text with every character escaped that the database's encoding cannot say.
 pub(in crate::pg) fn sayable(text: &str) -> Cow<'_, str> {
     let Some(encoding) = Encoding::needed_for(text) else { return Cow::Borrowed(text) };
+    work::expect(text.len().saturating_mul(ESCAPED));
     let mut sayable = String::with_capacity(text.len());
     for character in text.chars() {
         match encoding.bytes_of(character) {
@@ -110,8 +134,10 @@ pub(in crate::pg) fn sayable(text: &str) -> Cow<'_, str> {
 /// UTF-8 text in the database's encoding, escaped where that cannot say it.
 fn to_server(text: &str) -> Cow<'_, [u8]> {
     let Some(encoding) = Encoding::needed_for(text) else { return Cow::Borrowed(text.as_bytes()) };
+    work::expect(text.len().saturating_mul(ESCAPED));
     let mut converted = Vec::with_capacity(text.len());
-    for character in text.chars() {
+    for (number, character) in text.chars().enumerate() {
+        work::between_some(number);
         match encoding.bytes_of(character) {
             Some(bytes) => converted.extend_from_slice(bytes.as_slice()),
             None => converted.extend_from_slice(escape_character(character).as_bytes()),

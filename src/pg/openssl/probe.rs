@@ -10,7 +10,7 @@ use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
 use openssl::x509::{X509, X509Crl, X509StoreContext, X509StoreContextRef};
 use pgtls_core::verify::revocation::behaviour::{Rules, SelfSigned};
 
-use crate::pg::openssl::trust_store::reason;
+use crate::pg::openssl::trust_store::{give_up_without_memory, reason};
 
 /// The behaviour of this OpenSSL. About rare kinds of CRLs it is not asked, so what depends on them is `unsupported`.
 pub(crate) fn behaviour() -> Rules {
@@ -66,8 +66,11 @@ fn wants_list_for_self_signed() -> bool {
         Ok(!X509StoreContext::new()?.init(&store, &certificate, &others, ask)?)
     };
     *ANSWER.get_or_init(|| {
-        let wants = trial().unwrap_or(true);
-        drop(ErrorStack::get());
+        let wants = trial().unwrap_or_else(|problem| {
+            give_up_without_memory(&problem);
+            true
+        });
+        give_up_without_memory(&ErrorStack::get());
         wants
     })
 }

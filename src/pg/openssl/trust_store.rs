@@ -17,6 +17,7 @@ use openssl::x509::store::{X509Store, X509StoreBuilder, X509StoreRef};
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509CrlRef, X509Name, X509Ref};
 use pgtls_core::time::UnixTime;
+use pgtls_core::work;
 
 use crate::pg::datum::text::lossless;
 use crate::pg::openssl::server_context::Material;
@@ -280,19 +281,31 @@ fn load(store: &X509StoreRef, file: &CStr, directory: &CStr) -> Result<(), Strin
     if !file.is_empty() {
         files::open(&os_path(file))?;
     }
+    // OpenSSL reads a file as a whole, and cannot be interrupted in it.
+    work::between();
     let or_null = |path: &CStr| if path.is_empty() { ptr::null() } else { path.as_ptr() };
     let store: *mut openssl_sys::X509_STORE = store.as_ptr();
     // SAFETY: a live store; each path is null or NUL-terminated. OpenSSL raises no PostgreSQL error.
     let loaded = unsafe { X509_STORE_load_locations(store, or_null(file), or_null(directory)) };
     // What OpenSSL has to say is taken out of its queue in any case: the next TLS call must not find it.
     let problem = ErrorStack::get();
+    work::between();
     if loaded == 1 { Ok(()) } else { Err(reason(&problem)) }
 }
 
-/// OpenSSL's first reason, as the server shows it.
+/// OpenSSL's first reason, as the server shows it. If it had no memory, that is no answer.
 pub(in crate::pg) fn reason(problem: &ErrorStack) -> String {
+    give_up_without_memory(problem);
     let first = problem.errors().first();
     first.and_then(|error| error.reason()).unwrap_or("no SSL error reported").to_owned()
+}
+
+/// Raises an error if OpenSSL failed for want of memory: then what it says is no answer to what it was asked.
+pub(in crate::pg) fn give_up_without_memory(problem: &ErrorStack) {
+    // The text of `ERR_R_MALLOC_FAILURE`, whose number depends on the version.
+    if problem.errors().iter().any(|error| error.reason() == Some("malloc failure")) {
+        work::out_of_memory();
+    }
 }
 
 fn os_path(path: &CStr) -> PathBuf {

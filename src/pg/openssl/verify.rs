@@ -13,9 +13,10 @@ use pgtls_core::login::facts::Crls;
 use pgtls_core::time::UnixTime;
 use pgtls_core::verify::judgement::Judgement;
 use pgtls_core::verify::verdict::{Refusal, Verdict};
+use pgtls_core::work;
 use pgtls_core::x509::certificate::Certificate;
 
-use crate::pg::openssl::trust_store::{TrustStore, reason};
+use crate::pg::openssl::trust_store::{TrustStore, give_up_without_memory, reason};
 use crate::pg::server::cstr;
 use crate::pg::server::tls_settings::TlsSettings;
 
@@ -35,6 +36,9 @@ unsafe extern "C" {
         context: *mut openssl_sys::X509_STORE_CTX,
     ) -> *mut openssl_sys::X509_VERIFY_PARAM;
 }
+
+/// `X509_V_ERR_OUT_OF_MEM` of `openssl/x509_vfy.h`; openssl-sys lacks it.
+const OUT_OF_MEMORY: c_int = 17;
 
 /// How chains are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,10 +100,17 @@ pub(crate) fn judge(
     chain: &[Certificate],
     policy: Policy,
 ) -> Result<Verdict, String> {
-    let verdict = ask(store, chain, policy).map_err(|error| error.to_string());
+    let verdict = ask(store, chain, policy);
     // The verification may leave its reasons behind, also after a success: the next TLS call must not find them.
-    drop(ErrorStack::get());
-    verdict
+    let left = ErrorStack::get();
+    if matches!(&verdict, Ok(Verdict::Refused(refusal)) if refusal.code == OUT_OF_MEMORY) {
+        work::out_of_memory();
+    }
+    give_up_without_memory(&left);
+    verdict.map_err(|error| {
+        give_up_without_memory(&error);
+        error.to_string()
+    })
 }
 
 /// Most errors that are noted of one chain: one of each kind for each certificate of a long one.
@@ -140,8 +151,17 @@ pub(crate) fn examine(
         };
         Ok(Judgement { verdict, also: found.collect(), path })
     });
-    drop(ErrorStack::get());
-    judgement.map_err(|error| error.to_string())
+    let left = ErrorStack::get();
+    if matches!(&judgement, Ok(judgement)
+        if matches!(&judgement.verdict, Verdict::Refused(it) if it.code == OUT_OF_MEMORY))
+    {
+        work::out_of_memory();
+    }
+    give_up_without_memory(&left);
+    judgement.map_err(|error| {
+        give_up_without_memory(&error);
+        error.to_string()
+    })
 }
 
 /// OpenSSL calls it for each certificate (`ok` is 1) and each error (0), and goes on if it returns 1.

@@ -8,16 +8,19 @@
 //! What is copied was sent by a client that is not authenticated: it is bounded here and escaped where it is read.
 
 use std::cell::Cell;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use openssl::x509::X509Ref;
 use pgrx::pg_sys;
 use pgtls_core::recorder::failure::{Message, Reason, first_number};
-use pgtls_core::recorder::saved_state::SavedCount;
+use pgtls_core::recorder::saved_state::{Record, SavedCount, Writer};
+use pgtls_core::work;
 
 use crate::pg::connection::port::Session;
 use crate::pg::connection::tls;
+use crate::pg::recorder::save;
 use crate::pg::recorder::segment::{COUNTER_BYTES, Plain, Segment};
 use crate::pg::server::{cstr, guc};
 
@@ -286,7 +289,9 @@ pub(crate) struct Count {
 
 /// The counters; `None` where the library is not preloaded.
 pub(crate) fn counts() -> Option<Vec<Count>> {
-    let counters = &Segment::in_child()?.shared().failures;
+    let segment = Segment::in_child()?;
+    save::wait_until_loaded(segment);
+    let counters = &segment.shared().failures;
     let both = counters.counts.iter().zip(&counters.last);
     let counts = Reason::ALL.into_iter().zip(both).map(|(reason, (count, last))| Count {
         reason,
@@ -304,28 +309,28 @@ pub(in crate::pg) fn reset(segment: Segment) {
     counters.forgotten.store(counters.entries.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
-/// The counters as they are saved.
-pub(in crate::pg) fn saved(segment: Segment) -> Vec<SavedCount> {
+/// Writes the counters.
+pub(in crate::pg) fn save<W: Write>(segment: Segment, file: &mut Writer<W>) -> io::Result<()> {
     let counters = &segment.shared().failures;
     let both = counters.counts.iter().zip(&counters.last);
-    let saved = Reason::ALL.into_iter().zip(both).map(|(reason, (count, last))| SavedCount {
-        reason: reason.label().to_owned(),
-        count: count.load(Ordering::Relaxed),
-        last: last.load(Ordering::Relaxed),
-    });
-    saved.collect()
+    for (reason, (count, last)) in Reason::ALL.into_iter().zip(both) {
+        file.add(&Record::Failure(SavedCount {
+            reason: reason.label(),
+            count: count.load(Ordering::Relaxed),
+            last: last.load(Ordering::Relaxed),
+        }))?;
+    }
+    Ok(())
 }
 
-/// Goes on from saved counters. What this version has no name for counts as `other`.
-pub(in crate::pg) fn restore(segment: Segment, saved: &[SavedCount]) {
+/// Goes on from a saved counter. What this version has no name for counts as `other`.
+pub(in crate::pg) fn restore(segment: Segment, saved: &SavedCount<'_>) {
     let counters = &segment.shared().failures;
-    for saved in saved {
-        let reason = Reason::ALL.into_iter().find(|reason| reason.label() == saved.reason);
-        let index = reason.unwrap_or(Reason::Other).index();
-        if let (Some(count), Some(last)) = (counters.counts.get(index), counters.last.get(index)) {
-            count.fetch_add(saved.count, Ordering::Relaxed);
-            last.fetch_max(saved.last, Ordering::Relaxed);
-        }
+    let reason = Reason::ALL.into_iter().find(|reason| reason.label() == saved.reason);
+    let index = reason.unwrap_or(Reason::Other).index();
+    if let (Some(count), Some(last)) = (counters.counts.get(index), counters.last.get(index)) {
+        count.fetch_add(saved.count, Ordering::Relaxed);
+        last.fetch_max(saved.last, Ordering::Relaxed);
     }
 }
 
@@ -347,16 +352,22 @@ pub(crate) struct Recent {
 }
 
 /// The last failures, newest first; `None` where the library is not preloaded.
-pub(crate) fn recent() -> Option<Vec<Recent>> {
+pub(crate) fn recent() -> Option<impl Iterator<Item = Recent>> {
     let segment = Segment::in_child()?;
     let forgotten = segment.shared().failures.forgotten.load(Ordering::Relaxed);
-    let mut entries: Vec<Entry> = (0..segment.ring_entries())
-        .filter_map(|index| segment.ring_entry(index)?.read::<Entry>(|_| 0))
-        .map(|(entry, _)| entry)
-        .filter(|entry| entry.number > forgotten && entry.checksum == entry.sum())
-        .collect();
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.number));
-    Some(entries.iter().filter_map(owned).collect())
+    let read = move |index: usize| {
+        let (entry, _) = segment.ring_entry(index)?.read::<Entry>(|_| 0)?;
+        (entry.number > forgotten && entry.checksum == entry.sum()).then_some(entry)
+    };
+    // Which entries there are, and then each when its turn comes: there may be a hundred thousand. One that is overwritten
+    // meanwhile is a failure that was not there yet.
+    let numbers = (0..segment.ring_entries())
+        .filter_map(|index| read(index).map(|entry| (entry.number, index)));
+    let mut numbers = work::collect(numbers);
+    numbers.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+    Some(numbers.into_iter().filter_map(move |(number, index)| {
+        owned(&read(index).filter(|entry| entry.number == number)?)
+    }))
 }
 
 fn owned(entry: &Entry) -> Option<Recent> {

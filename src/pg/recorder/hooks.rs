@@ -15,6 +15,7 @@ use pgtls_core::recorder::failure::Reason;
 
 use crate::error::{Error, PLAINTEXT_REFUSED};
 use crate::pg::connection::port::Session;
+use crate::pg::memory;
 use crate::pg::recorder::failures::{self, Failure};
 use crate::pg::recorder::segment::{self, Segment};
 use crate::pg::recorder::{inventory, reload, sessions};
@@ -120,4 +121,6 @@ fn quietly(segment: Segment, record: impl FnOnce() -> Option<()>) {
     }
     // A caught panic may itself hold something that panics when dropped.
     std::mem::forget(done);
+    // Nothing is given up: the login goes on, and what it lived on is over.
+    let _ = memory::has_run_out();
 }

@@ -5,17 +5,18 @@
 //! keeps its chain as far as it fits. A certificate that the server did not verify never gets here, so nobody without one
 //! can fill it.
 
-use std::collections::HashMap;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::Ordering;
 
 use pgrx::pg_sys;
-use pgtls_core::recorder::saved_state::{SavedCertificate, State};
+use pgtls_core::recorder::saved_state::{Record, SavedCertificate, Writer};
+use pgtls_core::work;
 
 use crate::pg::connection::port::Session;
 use crate::pg::connection::tls;
 use crate::pg::recorder::segment::{Inventory, Segment};
-use crate::pg::recorder::sessions;
+use crate::pg::recorder::{save, sessions};
 use crate::pg::server::guc;
 
 /// Room for the chain of a certificate, leaf first: two or three certificates of the usual size.
@@ -24,8 +25,8 @@ const CHAIN_BYTES: usize = 4096;
 /// Room for the names of the roles, and of the databases, that a certificate logged in with: eight of the longest.
 const NAMES_BYTES: usize = 512;
 
-/// How many entries are copied while the lock is held once.
-const BATCH: usize = 64;
+/// How many entries are listed, without what is in them, while the lock is held once.
+const LISTED: usize = 1024;
 
 /// What is known of a certificate.
 #[repr(C)]
@@ -156,34 +157,121 @@ pub(crate) struct Known {
     pub(crate) connected: i64,
 }
 
-/// Copies the inventory, a batch at a time, so that logins do not wait for long. The least recently seen comes first.
-fn copied(segment: Segment) -> Vec<SavedCertificate> {
-    let mut all: HashMap<[u8; 32], SavedCertificate> = HashMap::new();
-    // Written to before the lock is taken: a page that is touched for the first time may have to be waited for.
-    let mut batch = vec![([0_u8; 32], Entry::EMPTY); BATCH];
-    for start in (0..segment.inventory_room()).step_by(BATCH) {
-        let copied = segment.with_inventory(|inventory| {
-            let known = (start..)
-                .map_while(|index| inventory.index.key(index).zip(inventory.entries.get(index)));
-            let copies = batch.iter_mut().zip(known);
-            copies.map(|(room, (key, entry))| *room = (*key, *entry)).count()
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
+        return Some(Ipv4Addr::from(octets).into());
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into())
+}
+
+/// All certificates, the least recently seen first, each as it is when its turn comes; `None` where the library is not
+/// preloaded.
+pub(crate) fn known() -> Option<impl Iterator<Item = Known>> {
+    let segment = Segment::in_child()?;
+    save::wait_until_loaded(segment);
+    let mut connected = sessions::fingerprints(segment);
+    connected.sort_unstable();
+    let sessions = move |key: &[u8; 32]| {
+        let first = connected.partition_point(|other| other < key);
+        let rest = connected.get(first..).unwrap_or_default();
+        let count = rest.iter().take_while(|other| *other == key).count();
+        i64::try_from(count).unwrap_or(i64::MAX)
+    };
+    Some(listed(segment).into_iter().filter_map(move |(_, key)| {
+        // One that has gone meanwhile is not shown.
+        Some(shown(key, &entry(segment, &key)?, sessions(&key)))
+    }))
+}
+
+/// A copy of an entry, if it is there.
+fn entry(segment: Segment, key: &[u8; 32]) -> Option<Entry> {
+    segment.with_inventory(|inventory| {
+        let place = inventory.index.place_of(key)?;
+        inventory.entries.get(place).copied()
+    })
+}
+
+/// When each certificate was last seen, and its key, in this order. A batch at a time, so that logins do not wait for long.
+fn listed(segment: Segment) -> Vec<(i64, [u8; 32])> {
+    let mut all = Vec::new();
+    for start in (0..segment.inventory_room()).step_by(LISTED) {
+        // Before the lock is taken: under it, nothing waits for memory.
+        work::between();
+        work::reserve(&mut all, LISTED);
+        let found = segment.with_inventory(|inventory| {
+            let keys = (start..).map_while(|index| {
+                let entry = inventory.entries.get(index)?;
+                Some((entry.last_seen, *inventory.index.key(index)?))
+            });
+            let before = all.len();
+            all.extend(keys.take(LISTED));
+            all.len() - before
         });
-        let copies = batch.get(..copied).unwrap_or_default();
-        all.extend(copies.iter().map(|(key, entry)| (*key, saved(*key, entry))));
-        if copied < BATCH {
+        if found < LISTED {
             break;
         }
     }
-    let mut all: Vec<_> = all.into_values().collect();
-    all.sort_by_key(|certificate| certificate.last_seen);
+    // One that lost its place and got another one is there twice.
+    all.sort_unstable_by_key(|(last_seen, key)| (*key, *last_seen));
+    all.dedup_by_key(|(_, key)| *key);
+    all.sort_unstable();
     all
 }
 
-fn saved(fingerprint: [u8; 32], entry: &Entry) -> SavedCertificate {
-    let bytes = |bytes: &[u8], length: u32| {
+fn shown(fingerprint: [u8; 32], entry: &Entry, connected: i64) -> Known {
+    let part = |bytes: &'_ [u8], length: u32| -> Vec<u8> {
         let length = usize::try_from(length).unwrap_or(0);
         bytes.get(..length).unwrap_or_default().to_vec()
     };
+    let list = |bytes: &[u8], length: u32| {
+        names(&part(bytes, length)).map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    let [a, b, c, d, ..] = entry.address;
+    Known {
+        fingerprint,
+        first_seen: entry.first_seen,
+        last_seen: entry.last_seen,
+        logins: entry.logins,
+        failed_logins: entry.failed_logins,
+        address: match entry.address_family {
+            4 => Some(Ipv4Addr::new(a, b, c, d).into()),
+            6 => Some(Ipv6Addr::from(entry.address).into()),
+            _ => None,
+        },
+        roles: list(&entry.roles, entry.roles_length),
+        databases: list(&entry.databases, entry.databases_length),
+        connected,
+        chain: part(&entry.chain, entry.chain_length),
+    }
+}
+
+/// How many certificates there are, and how many were forgotten for want of room.
+pub(in crate::pg) fn size(segment: Segment) -> (usize, u64) {
+    segment.with_inventory(|inventory| (inventory.index.len(), inventory.index.evicted()))
+}
+
+/// Forgets all certificates.
+pub(in crate::pg) fn reset(segment: Segment) {
+    segment.with_inventory(|mut inventory| {
+        inventory.index.clear();
+        // Under the lock, so that nothing of the file comes after it.
+        save::forget_file(segment);
+    });
+}
+
+/// Writes what is to be saved, the most recently seen first.
+pub(in crate::pg) fn save<W: Write>(segment: Segment, file: &mut Writer<W>) -> io::Result<()> {
+    file.add(&Record::Evicted(size(segment).1))?;
+    for (_, key) in listed(segment).iter().rev() {
+        work::between();
+        let Some(entry) = entry(segment, key) else { continue };
+        file.add(&Record::Certificate(saved(*key, &entry)))?;
+    }
+    Ok(())
+}
+
+fn saved(fingerprint: [u8; 32], entry: &Entry) -> SavedCertificate<'_> {
+    let length = |bytes: &[u8], length: u32| usize::try_from(length).unwrap_or(0).min(bytes.len());
     let address = match entry.address_family {
         4 => 4,
         6 => 16,
@@ -195,84 +283,44 @@ fn saved(fingerprint: [u8; 32], entry: &Entry) -> SavedCertificate {
         last_seen: entry.last_seen,
         logins: entry.logins,
         failed_logins: entry.failed_logins,
-        address: bytes(&entry.address, address),
-        chain: bytes(&entry.chain, entry.chain_length),
-        roles: bytes(&entry.roles, entry.roles_length),
-        databases: bytes(&entry.databases, entry.databases_length),
+        address: &entry.address[..address],
+        chain: &entry.chain[..length(&entry.chain, entry.chain_length)],
+        roles: &entry.roles[..length(&entry.roles, entry.roles_length)],
+        databases: &entry.databases[..length(&entry.databases, entry.databases_length)],
     }
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
-        return Some(Ipv4Addr::from(octets).into());
-    }
-    <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into())
+/// Takes over how many were forgotten before.
+pub(in crate::pg) fn restore_evicted(inventory: &mut Inventory<'_>, count: u64) {
+    let evicted = inventory.index.evicted().saturating_add(count);
+    inventory.index.set_evicted(evicted);
 }
 
-/// All certificates, the least recently seen first; `None` where the library is not preloaded.
-pub(crate) fn known() -> Option<Vec<Known>> {
-    let segment = Segment::in_child()?;
-    let mut connected: HashMap<[u8; 32], i64> = HashMap::new();
-    for fingerprint in sessions::recorded().into_iter().filter_map(|session| session.fingerprint) {
-        *connected.entry(fingerprint).or_default() += 1;
-    }
-    let list = |bytes: &[u8]| names(bytes).map(<[u8]>::to_vec).collect();
-    let known = copied(segment).into_iter().map(|saved| Known {
-        fingerprint: saved.fingerprint,
-        first_seen: saved.first_seen,
-        last_seen: saved.last_seen,
-        logins: saved.logins,
-        failed_logins: saved.failed_logins,
-        address: address(&saved.address),
-        roles: list(&saved.roles),
-        databases: list(&saved.databases),
-        connected: connected.get(&saved.fingerprint).copied().unwrap_or(0),
-        chain: saved.chain,
-    });
-    Some(known.collect())
-}
-
-/// How many certificates there are, and how many were forgotten for want of room.
-pub(in crate::pg) fn size(segment: Segment) -> (usize, u64) {
-    segment.with_inventory(|inventory| (inventory.index.len(), inventory.index.evicted()))
-}
-
-/// Forgets all certificates.
-pub(in crate::pg) fn reset(segment: Segment) {
-    segment.with_inventory(|mut inventory| inventory.index.clear());
-}
-
-/// Adds what is to be saved.
-pub(in crate::pg) fn save(segment: Segment, state: &mut State) {
-    state.evicted = size(segment).1;
-    state.certificates = copied(segment);
-}
-
-/// Goes on from a saved inventory.
-pub(in crate::pg) fn restore(segment: Segment, state: &State) {
-    segment.with_inventory(|mut inventory: Inventory<'_>| {
-        for saved in &state.certificates {
-            let Some(place) = inventory.index.touch(&saved.fingerprint) else { continue };
-            let Some(entry) = inventory.entries.get_mut(place.index) else { continue };
-            *entry = Entry::EMPTY;
-            entry.first_seen = saved.first_seen;
-            entry.last_seen = saved.last_seen;
-            entry.logins = saved.logins;
-            entry.failed_logins = saved.failed_logins;
-            entry.set_address(address(&saved.address));
-            // A file of a version with more room is cut at the end of a certificate or a name.
-            if let Some(room) = entry.chain.get_mut(..saved.chain.len()) {
-                room.copy_from_slice(&saved.chain);
-                entry.chain_length = u32::try_from(saved.chain.len()).unwrap_or(0);
-            }
-            for name in names(&saved.roles) {
-                add_name(&mut entry.roles, &mut entry.roles_length, Some(name));
-            }
-            for name in names(&saved.databases) {
-                add_name(&mut entry.databases, &mut entry.databases_length, Some(name));
-            }
+/// Takes over a certificate. It was seen before all that are there, so it does not take the place of any; if it is there,
+/// because somebody has logged in with it meanwhile, it is one with what is known of it.
+pub(in crate::pg) fn restore(inventory: &mut Inventory<'_>, saved: &SavedCertificate<'_>) {
+    let Some(place) = inventory.index.append(&saved.fingerprint) else {
+        return restore_evicted(inventory, 1);
+    };
+    let Some(entry) = inventory.entries.get_mut(place.index) else { return };
+    if place.fresh {
+        *entry = Entry::EMPTY;
+        entry.first_seen = saved.first_seen;
+        entry.last_seen = saved.last_seen;
+        entry.set_address(address(saved.address));
+        // Of a version with more room: what does not fit is left out, and a name that does not.
+        if let Some(room) = entry.chain.get_mut(..saved.chain.len()) {
+            room.copy_from_slice(saved.chain);
+            entry.chain_length = u32::try_from(saved.chain.len()).unwrap_or(0);
         }
-        let evicted = inventory.index.evicted().saturating_add(state.evicted);
-        inventory.index.set_evicted(evicted);
-    });
+    }
+    entry.first_seen = entry.first_seen.min(saved.first_seen);
+    entry.logins = entry.logins.saturating_add(saved.logins);
+    entry.failed_logins = entry.failed_logins.saturating_add(saved.failed_logins);
+    for name in names(saved.roles) {
+        add_name(&mut entry.roles, &mut entry.roles_length, Some(name));
+    }
+    for name in names(saved.databases) {
+        add_name(&mut entry.databases, &mut entry.databases_length, Some(name));
+    }
 }

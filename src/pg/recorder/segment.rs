@@ -18,8 +18,9 @@ use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, fe
 use pgrx::pg_sys;
 
 use pgtls_core::recorder::lru;
+use pgtls_core::work;
 
-use crate::pg::recorder::{failures, inventory, reload, reload_error, save, sessions};
+use crate::pg::recorder::{failures, inventory, reload, reload_error, sessions};
 use crate::pg::server::guc;
 
 /// The name of the segment.
@@ -65,6 +66,10 @@ pub(in crate::pg) struct Shared {
     pub(in crate::pg) publications: AtomicU64,
     /// Grows with every change that is worth saving.
     pub(in crate::pg) changes: AtomicU64,
+    /// When this memory was made, in the same unit.
+    pub(in crate::pg) made_at: AtomicI64,
+    /// How much of the saved file has been taken over (see `save`).
+    pub(in crate::pg) loaded: AtomicU64,
     /// Failures by reason.
     pub(in crate::pg) failures: failures::Counters,
 }
@@ -161,6 +166,7 @@ unsafe extern "C-unwind" fn startup() {
         unsafe {
             ptr::write_bytes(segment.cast::<u8>(), 0, layout.total);
             (&raw mut (*segment).layout).write(layout);
+            (*segment).made_at.store(pg_sys::GetCurrentTimestamp(), Ordering::Relaxed);
         }
     }
     // SAFETY: the tranche was asked for in the request hook; it has one lock.
@@ -170,7 +176,6 @@ unsafe extern "C-unwind" fn startup() {
     );
     SEGMENT.store(segment, Ordering::Release);
     reload::publish();
-    save::started(!found);
 }
 
 /// The recorder's segment.
@@ -346,7 +351,10 @@ impl Published {
                 let head = unsafe { self.copy_head::<T>() };
                 let room = self.bytes.saturating_sub(COUNTER_BYTES + size_of::<T>());
                 // A torn head may ask for anything.
-                let mut bytes = vec![0_u8; tail(&head).min(room)];
+                let wanted = tail(&head).min(room);
+                let mut bytes = Vec::new();
+                work::reserve(&mut bytes, wanted);
+                bytes.resize(wanted, 0);
                 // SAFETY: as many bytes as the piece has behind the head, at most.
                 unsafe { self.copy_tail::<T>(&mut bytes) };
                 fence(Ordering::Acquire);

@@ -8,6 +8,7 @@
 //! reason is no one's.
 
 use pgrx::pg_sys;
+use pgtls_core::work;
 
 use crate::pg::connection::port::Session;
 use crate::pg::connection::tls;
@@ -268,11 +269,19 @@ pub(crate) fn terminate(recorded: &Recorded) -> bool {
 /// All sessions that are recorded now, in no order.
 pub(crate) fn recorded() -> Vec<Recorded> {
     let Some(segment) = Segment::in_child() else { return Vec::new() };
-    (0..segment.slot_count())
+    let sessions = (0..segment.slot_count())
         .filter_map(|index| segment.slot(index)?.read::<Head>(|head| head.used as usize))
         .filter(|(head, _)| head.pid != 0)
-        .map(|(head, tail)| owned(&head, &tail))
-        .collect()
+        .map(|(head, tail)| owned(&head, &tail));
+    work::collect(sessions)
+}
+
+/// The fingerprint of the certificate of each session that has one, in no order.
+pub(in crate::pg) fn fingerprints(segment: Segment) -> Vec<[u8; 32]> {
+    let heads = (0..segment.slot_count())
+        .filter_map(|index| segment.slot(index)?.read::<Head>(|_| 0))
+        .filter(|(head, _)| head.pid != 0 && head.chain_length > 0);
+    work::collect(heads.map(|(head, _)| head.fingerprint))
 }
 
 /// What is recorded of this process's own session; `None` without a record.

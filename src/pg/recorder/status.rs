@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::pg::datum::text::lossless;
 use crate::pg::recorder::reload::Outcome;
 use crate::pg::recorder::segment::Segment;
-use crate::pg::recorder::{failures, inventory, reload_error};
+use crate::pg::recorder::{failures, inventory, reload_error, save};
 use crate::pg::server::settings;
 
 /// The recorder's own state.
@@ -28,6 +28,7 @@ pub(crate) struct Recorder {
 /// `None` where the library is not preloaded.
 pub(crate) fn recorder() -> Option<Recorder> {
     let segment = Segment::in_child()?;
+    save::wait_until_loaded(segment);
     let shared = segment.shared();
     let time = |time: i64| Some(time).filter(|time| *time != 0);
     let outcome = shared.last_reload.load(Ordering::Relaxed);

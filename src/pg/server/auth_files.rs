@@ -15,8 +15,10 @@ use pgrx::{PgMemoryContexts, pg_sys};
 use pgtls_core::login::access::{Surroundings, Token};
 use pgtls_core::login::server_version::ServerVersion;
 use pgtls_core::login::{hba, ident};
+use pgtls_core::work;
 
 use crate::pg::datum::text::lossless;
+use crate::pg::memory;
 use crate::pg::server::cstr;
 use crate::pg::server::network::ip_of;
 use crate::pg::server::{sys, version};
@@ -77,16 +79,16 @@ unsafe fn each_line<T>(
     if file.is_null() {
         return Err("no such file is configured".to_owned());
     }
-    let mut memory = PgMemoryContexts::new("pgtls_ext authentication file");
+    let mut context = PgMemoryContexts::new("pgtls_ext authentication file");
     // SAFETY: `file` is a NUL-terminated name by the caller's contract. The lines are handed on before their memory is freed. If the server raises
     // on the way, it closes the file when it rolls back.
     unsafe {
-        memory.switch_to(|_| {
+        context.switch_to(|_| {
             let open = version::auth_file::Open::new(file)?;
             let mut converted = Vec::new();
             for line in cells(open.lines) {
-                pgrx::check_for_interrupts!();
-                converted.push(convert(line.cast()));
+                memory::check_for_interrupts();
+                work::push(&mut converted, convert(line.cast()));
             }
             open.close();
             Ok(converted)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use pgrx::pg_sys;
+use pgtls_core::work;
 
 use crate::pg::datum::text::lossless;
 use crate::pg::server::cstr;
@@ -38,14 +39,14 @@ impl Backend {
 /// roles, or everything for members of `pg_read_all_stats`.
 pub(crate) fn visible() -> Vec<Backend> {
     let mut allowed = Permissions::of_current_user();
-    all().into_iter().filter(|backend| allowed.seeing(backend.role)).collect()
+    work::collect(all().into_iter().filter(|backend| allowed.seeing(backend.role)))
 }
 
 /// All client backends and walsenders.
 pub(crate) fn all() -> Vec<Backend> {
     // SAFETY: the server's snapshot of its backends, taken at the first call of a transaction.
     let count = unsafe { pg_sys::pgstat_fetch_stat_numbackends() };
-    (1..=count).filter_map(entry).collect()
+    work::collect((1..=count).filter_map(entry))
 }
 
 /// One entry of the server's snapshot, counted from 1; `None` for a process without a client.

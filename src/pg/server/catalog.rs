@@ -8,6 +8,7 @@ use pgrx::spi::{self, Spi};
 use pgrx::{FromDatum, pg_sys};
 use pgtls_core::login::access::Roles;
 use pgtls_core::login::facts::{DatabaseFacts, Password, RoleFacts, SlotFacts};
+use pgtls_core::work;
 
 use crate::error::{Error, Result};
 use crate::pg::datum::time;
@@ -99,12 +100,14 @@ pub(crate) fn login_roles() -> Result<Vec<Vec<u8>>> {
     let oids = Spi::connect(|client| {
         let mut oids = Vec::new();
         for row in client.select(QUERY, None, &[])? {
-            oids.extend(row.get::<pg_sys::Oid>(1)?);
+            if let Some(oid) = row.get::<pg_sys::Oid>(1)? {
+                work::push(&mut oids, oid);
+            }
         }
         Ok(oids)
     });
     let oids = oids.map_err(|error: spi::Error| Error::Internal(error.to_string()))?;
-    Ok(oids.into_iter().filter_map(name_of).collect())
+    Ok(work::collect(oids.into_iter().filter_map(name_of)))
 }
 
 /// The name of a role, as the bytes of the catalogue; `None` if it is gone.

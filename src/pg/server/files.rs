@@ -8,12 +8,15 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use pgtls_core::limits;
+use pgtls_core::{limits, work};
 
 use crate::pg::datum::time;
 
 /// Largest file that is read, in bytes.
 pub(crate) const MAX_FILE_BYTES: u64 = limits::MAX_CRL_BYTES as u64;
+
+/// How much of a file is read between two checks for interrupts, in bytes.
+const PIECE: u64 = 1 << 20;
 
 /// Most names of a directory that are looked at.
 pub(crate) const MAX_DIRECTORY_NAMES: usize = 10_000;
@@ -88,11 +91,14 @@ impl Readable {
     /// The whole content. A file that grows meanwhile is cut at the limit, and then refused for its content.
     pub(crate) fn read(self) -> Result<Vec<u8>, String> {
         let expected = usize::try_from(self.identity.size).unwrap_or_default();
-        // An allocation that fails would end the process, and with it every session of the server.
         let mut content = Vec::new();
-        let reserved = content.try_reserve_exact(expected.saturating_add(1));
-        reserved.map_err(|_| "out of memory".to_owned())?;
-        self.file.take(self.limit).read_to_end(&mut content).map_err(problem)?;
+        if content.try_reserve_exact(expected.saturating_add(1)).is_err() {
+            work::out_of_memory();
+        }
+        let mut file = self.file.take(self.limit);
+        while file.by_ref().take(PIECE).read_to_end(&mut content).map_err(problem)? > 0 {
+            work::between();
+        }
         Ok(content)
     }
 }
@@ -105,7 +111,8 @@ pub(crate) fn list(directory: &Path) -> Result<(Vec<PathBuf>, bool), String> {
             paths.sort();
             return Ok((paths, true));
         }
-        paths.push(entry.map_err(problem)?.path());
+        work::between();
+        work::push(&mut paths, entry.map_err(problem)?.path());
     }
     paths.sort();
     Ok((paths, false))
@@ -113,6 +120,7 @@ pub(crate) fn list(directory: &Path) -> Result<(Vec<PathBuf>, bool), String> {
 
 fn problem(error: io::Error) -> String {
     match error.kind() {
+        io::ErrorKind::OutOfMemory => work::out_of_memory(),
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),

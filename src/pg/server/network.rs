@@ -1,4 +1,7 @@
 //! Host names and addresses, asked of the operating system as the server asks for the rules of `pg_hba.conf`.
+//!
+//! The system's resolver cannot be interrupted, here or in the server's own login. Between two look-ups there is a look
+//! whether to go on, and each name is looked up once, so a cancel waits for one look-up: as long as `resolv.conf` says.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr;
 
 use pgtls_core::login::access::Network;
+use pgtls_core::work;
 
 use crate::pg::server::cstr;
 
@@ -20,10 +24,12 @@ pub(crate) struct System {
 
 impl Network for System {
     fn name_of(&self, address: IpAddr) -> Option<Vec<u8>> {
+        work::between();
         self.names.borrow_mut().entry(address).or_insert_with(|| name_of(address)).clone()
     }
 
     fn addresses_of(&self, name: &[u8]) -> Vec<IpAddr> {
+        work::between();
         let mut known = self.addresses.borrow_mut();
         known.entry(name.to_vec()).or_insert_with(|| addresses_of(name)).clone()
     }
@@ -87,9 +93,17 @@ fn name_of(address: IpAddr) -> Option<Vec<u8>> {
             libc::NI_NAMEREQD,
         )
     };
+    give_up_without_memory(code);
     // SAFETY: on success there is a NUL-terminated name.
     let name = (code == 0).then(|| unsafe { cstr::bytes(name.as_ptr()) })?;
     name.map(<[u8]>::to_vec)
+}
+
+/// Raises an error if the system could not look for want of memory: then what it says is no answer.
+fn give_up_without_memory(code: c_int) {
+    if code == libc::EAI_MEMORY {
+        work::out_of_memory();
+    }
 }
 
 /// The addresses of a host (`getaddrinfo`).
@@ -98,6 +112,7 @@ fn addresses_of(name: &[u8]) -> Vec<IpAddr> {
     let mut list: *mut libc::addrinfo = ptr::null_mut();
     // SAFETY: a NUL-terminated name, no service, no hints, and a place for the result.
     let code = unsafe { libc::getaddrinfo(name.as_ptr(), ptr::null(), ptr::null(), &mut list) };
+    give_up_without_memory(code);
     if code != 0 {
         return Vec::new();
     }

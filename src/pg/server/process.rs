@@ -1,6 +1,11 @@
 //! This process as the server started it: its entry, its configuration, its end.
 
-use pgrx::pg_sys;
+use std::panic::AssertUnwindSafe;
+
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::{PgMemoryContexts, PgTryBuilder, pg_sys};
+
+use crate::pg::memory;
 
 /// Makes `$main` the function `$name`, by which the server finds what a background worker is to run.
 macro_rules! background_worker {
@@ -33,4 +38,28 @@ pub(crate) fn reload_configuration() {
 pub(crate) fn exit_and_be_restarted() {
     // SAFETY: ends this process as the server's own launchers end.
     unsafe { pg_sys::proc_exit(1) };
+}
+
+/// Does a piece of a worker's work. An error of the server in it, or ours, is the piece's end and not the process's; what it
+/// says is the result.
+pub(crate) fn attempt<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let in_context = AssertUnwindSafe(move || {
+        // What the server's functions leave behind goes with it.
+        let mut context = PgMemoryContexts::new("pgtls_ext worker's piece of work");
+        // SAFETY: the context is this function's own, and outlives the work.
+        unsafe { context.switch_to(|_| work()) }
+    });
+    let done = PgTryBuilder::new(|| Ok({ in_context }()))
+        .catch_others(|error| {
+            Err(match error {
+                CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {
+                    report.message().to_owned()
+                }
+                CaughtError::RustPanic { ereport, .. } => ereport.message().to_owned(),
+            })
+        })
+        .execute();
+    // What was given up need not be said again.
+    let _ = memory::has_run_out();
+    done
 }

@@ -13,6 +13,8 @@ use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::{PgMemoryContexts, pg_sys};
 use pgtls_core::login::access::{Found, Patterns};
 
+use crate::error::Error;
+use crate::pg::memory;
 use crate::pg::server::cstr;
 use crate::pg::server::sys;
 
@@ -139,7 +141,10 @@ fn widened(bytes: &[u8]) -> Vec<sys::pg_wchar> {
 
 /// The server's text for an error. A cancelled query shows as one, so it is looked for first.
 fn error_text(code: c_int, expression: &sys::pg_regex_t) -> String {
-    pgrx::check_for_interrupts!();
+    memory::check_for_interrupts();
+    if u32::try_from(code) == Ok(sys::REG_ESPACE) {
+        Error::OutOfMemory.raise();
+    }
     let mut text: [c_char; ERROR_TEXT] = [0; ERROR_TEXT];
     // SAFETY: writes at most `ERROR_TEXT` bytes with a NUL at the end, and raises nothing.
     unsafe {

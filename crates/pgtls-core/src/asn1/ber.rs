@@ -6,6 +6,9 @@
 use super::der::{CLASS_MASK, CONSTRUCTED, Fault, Header, LONG_TAG, SEQUENCE, SET, push_header};
 use crate::limits;
 
+/// How much memory rewriting takes, in multiples of the data: the copies of what is open at the same time.
+pub(crate) const MEMORY_FACTOR: usize = 8;
+
 /// Rewrites the first BER element of `data` with definite lengths and strings in one piece, as OpenSSL reads it.
 /// Gives the result and how many bytes of `data` the element took.
 pub(crate) fn to_definite(data: &[u8]) -> Result<(Vec<u8>, usize), Fault> {

@@ -12,7 +12,7 @@ use data_encoding::{Encoding, Specification};
 use crate::asn1::der::{self, Reader};
 use crate::crl::{Crl, EXPECTED};
 use crate::error::Error;
-use crate::{limits, pem};
+use crate::{limits, pem, work};
 
 /// One list of a file, or why it is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub fn parse_crls(mut file: Vec<u8>) -> Result<Vec<Member>, Error> {
         offset: block.offset,
         crl: block.der.and_then(|range| Crl::parse(Arc::clone(&file), range)),
     });
-    Ok(members.collect())
+    Ok(work::collect(members))
 }
 
 /// Whether the bytes are DER, if perhaps broken, rather than text. A list is longer than 127 bytes, so its second octet is
@@ -132,7 +132,9 @@ fn decode_blocks(file: &mut [u8]) -> Result<(Vec<Block>, usize), Error> {
     let mut blocks = Vec::new();
     let mut read = 0;
     let mut written = 0;
-    while let Some(line) = Line::at(file, read) {
+    for number in 0.. {
+        let Some(line) = Line::at(file, read) else { break };
+        work::between_some(number);
         read = line.next;
         if !is_crl(label(line.text(file), BEGIN)) {
             continue;
@@ -147,7 +149,7 @@ fn decode_blocks(file: &mut [u8]) -> Result<(Vec<Block>, usize), Error> {
         if der.is_ok() {
             written = end;
         }
-        blocks.push(Block { offset: line.range.start, der });
+        work::push(&mut blocks, Block { offset: line.range.start, der });
     }
     Ok((blocks, written))
 }
@@ -193,7 +195,10 @@ impl Body<'_> {
         let first = *read;
         let mut padded = false;
         let mut outcome = Ok(());
+        let mut lines = 0;
         while let Some(line) = Line::at(self.file, *read) {
+            work::between_some(lines);
+            lines += 1;
             let text = line.text(self.file);
             if text.starts_with(b"-----") {
                 if label(text, BEGIN).is_some() {

@@ -6,6 +6,7 @@
 
 use crate::asn1::der::Reader;
 use crate::crl::entry::compare_serials;
+use crate::work;
 
 /// Where each entry is, by serial number.
 #[derive(Debug, Default)]
@@ -30,7 +31,14 @@ impl<'a> Builder<'a> {
 
     /// Makes room for as many entries as would fit if all were as long as the first.
     pub(crate) fn reserve(&mut self, entries: usize) {
-        self.offsets.reserve_exact(entries);
+        if self.offsets.try_reserve_exact(entries).is_err() {
+            work::out_of_memory();
+        }
+    }
+
+    /// How many entries were added.
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len()
     }
 
     pub(crate) fn push(&mut self, offset: u32, serial: &'a [u8]) {
@@ -39,7 +47,7 @@ impl<'a> Builder<'a> {
         let common = self.common.unwrap_or(serial);
         let same = common.iter().zip(serial).take_while(|(a, b)| a == b).count();
         self.common = Some(&common[..same]);
-        self.offsets.push(offset);
+        work::push(&mut self.offsets, offset);
     }
 
     /// The index over these entries.
@@ -92,8 +100,12 @@ fn serial_at(entries: &[u8], offset: u32) -> &[u8] {
 /// offset first: comparing the numbers where they lie would
 /// mean two cache misses per comparison, which for a million entries takes longer than everything else together.
 fn sort(offsets: &mut [u32], entries: &[u8], skip: usize) {
-    let mut keyed: Vec<u128> =
-        offsets.iter().map(|offset| key(serial_at(entries, *offset), skip, *offset)).collect();
+    let mut keyed: Vec<u128> = Vec::new();
+    work::reserve(&mut keyed, offsets.len());
+    for (number, offset) in offsets.iter().enumerate() {
+        work::between_some(number);
+        keyed.push(key(serial_at(entries, *offset), skip, *offset));
+    }
     keyed.sort_unstable();
     for same in keyed.chunk_by_mut(|a, b| a >> OFFSET_BITS == b >> OFFSET_BITS) {
         if same.len() > 1 {

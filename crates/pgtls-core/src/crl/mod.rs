@@ -34,6 +34,7 @@ use crate::crl::index::SerialIndex;
 use crate::error::Error;
 use crate::pem;
 use crate::time::UnixTime;
+use crate::work;
 use crate::x509::algorithm::Algorithm;
 use crate::x509::distribution_point::{DistributionPoint, IssuingDistributionPoint};
 use crate::x509::extension::{AuthorityKeyId, RawExtension};
@@ -366,6 +367,7 @@ fn is_named(general: &GeneralName, canonical: &[u8]) -> bool {
 impl Inner {
     /// Reads a list in BER, by way of a copy in DER. What was signed is the bytes as they came.
     fn from_ber(bytes: &[u8]) -> Result<Self, Fault> {
+        work::expect(bytes.len().saturating_mul(ber::MEMORY_FACTOR));
         let (definite, _) = ber::to_definite(bytes)?;
         let mut inner = Self::walk(&definite)?;
         let rest = bytes.get(der::header_size(bytes)?..).unwrap_or_default();
@@ -564,6 +566,7 @@ impl Judgement {
         let start = entries.offset();
         while !entries.is_empty() {
             let entry = RawEntry::read(&mut entries)?;
+            work::between_some(builder.len());
             let offset = entry.offset - start;
             if offset == 0 {
                 builder.reserve(list.content.len() / (entries.offset() - start) + 1);
@@ -586,7 +589,7 @@ impl Judgement {
                 self.ignored_from = Some(offset);
                 return Ok(());
             }
-            Field::Is(_) => self.issuers.push(narrow(offset)?),
+            Field::Is(_) => work::push(&mut self.issuers, narrow(offset)?),
             Field::Absent => {}
         }
         if let Field::Broken = effect.reason {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::login::access::{Network, Surroundings, Token};
 use crate::text;
 use crate::value::Value;
+use crate::work;
 
 /// What was read from one place of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +215,7 @@ pub fn first_match<'l>(
 ) -> Option<(&'l Line, &'l Rule)> {
     lines
         .iter()
+        .inspect(|_| work::between())
         .filter_map(|line| Some((line, line.rule.as_ref()?)))
         .find(|(_, rule)| rule.matches(client, around))
 }

@@ -11,6 +11,7 @@ use crate::login::access::{Surroundings, Token};
 use crate::login::hba::place;
 use crate::text;
 use crate::value::Value;
+use crate::work;
 
 /// What was read from one place of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +81,7 @@ pub fn candidates<'l>(
     for (line, mapping) in of_map(lines, map) {
         let Some(role) = mapping.role_of(identity, around) else { continue };
         let gives_up = role.is_err();
-        candidates.push(Candidate { line, role });
+        work::push(&mut candidates, Candidate { line, role });
         if gives_up {
             break;
         }
@@ -95,6 +96,7 @@ pub fn decide<'l>(
     around: &Surroundings<'_>,
 ) -> Decision<'l> {
     for candidate in candidates {
+        work::between();
         match &candidate.role {
             Err(reason) => return Decision::Failed(candidate.line, reason.clone()),
             Ok(token) if around.mapping_names_role(token, role) => {
@@ -181,6 +183,7 @@ pub fn problem(lines: &[Line]) -> Option<String> {
 /// Turns every mapping with an invalid regular expression into a problem, as it is for the server.
 pub fn check_patterns(lines: &mut [Line], around: &Surroundings<'_>) {
     for line in lines {
+        work::between();
         let problem = line.mapping.as_ref().and_then(|mapping| mapping.invalid_pattern(around));
         if problem.is_some() {
             line.problem = problem;
@@ -192,6 +195,7 @@ pub fn check_patterns(lines: &mut [Line], around: &Surroundings<'_>) {
 fn of_map<'l>(lines: &'l [Line], map: &[u8]) -> impl Iterator<Item = (&'l Line, &'l Mapping)> {
     lines
         .iter()
+        .inspect(|_| work::between())
         .filter_map(|line| Some((line, line.mapping.as_ref()?)))
         .filter(move |(_, mapping)| mapping.map == map)
 }

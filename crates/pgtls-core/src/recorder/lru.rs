@@ -74,6 +74,11 @@ impl<'a> Lru<'a> {
         self.nodes.get(index).filter(|_| index < self.len()).map(|node| &node.key)
     }
 
+    /// The place of a key, which stays as recent as it is.
+    pub fn place_of(&self, key: &Key) -> Option<usize> {
+        self.find(key)
+    }
+
     /// Finds the place of a key, or gives it one, and makes it the most recent. `None` only if there is no room at all.
     pub fn touch(&mut self, key: &Key) -> Option<Place> {
         if let Some(index) = self.find(key) {
@@ -98,6 +103,28 @@ impl<'a> Lru<'a> {
         *node = Node { key: *key, next: *first, ..Node::default() };
         *first = link(index);
         self.link(index)?;
+        Some(Place { index, fresh: true })
+    }
+
+    /// Finds the place of a key, or gives it one as the least recent of all; `None` if there is no room. Nothing is forgotten
+    /// for it, and a key that is there stays as recent as it is.
+    pub fn append(&mut self, key: &Key) -> Option<Place> {
+        if let Some(index) = self.find(key) {
+            return Some(Place { index, fresh: false });
+        }
+        let index = Some(self.len()).filter(|index| *index < self.nodes.len())?;
+        let bucket = self.bucket(key)?;
+        let first = self.buckets.get_mut(bucket)?;
+        let node = self.nodes.get_mut(index)?;
+        let oldest = self.control.oldest;
+        *node = Node { key: *key, next: *first, newer: oldest, ..Node::default() };
+        *first = link(index);
+        self.control.used = self.control.used.saturating_add(1);
+        self.control.oldest = link(index);
+        match place(oldest).and_then(|oldest| self.nodes.get_mut(oldest)) {
+            Some(before) => before.older = link(index),
+            None => self.control.newest = link(index),
+        }
         Some(Place { index, fresh: true })
     }
 
@@ -216,6 +243,22 @@ mod tests {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let number = (random >> 16) % 12;
             let known = model.iter().position(|known| *known == number);
+            if random % 5 == 0 {
+                // As one that was used before all others.
+                let place = lru.append(&key(number));
+                let has_room = known.is_some() || model.len() < 7;
+                assert_eq!(place.map(|place| place.fresh), has_room.then_some(known.is_none()));
+                if has_room && known.is_none() {
+                    model.insert(0, number);
+                }
+                continue;
+            }
+            if random % 1_000 == 1 {
+                lru.clear();
+                model.clear();
+                evicted = 0;
+                continue;
+            }
             if let Some(known) = known {
                 model.remove(known);
             } else if model.len() == 7 {

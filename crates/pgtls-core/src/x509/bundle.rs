@@ -3,14 +3,18 @@
 use crate::asn1::der;
 use crate::error::Error;
 use crate::x509::certificate::{Certificate, EXPECTED};
-use crate::{limits, pem};
+use crate::{limits, pem, work};
 
 /// The certificates of a text with PEM blocks or of DER one after the other, in their order.
 ///
 /// The first member that is broken makes the whole an error that names it; see [`each_certificate`] for the others.
 /// Input without any certificate is an error.
 pub fn parse_certificates(input: &[u8]) -> Result<Vec<Certificate>, Error> {
-    each_certificate(input)?.collect()
+    let mut certificates = Vec::new();
+    for certificate in each_certificate(input)? {
+        work::push(&mut certificates, certificate?);
+    }
+    Ok(certificates)
 }
 
 /// As [`parse_certificates`], one after the other: members before and, in PEM, after a broken one can still be had.
@@ -54,6 +58,7 @@ impl Iterator for Members<'_> {
     type Item = Result<Certificate, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        work::between();
         let (position, certificate) = match self {
             Self::Pem { blocks, position } => {
                 let block = blocks.next()?;

@@ -26,9 +26,13 @@ use crate::x509::extension::{self, AuthorityKeyId, Extension, RawExtension};
 use crate::x509::general_name::{self, GeneralName};
 use crate::x509::name::Name;
 use crate::x509::serial::Serial;
-use crate::{limits, pem, text};
+use crate::{limits, pem, text, work};
 
 pub(crate) const EXPECTED: &str = "certificate";
+
+/// How much memory a certificate and its columns take at most, in multiples of its size: an alternative name of three bytes
+/// becomes a value and two texts.
+const MEMORY_FACTOR: usize = 64;
 
 /// A certificate, with its DER.
 #[derive(Clone)]
@@ -117,6 +121,8 @@ impl Certificate {
     /// Reads one certificate and leaves in `rest` what follows it; nothing after an error.
     pub(crate) fn take_der(rest: &mut &[u8]) -> Result<Self, Error> {
         let der = std::mem::take(rest);
+        let size = Reader::new(der, 0).any().map_or(der.len(), |element| element.raw.len());
+        work::expect(size.min(limits::MAX_CERTIFICATE_BYTES).saturating_mul(MEMORY_FACTOR));
         let (certificate, used) = match Parts::read(der) {
             Ok((parts, used)) => {
                 (Self { der: der[..used].into(), definite: None, parts, trailing: 0 }, used)
@@ -134,6 +140,7 @@ impl Certificate {
     fn read_ber(ber: &[u8]) -> Result<(Self, usize), Fault> {
         // There may be no length up front, so the limit cuts the input instead.
         let scope = &ber[..ber.len().min(limits::MAX_CERTIFICATE_BYTES)];
+        work::expect(scope.len().saturating_mul(ber::MEMORY_FACTOR));
         let (definite, used) = ber::to_definite(scope)?;
         let (parts, _) = Parts::read(&definite)?;
         // As `i2d_X509` writes it: the signed part as it came, because it is signed, around it DER.
@@ -639,6 +646,7 @@ pub(crate) fn read_extension_list(list: &Element<'_>) -> Result<Vec<ExtensionAt>
             let what = "number of extensions";
             return Err(Fault::too_large(reader.offset(), what, limits::MAX_EXTENSIONS));
         }
+        work::between_some(extensions.len());
         let RawExtension { oid, critical, value } = RawExtension::read(&mut reader)?;
         let (oid, value) = (oid.content_range(), value.content_range());
         extensions.push(ExtensionAt { oid, critical, value });

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::asn1::der::{self, Element, Fault, Reader};
 use crate::asn1::oid::Oid;
 use crate::text;
+use crate::work;
 use crate::x509::name::{self, Name};
 
 /// The kinds of a `GeneralName` (RFC 5280, section 4.2.1.6).
@@ -193,6 +194,7 @@ pub(crate) fn general_names(names: &Element<'_>) -> Result<Vec<GeneralName>, Fau
     let mut reader = names.inside();
     let mut read = Vec::new();
     while !reader.is_empty() {
+        work::between_some(read.len());
         let start = reader.offset();
         let name = GeneralName::read(&mut reader)?;
         check_general_name(&name, start)?;

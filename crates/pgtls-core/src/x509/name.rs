@@ -15,6 +15,7 @@ use crate::asn1::ber;
 use crate::asn1::der::{self, Fault, Reader};
 use crate::asn1::oid::{self, Oid};
 use crate::error::Error;
+use crate::work;
 use crate::{limits, text};
 
 const UTF8_STRING: u8 = 12;
@@ -68,7 +69,11 @@ impl Name {
 
     pub(crate) fn from_element(element: &der::Element<'_>) -> Result<Self, Fault> {
         let mut attributes = Attributes::of(element);
-        while attributes.advance()?.is_some() {}
+        let mut count = 0;
+        while attributes.advance()?.is_some() {
+            work::between_some(count);
+            count += 1;
+        }
         Ok(Self { der: element.raw.into(), oneline: OnceLock::new(), rfc2253: OnceLock::new() })
     }
 

@@ -18,6 +18,7 @@ use crate::asn1::oid::{self, Oid};
 use crate::crl::Crl;
 use crate::error::{Error, OtherInput};
 use crate::value::Value;
+use crate::work;
 use crate::x509::algorithm::Algorithm;
 use crate::x509::certificate::{Certificate, ExtensionAt, PublicKey, read_extension_list};
 use crate::x509::extension::{self, Extension};
@@ -69,11 +70,13 @@ pub fn parse_requests(input: &[u8]) -> Result<Vec<Request>, Error> {
     if is_der {
         let mut rest = input;
         while !rest.is_empty() && results.len() <= limits::MAX_CERTIFICATES {
-            results.push(Request::take_der(&mut rest));
+            work::between();
+            work::push(&mut results, Request::take_der(&mut rest));
         }
     } else {
         for block in pem::blocks(input, REQUEST).take(limits::MAX_CERTIFICATES + 1) {
-            results.push(block.and_then(|block| Request::from_block(&block)));
+            work::between();
+            work::push(&mut results, block.and_then(|block| Request::from_block(&block)));
         }
     }
     if results.len() > limits::MAX_CERTIFICATES {

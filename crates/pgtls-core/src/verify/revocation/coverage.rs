@@ -11,6 +11,7 @@ use super::{Authority, Question, Subject, above, check_time, has_empty_scope, un
 use crate::crl::Crl;
 use crate::limits;
 use crate::time::UnixTime;
+use crate::work;
 use crate::x509::certificate::Certificate;
 
 /// State of a list, apart from any certificate.
@@ -71,6 +72,7 @@ pub fn list_status<C: Borrow<Certificate>>(
 ) -> (ListStatus, Option<bool>) {
     let mut signature = None;
     for authority in authorities.iter().map(|c| Authority::of(c.borrow())) {
+        work::between();
         if signature != Some(true) && authority.may_have_signed(crl) {
             let key = authority.certificate.public_key_der();
             signature = Some(crl.check_signature(key).is_good());
@@ -350,6 +352,7 @@ fn path(
     let mut path = vec![start];
     let mut next = authorities.get(start);
     while let Some(current) = next.filter(|_| path.len() <= limits::MAX_CHAIN) {
+        work::between();
         if current.certificate.self_signed() {
             return (path, true);
         }

@@ -1,0 +1,311 @@
+//! Too little memory: an error for whoever asked or a line in the log, and nobody else notices.
+//!
+//! The address space of one process is limited while it works, which stands for strict overcommit and `ulimit -v`.
+
+use openssl::sha::sha256;
+use pgtls_e2e::limit_address_space;
+use pgtls_e2e::prelude::*;
+
+use super::inventory::{file, worker};
+
+/// How much more than it has a process gets.
+const LIMITS: [u64; 5] = [0, 64 << 10, 512 << 10, 4 << 20, 16 << 20];
+
+/// Steps between the first limits under which a large argument is tried.
+const STEP: u64 = 256 << 10;
+
+/// A server with all that the functions look at: logins, failures, CRLs, rules, maps, and large arguments.
+fn cluster() -> Cluster {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder()
+        .roles(&["alice", "ordinary", "monitor"])
+        .hba("hostssl all alice 127.0.0.1/32 cert map=m")
+        .hba("hostssl all all 127.0.0.1/32 trust clientcert=verify-ca")
+        .ident(r"m /^(.*)$ \1")
+        .crl_file(&pki.crls())
+        .preloaded()
+        .start();
+    cluster.sql("grant pg_monitor to monitor");
+    cluster.sql("create table input (name text primary key, pem text)");
+    cluster
+        .sql("alter table input alter pem set storage external; grant select on input to public");
+    let mut names = pki.issue("CN=many");
+    for number in 0..10_000 {
+        names = names.san_dns(&format!("host{number}.some.where.example.com"));
+    }
+    let bundle = pki.alice().bundle_pem().repeat(700);
+    let crl = pki.crl(pki.root()).many(50_000).build().pem();
+    for (name, pem) in [
+        ("one", pki.alice().bundle_pem()),
+        ("names", names.build().cert.pem()),
+        ("bundle", bundle),
+        ("crl", crl),
+    ] {
+        cluster.sql(&format!("insert into input values ({}, {})", quote(name), quote(&pem)));
+    }
+    cluster.client("alice").with(pki.bob()).refused();
+    cluster
+}
+
+fn login(cluster: &Cluster, role: &str) -> Session {
+    cluster.client(role).with(Pki::standard().alice()).login()
+}
+
+/// Runs `sql` in a session of its own that gets this much memory. Says whether there was enough.
+fn run_with(cluster: &Cluster, role: &str, sql: &str, more: u64) -> bool {
+    let session = login(cluster, role);
+    let pid = session.pid();
+    // What the server itself keeps of the tables it reads from need not be in question.
+    session.run("select name, length(pem) from public.input");
+    limit_address_space(pid, Some(more));
+    let outcome = session.query(sql);
+    limit_address_space(pid, None);
+    let what = format!("{role}: {sql} with {more} bytes: {outcome:?}");
+    let enough = match &outcome {
+        Ok(_) => true,
+        Err(error) if error.sqlstate == "53200" => false,
+        Err(error) => panic!("{what}: {error}\n{}", cluster.log().tail()),
+    };
+    // The session goes on, and with enough memory it gets its answer.
+    assert_eq!(session.pid(), pid, "{what}");
+    if let Err(error) = session.query(sql) {
+        panic!("{what}; afterwards {error}");
+    }
+    enough
+}
+
+/// What everybody may call, what monitoring may, and what the superuser may.
+fn calls(cluster: &Cluster, role: &str) -> Vec<String> {
+    let callable = cluster.sql(&format!(
+        "select p.oid::regprocedure::text, p.proname from pg_proc p join pg_depend d on d.objid = p.oid \
+         join pg_extension e on e.oid = d.refobjid and e.extname = 'pgtls_ext' \
+         where d.classid = 'pg_proc'::regclass and d.deptype = 'e' \
+         and has_function_privilege({}, p.oid, 'execute') order by 1",
+        quote(role)
+    ));
+    let pem = |name: &str| format!("(select pem from public.input where name = '{name}')");
+    let arguments = |signature: &str| -> Option<String> {
+        let types = signature.split_once('(')?.1.strip_suffix(')')?;
+        let login = format!("{}, 'alice', 'postgres', '127.0.0.1'", pem("one"));
+        Some(match signature.split('(').next()? {
+            "pgtls_explain_login" | "pgtls_check_login" => login,
+            "pgtls_parse_crls" | "pgtls_parse_crl_entries" if types == "text" => pem("crl"),
+            "pgtls_parse_crls" | "pgtls_parse_crl_entries" | "pgtls_parse_requests" => return None,
+            "pgtls_explain_mapping" | "pgtls_check_mapping" => "'alice', 'alice', 'm'".to_owned(),
+            "pgtls_mapped_roles" => "'alice', 'm'".to_owned(),
+            "pgtls_reset" => return None,
+            _ => match types {
+                "" => String::new(),
+                "text" if signature.contains("field") => "'CN'".to_owned(),
+                "text" => pem("one"),
+                "name" => "'alice'".to_owned(),
+                "name, text" | "name,text" => "'alice', 'm'".to_owned(),
+                "boolean" => "true".to_owned(),
+                _ => return None,
+            },
+        })
+    };
+    callable
+        .iter()
+        .filter_map(|row| {
+            let name = row[1].as_deref()?;
+            let arguments = arguments(row[0].as_deref()?)?;
+            Some(format!("select count(*) from {name}({arguments})"))
+        })
+        .collect()
+}
+
+#[test]
+fn a_function_without_memory_is_an_error() {
+    let cluster = cluster();
+    let witness = login(&cluster, "alice");
+    let pid = witness.pid();
+    let mark = cluster.mark();
+    let mut refused = 0;
+    let mut done = 0;
+    let some = &LIMITS[1..3];
+    for (role, at_least, limits) in
+        [("postgres", 40, &LIMITS[..]), ("monitor", 40, some), ("ordinary", 30, some)]
+    {
+        let calls = calls(&cluster, role);
+        assert!(calls.len() >= at_least, "{role}: {calls:?}");
+        for call in &calls {
+            for more in limits {
+                match run_with(&cluster, role, call, *more) {
+                    true => done += 1,
+                    false => refused += 1,
+                }
+            }
+        }
+    }
+    assert!(refused > 50 && done > 50, "{refused} refused, {done} done");
+    assert_eq!(witness.pid(), pid);
+    assert!(!cluster.log_since(mark).contains("was terminated by signal"));
+}
+
+#[test]
+fn a_large_argument_without_memory_is_an_error() {
+    let cluster = cluster();
+    let witness = login(&cluster, "alice");
+    let pid = witness.pid();
+    let mark = cluster.mark();
+    let pem = |name: &str| format!("(select pem from public.input where name = '{name}')");
+    for call in [
+        format!("select count(*) from pgtls_parse_certificates({})", pem("bundle")),
+        format!("select count(*) from pgtls_parse_certificates({})", pem("names")),
+        format!("select pgtls_certificate_json({})", pem("names")),
+        format!("select pgtls_certificate_json({})", pem("bundle")),
+        format!("select count(*) from pgtls_lint_certificate({})", pem("names")),
+        format!("select count(*) from pgtls_parse_crl_entries({})", pem("crl")),
+        format!("select pgtls_check_login({}, 'alice', 'postgres', '127.0.0.1')", pem("names")),
+    ] {
+        let mut refused = 0;
+        let mut more = 0;
+        while !run_with(&cluster, "postgres", &call, more) {
+            refused += 1;
+            more += STEP.max(more / 3);
+            assert!(more < 1 << 30, "{call}: refused with {more} bytes");
+        }
+        assert!(refused > 0, "{call}");
+    }
+    assert_eq!(witness.pid(), pid);
+    assert!(!cluster.log_since(mark).contains("was terminated by signal"));
+}
+
+/// A state file with this many certificates, each with as much as an entry has room for.
+fn state_file(count: u32) -> Vec<u8> {
+    let mut file = b"PGTLSEXT".to_vec();
+    file.extend(2_u32.to_le_bytes());
+    let put = |record: &mut Vec<u8>, bytes: &[u8]| {
+        record.extend(u32::try_from(bytes.len()).unwrap().to_le_bytes());
+        record.extend(bytes);
+    };
+    let names = |letter: u8| [&[letter; 63][..], b"\0"].concat().repeat(8);
+    for number in 0..count {
+        let mut record = vec![3];
+        record.extend(sha256(&number.to_le_bytes()));
+        for moment in [1, 1_000_000 - i64::from(number), 1, 0] {
+            record.extend(moment.to_le_bytes());
+        }
+        put(&mut record, &[127, 0, 0, 1]);
+        put(&mut record, &[7; 4096]);
+        put(&mut record, &names(b'r'));
+        put(&mut record, &names(b'd'));
+        put(&mut file, &record);
+    }
+    file.extend(0_u32.to_le_bytes());
+    let sum = sha256(&file);
+    file.extend(sum);
+    file
+}
+
+fn count(cluster: &Cluster) -> String {
+    cluster.admin().value("select client_certificates from pgtls_status")
+}
+
+/// A value of `/proc/PID/status`, in bytes.
+fn status(pid: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn a_large_inventory_takes_the_worker_no_memory() {
+    const MANY: u32 = 20_000;
+    let cluster = Cluster::builder()
+        .set("pgtls_ext.max_client_certificates", MANY)
+        .roles(&["alice"])
+        .preloaded()
+        .start();
+    cluster.shut_down(Shutdown::Fast);
+    let content = state_file(MANY);
+    assert!(content.len() > 100_000_000);
+    std::fs::write(file(&cluster), content).unwrap();
+    cluster.start_again();
+    assert_eq!(count(&cluster), MANY.to_string());
+    let written = || std::fs::metadata(file(&cluster)).and_then(|file| file.modified()).unwrap();
+    let before = written();
+    // One that is new takes the place of the oldest.
+    let alice = login(&cluster, "alice");
+    cluster.reload();
+    eventually("the worker has written", || written() != before);
+    let pid = worker(&cluster).expect("there is a worker");
+    // Its own memory, without the shared one.
+    let private = status(pid, "RssAnon:");
+    assert!(private < 8 << 20, "{private} bytes");
+    assert!(status(cluster.pid(), "RssAnon:") < 8 << 20);
+
+    // With as little as there is, it writes, or says that it cannot.
+    let mark = cluster.mark();
+    for more in LIMITS {
+        limit_address_space(pid, Some(more));
+        cluster.client("alice").with(Pki::standard().bob()).refused();
+        let (before, mark) = (written(), cluster.mark());
+        cluster.reload();
+        eventually("the worker has written, or says why not", || {
+            written() != before || cluster.log_since(mark).contains("out of memory")
+        });
+        limit_address_space(pid, None);
+    }
+    assert_eq!(worker(&cluster), Some(pid), "{}", cluster.log_since(mark));
+    assert_eq!(alice.value("select count(*) from pgtls_sessions"), "1");
+    cluster.restart();
+    assert_eq!(count(&cluster), MANY.to_string());
+    assert!(!cluster.log_since(mark).contains("was terminated by signal"));
+}
+
+/// Whether a server gets over the crash of a backend while its postmaster, and so all of its processes, gets this much
+/// memory. If it does not, it has shut down.
+fn survives_a_crash(cluster: &Cluster, more: u64) -> bool {
+    let victim = cluster.admin();
+    let (pid, mark) = (victim.pid(), cluster.mark());
+    limit_address_space(cluster.pid(), Some(more));
+    cluster.kill_child(pid);
+    let mut survived = false;
+    eventually("the server goes on or not", || {
+        let log = cluster.log_since(mark);
+        survived = log.contains("database system is ready to accept connections");
+        survived || log.contains("database system is shut down")
+    });
+    match survived {
+        true => limit_address_space(cluster.pid(), None),
+        false => cluster.shut_down(Shutdown::Fast),
+    }
+    let log = cluster.log_since(mark);
+    assert_eq!(
+        log.matches("was terminated by signal").count(),
+        1,
+        "the one that was killed: {log}"
+    );
+    survived
+}
+
+#[test]
+fn a_postmaster_without_memory_does_what_it_does_without_the_extension() {
+    let stock = Cluster::start();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    cluster.shut_down(Shutdown::Fast);
+    std::fs::write(file(&cluster), state_file(1000)).unwrap();
+    cluster.start_again();
+    for more in [LIMITS[0], LIMITS[2]] {
+        let survived = survives_a_crash(&stock, more);
+        if !survived {
+            stock.start_again();
+        }
+        if !survives_a_crash(&cluster, more) {
+            assert!(!survived, "with {more} bytes: {}", cluster.log().tail());
+            cluster.start_again();
+        }
+        assert_eq!(count(&cluster), "1000");
+        for how in [Shutdown::Fast, Shutdown::Immediate, Shutdown::Smart] {
+            let mark = cluster.mark();
+            limit_address_space(cluster.pid(), Some(more));
+            cluster.shut_down(how);
+            assert!(!cluster.data_dir().join("postmaster.pid").exists(), "{how:?} with {more}");
+            assert!(!cluster.log_since(mark).contains("was terminated by signal"));
+            cluster.start_again();
+        }
+        assert_eq!(count(&cluster), "1000");
+    }
+}
