@@ -11,6 +11,7 @@ use pgtls_core::login::step::Explanation;
 use pgtls_core::time::UnixTime;
 use pgtls_core::verify::judgement::Judgement;
 use pgtls_core::verify::verdict::Verdict;
+use pgtls_core::work;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::checks::access::{AuthFiles, Server};
@@ -22,6 +23,9 @@ use crate::pg::server::{catalog, files, guc};
 
 /// Most chains of one certificate that are looked at, each of which lasts longer than the one before.
 const MOST_PATHS: usize = 16;
+
+/// What a login takes for each byte of its certificates: names are shown escaped, and several steps show them.
+const MEMORY_FACTOR: usize = 64;
 
 /// A login that is asked about.
 pub(crate) struct Login<'a> {
@@ -43,6 +47,8 @@ pub(crate) struct Login<'a> {
 impl Login<'_> {
     /// Its steps.
     pub(crate) fn explain(&self) -> Explanation {
+        let size: usize = self.certificates.iter().map(|one| one.as_der().len()).sum();
+        work::expect(size.saturating_mul(MEMORY_FACTOR));
         let server = Server::new();
         let around = server.around();
         let tls = TlsConfiguration::of(self.basis);

@@ -1,7 +1,9 @@
 //! Has OpenSSL judge a client's chain, with the question that the server's TLS layer puts to it at a login.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int, c_ulong};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;
@@ -120,11 +122,18 @@ const MAX_NOTED: usize = 100;
 struct Notes {
     crls: Crls,
     found: Vec<Refusal>,
+    /// What was raised meanwhile, for want of memory or because somebody cancelled: nothing may unwind through OpenSSL.
+    raised: Option<Box<dyn Any + Send>>,
+}
+
+impl Notes {
+    const fn new(crls: Crls) -> Self {
+        Self { crls, found: Vec::new(), raised: None }
+    }
 }
 
 thread_local! {
-    static NOTES: RefCell<Notes> =
-        const { RefCell::new(Notes { crls: Crls::AsTheyAre, found: Vec::new() }) };
+    static NOTES: RefCell<Notes> = const { RefCell::new(Notes::new(Crls::AsTheyAre)) };
 }
 
 /// As [`judge`], but OpenSSL goes on after an error, to find what else there is: the first is its verdict.
@@ -137,11 +146,15 @@ pub(crate) fn examine(
     policy: Policy,
     crls: Crls,
 ) -> Result<Judgement, String> {
-    NOTES.set(Notes { crls, found: Vec::new() });
+    NOTES.set(Notes::new(crls));
     let judgement = in_context(store, chain, policy, |context| {
         // SAFETY: the context is live and initialised; the function has the type that OpenSSL calls.
         unsafe { X509_STORE_CTX_set_verify_cb(context.as_ptr(), note) };
-        let trusted = context.verify_cert()?;
+        let trusted = context.verify_cert();
+        if let Some(raised) = NOTES.with_borrow_mut(|notes| notes.raised.take()) {
+            resume_unwind(raised);
+        }
+        let trusted = trusted?;
         let path = context.chain().into_iter().flatten().filter_map(read).collect();
         let mut found = NOTES.with_borrow_mut(|notes| std::mem::take(&mut notes.found)).into_iter();
         let verdict = match found.next() {
@@ -171,17 +184,26 @@ unsafe extern "C" fn note(ok: c_int, context: *mut openssl_sys::X509_STORE_CTX) 
     }
     // SAFETY: OpenSSL passes the live context of the verification, which nobody else uses meanwhile.
     let context = unsafe { X509StoreContextRef::from_ptr(context) };
+    let ended = context.error().as_raw() == openssl_sys::X509_V_ERR_CRL_HAS_EXPIRED;
     NOTES.with(|notes| {
         let Ok(mut notes) = notes.try_borrow_mut() else { return 0 };
-        let ended = context.error().as_raw() == openssl_sys::X509_V_ERR_CRL_HAS_EXPIRED;
         if ended && notes.crls == Crls::AsIfRenewed {
             return 1;
         }
         if notes.found.len() >= MAX_NOTED || notes.found.try_reserve(1).is_err() {
             return 0;
         }
-        notes.found.push(refusal(context, oldest_reason()));
-        1
+        // Nothing in here is used again after a panic.
+        match catch_unwind(AssertUnwindSafe(|| refusal(context, oldest_reason()))) {
+            Ok(refusal) => {
+                notes.found.push(refusal);
+                1
+            }
+            Err(raised) => {
+                notes.raised = Some(raised);
+                0
+            }
+        }
     })
 }
 
