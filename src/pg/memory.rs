@@ -162,11 +162,12 @@ fn served(memory: *mut u8, reserve: impl FnOnce() -> *mut u8) -> *mut u8 {
     memory
 }
 
-/// Whether work is under way that lives on the reserve. Says so once.
+/// Whether work is under way that lives on the reserve, while the system still refuses. Says so once.
 pub(crate) fn has_run_out() -> bool {
     RESERVED.has_served.load(Ordering::Relaxed)
         && RESERVED.has_served.swap(false, Ordering::Relaxed)
         && RESERVED.units.in_use()
+        && !can_have(RESERVE)
 }
 
 /// What every loop over input calls: gives the work up if somebody wants that, or if it lives on the reserve.
