@@ -40,6 +40,11 @@ dependencies_of() {
 
 make --no-print-directory install PG_CONFIG="$PG_CONFIG" DESTDIR="$tree"
 library=$tree$("$PG_CONFIG" --pkglibdir)/pgtls_ext.so
+# What only tests may have: see src/pg/memory.rs.
+if grep -q debug_fail_allocation "$library"; then
+    echo "$library refuses allocations when told to: not a release build" >&2
+    exit 1
+fi
 strip --strip-unneeded "$library"
 documents=$tree/usr/share/doc/$name
 install -d "$documents"

@@ -94,12 +94,12 @@ fn units(layout: Layout) -> usize {
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's contract.
-        served(unsafe { System.alloc(layout) }, || RESERVED.serve(layout))
+        served(unsafe { system(|| System.alloc(layout)) }, || RESERVED.serve(layout))
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's contract.
-        served(unsafe { System.alloc_zeroed(layout) }, || {
+        served(unsafe { system(|| System.alloc_zeroed(layout)) }, || {
             let piece = RESERVED.serve(layout);
             if !piece.is_null() {
                 // SAFETY: the piece has this size.
@@ -123,7 +123,7 @@ unsafe impl GlobalAlloc for Allocator {
         let is_reserved = RESERVED.unit_of(memory).is_some();
         if !is_reserved {
             // SAFETY: the caller's contract; it is from the system, which leaves it as it is if it refuses.
-            let moved = unsafe { System.realloc(memory, layout, size) };
+            let moved = unsafe { system(|| System.realloc(memory, layout, size)) };
             if !moved.is_null() {
                 return served(moved, ptr::null_mut);
             }
@@ -151,6 +151,58 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
+/// What the system gives; null if a test wants that.
+///
+/// # Safety
+/// That of `ask`.
+unsafe fn system(ask: impl FnOnce() -> *mut u8) -> *mut u8 {
+    #[cfg(debug_assertions)]
+    if faults::count_and_refuse() {
+        return ptr::null_mut();
+    }
+    ask()
+}
+
+/// For tests, and in no release: the system refuses from a given allocation on.
+#[cfg(debug_assertions)]
+pub(in crate::pg) mod faults {
+    use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+    use pgrx::GucSetting;
+
+    /// The first allocation that is refused, from 1; 0 for none.
+    pub(in crate::pg) static FIRST_REFUSED: GucSetting<i32> = GucSetting::<i32>::new(0);
+
+    /// What the setting was when counting began, in which process, and how many there have been since.
+    static SETTING: AtomicI32 = AtomicI32::new(0);
+    static PROCESS: AtomicU32 = AtomicU32::new(0);
+    static COUNT: AtomicI32 = AtomicI32::new(0);
+
+    /// Counts an allocation, and says whether it is refused.
+    pub(super) fn count_and_refuse() -> bool {
+        let setting = FIRST_REFUSED.get();
+        if setting == 0 {
+            SETTING.store(0, Ordering::Relaxed);
+            return false;
+        }
+        let process = std::process::id();
+        if SETTING.swap(setting, Ordering::Relaxed) != setting
+            || PROCESS.swap(process, Ordering::Relaxed) != process
+        {
+            COUNT.store(0, Ordering::Relaxed);
+        }
+        COUNT.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= setting
+    }
+
+    /// Whether allocations are refused now.
+    pub(super) fn refuses() -> bool {
+        let setting = FIRST_REFUSED.get();
+        setting != 0
+            && SETTING.load(Ordering::Relaxed) == setting
+            && COUNT.load(Ordering::Relaxed) >= setting
+    }
+}
+
 /// What the system gave, or else what the reserve gives.
 fn served(memory: *mut u8, reserve: impl FnOnce() -> *mut u8) -> *mut u8 {
     if memory.is_null() {
@@ -162,11 +214,12 @@ fn served(memory: *mut u8, reserve: impl FnOnce() -> *mut u8) -> *mut u8 {
     memory
 }
 
-/// Whether work is under way that lives on the reserve. Says so once.
+/// Whether work is under way that lives on the reserve, while the system still refuses. Says so once.
 pub(crate) fn has_run_out() -> bool {
     RESERVED.has_served.load(Ordering::Relaxed)
         && RESERVED.has_served.swap(false, Ordering::Relaxed)
         && RESERVED.units.in_use()
+        && !can_have(RESERVE)
 }
 
 /// What every loop over input calls: gives the work up if somebody wants that, or if it lives on the reserve.
@@ -179,6 +232,10 @@ pub(crate) fn check_for_interrupts() {
 
 /// Whether the system would give this many bytes now.
 fn can_have(bytes: usize) -> bool {
+    #[cfg(debug_assertions)]
+    if faults::refuses() {
+        return false;
+    }
     // SAFETY: new memory that nobody has asked for a place of, and that is given back untouched.
     unsafe {
         let memory = libc::mmap(

@@ -255,30 +255,14 @@ fn a_large_inventory_takes_the_worker_no_memory() {
     assert!(!cluster.log_since(mark).contains("was terminated by signal"));
 }
 
-/// Whether a server gets over the crash of a backend while its postmaster, and so all of its processes, gets this much
-/// memory. If it does not, it has shut down.
-fn survives_a_crash(cluster: &Cluster, more: u64) -> bool {
+/// A server gets over the crash of a backend while its postmaster, and so all of its processes, has this much memory. With
+/// less, one without the extension does not get over it either: its startup process takes half a megabyte at once.
+fn crash_with(cluster: &Cluster, more: u64) {
     let victim = cluster.admin();
-    let (pid, mark) = (victim.pid(), cluster.mark());
+    let pid = victim.pid();
     limit_address_space(cluster.pid(), Some(more));
-    cluster.kill_child(pid);
-    let mut survived = false;
-    eventually("the server goes on or not", || {
-        let log = cluster.log_since(mark);
-        survived = log.contains("database system is ready to accept connections");
-        survived || log.contains("database system is shut down")
-    });
-    match survived {
-        true => limit_address_space(cluster.pid(), None),
-        false => cluster.shut_down(Shutdown::Fast),
-    }
-    let log = cluster.log_since(mark);
-    assert_eq!(
-        log.matches("was terminated by signal").count(),
-        1,
-        "the one that was killed: {log}"
-    );
-    survived
+    cluster.kill9(pid);
+    limit_address_space(cluster.pid(), None);
 }
 
 #[test]
@@ -288,16 +272,16 @@ fn a_postmaster_without_memory_does_what_it_does_without_the_extension() {
     cluster.shut_down(Shutdown::Fast);
     std::fs::write(file(&cluster), state_file(1000)).unwrap();
     cluster.start_again();
+    let mark = cluster.mark();
+    for more in [LIMITS[3], LIMITS[4]] {
+        crash_with(&stock, more);
+        crash_with(&cluster, more);
+        // The worker reads the file again, of which the postmaster knows nothing.
+        eventually("the inventory is back", || count(&cluster) == "1000");
+    }
+    let killed = cluster.log_since(mark).matches("was terminated by signal").count();
+    assert_eq!(killed, 2, "those that were killed");
     for more in [LIMITS[0], LIMITS[2]] {
-        let survived = survives_a_crash(&stock, more);
-        if !survived {
-            stock.start_again();
-        }
-        if !survives_a_crash(&cluster, more) {
-            assert!(!survived, "with {more} bytes: {}", cluster.log().tail());
-            cluster.start_again();
-        }
-        assert_eq!(count(&cluster), "1000");
         for how in [Shutdown::Fast, Shutdown::Immediate, Shutdown::Smart] {
             let mark = cluster.mark();
             limit_address_space(cluster.pid(), Some(more));
@@ -307,5 +291,80 @@ fn a_postmaster_without_memory_does_what_it_does_without_the_extension() {
             cluster.start_again();
         }
         assert_eq!(count(&cluster), "1000");
+    }
+}
+
+/// Set to anything for every allocation instead of some: `make test-allocations`.
+const EVERY_VARIABLE: &str = "PGTLS_EVERY_ALLOCATION";
+
+/// Most calls take fewer; of those that take more, the later ones are like the earlier.
+const MOST_ALLOCATIONS: u32 = 3000;
+
+/// The allocation after this one that is refused next. The first ones one by one, then fewer and fewer.
+fn next(allocation: u32) -> u32 {
+    let every = std::env::var_os(EVERY_VARIABLE).is_some();
+    if every { allocation + 1 } else { allocation + 1 + allocation / 2 }
+}
+
+#[test]
+fn a_function_whose_allocations_are_refused_is_an_error() {
+    let cluster = cluster();
+    let session = login(&cluster, "postgres");
+    let pid = session.pid();
+    let mark = cluster.mark();
+    let (mut refused, mut done) = (0, 0);
+    for call in &calls(&cluster, "postgres") {
+        let mut allocation = 1;
+        while allocation < MOST_ALLOCATIONS {
+            session.run(&format!("set pgtls_ext.debug_fail_allocation = {allocation}"));
+            let outcome = session.query(call);
+            session.run("reset pgtls_ext.debug_fail_allocation");
+            match outcome {
+                Ok(_) => done += 1,
+                Err(error) if error.sqlstate == "53200" => refused += 1,
+                Err(error) => panic!("{call} without allocation {allocation}: {error}"),
+            }
+            allocation = next(allocation);
+        }
+        // Nothing is left of it.
+        session.run(call);
+    }
+    assert_eq!(session.pid(), pid);
+    assert!(refused > 100 && done > 100, "{refused} refused, {done} done");
+    assert!(!cluster.log_since(mark).contains("was terminated by signal"));
+}
+
+#[test]
+fn logins_and_the_worker_go_on_when_allocations_are_refused() {
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    let pki = Pki::standard();
+    let pid = worker(&cluster).expect("there is a worker");
+    let mut allocation = 1;
+    let mark = cluster.mark();
+    while allocation < 200 {
+        cluster.set("pgtls_ext.debug_fail_allocation", allocation);
+        cluster.reload();
+        cluster.client("alice").with(pki.alice()).login();
+        cluster.client("alice").with(pki.bob()).refused();
+        cluster.client("alice").with(pki.untrusted()).refused();
+        // The worker saves at a reload.
+        cluster.reload();
+        allocation = next(allocation);
+    }
+    cluster.unset("pgtls_ext.debug_fail_allocation");
+    cluster.reload();
+    assert_eq!(worker(&cluster), Some(pid), "{}", cluster.log_since(mark));
+    cluster.restart();
+    let sums = cluster
+        .sql("select sum(logins) > 5, sum(failed_logins) > 5 from pgtls_client_certificates");
+    assert_eq!(sums, [[Some("t".to_owned()), Some("t".to_owned())]]);
+    let log = cluster.log_since(mark);
+    assert!(!log.contains("was terminated by signal"), "{log}");
+    // A server that refuses from the start starts, and stops.
+    for allocation in [1, 10, 100] {
+        cluster.set("pgtls_ext.debug_fail_allocation", allocation);
+        cluster.restart();
+        cluster.client("alice").with(pki.alice()).login();
+        cluster.kill9(cluster.admin().pid());
     }
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
+#[cfg(debug_assertions)]
+use crate::pg::memory;
+
 /// Most certificates of the inventory: half a gigabyte of shared memory.
 const MAX_CLIENT_CERTIFICATES: i32 = 100_000;
 /// Most failures that are kept one by one.
@@ -199,6 +202,17 @@ pub(crate) fn define_recorder() {
         c"For the tests of pgtls_ext.",
         &DEBUG_FAULT,
         GucContext::Sighup,
+        GucFlags::NO_SHOW_ALL | GucFlags::SUPERUSER_ONLY | GucFlags::DISALLOW_IN_AUTO_FILE,
+    );
+    #[cfg(debug_assertions)]
+    GucRegistry::define_int_guc(
+        c"pgtls_ext.debug_fail_allocation",
+        c"Has allocations refused from this one on.",
+        c"For the tests of pgtls_ext; no release has it.",
+        &memory::faults::FIRST_REFUSED,
+        0,
+        i32::MAX,
+        GucContext::Suset,
         GucFlags::NO_SHOW_ALL | GucFlags::SUPERUSER_ONLY | GucFlags::DISALLOW_IN_AUTO_FILE,
     );
     // SAFETY: the prefix is a static string; called once, while the library is loaded.

@@ -243,7 +243,7 @@ mod tests {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let number = (random >> 16) % 12;
             let known = model.iter().position(|known| *known == number);
-            if random % 5 == 0 {
+            if random.is_multiple_of(5) {
                 // As one that was used before all others.
                 let place = lru.append(&key(number));
                 let has_room = known.is_some() || model.len() < 7;

@@ -12,12 +12,12 @@ use testpki::Digest;
 
 use crate::prelude::*;
 
-const NOW: i64 = 1_700_000_000;
+pub(crate) const NOW: i64 = 1_700_000_000;
 const DAY: i64 = 86_400;
 
-static KEY: LazyLock<Key> = LazyLock::new(Key::ec);
+pub(crate) static KEY: LazyLock<Key> = LazyLock::new(Key::ec);
 
-fn list() -> CrlParts {
+pub(crate) fn list() -> CrlParts {
     CrlParts::new(&name("/CN=Test CA"), NOW, NOW + DAY)
 }
 

@@ -26,6 +26,11 @@ use crate::prelude::*;
 /// A server without regular expressions, groups and names of hosts.
 struct Plain;
 
+/// A server of version 15 of that kind.
+pub(crate) fn plain() -> Surroundings<'static> {
+    Surroundings { version: ServerVersion(15), patterns: &Plain, roles: &Plain, network: &Plain }
+}
+
 impl Patterns for Plain {
     fn search(&self, _pattern: &[u8], _subject: &[u8]) -> Result<Option<Found>, String> {
         Err("gives up".to_owned())
@@ -148,12 +153,7 @@ impl Login {
     }
 
     fn explanation(&self) -> Explanation {
-        let around = Surroundings {
-            version: ServerVersion(self.version),
-            patterns: &Plain,
-            roles: &Plain,
-            network: &Plain,
-        };
+        let around = Surroundings { version: ServerVersion(self.version), ..plain() };
         let question = Question {
             certificates: &self.certificates,
             role: b"alice",

@@ -17,4 +17,5 @@ mod prelude;
 mod reference;
 mod requests;
 mod revocation;
+mod work;
 mod x509;
