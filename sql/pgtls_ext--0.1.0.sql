@@ -348,7 +348,7 @@ RETURNS TABLE (
     client_crl_urls text[], client_ocsp_urls text[], client_self_signed boolean, client_version integer,
     chain_length integer, chain_recorded integer,
     auth_method text, auth_identity text, hba_file text, hba_line integer, ident_map text, clientcert text, clientname text,
-    context_loaded_at timestamptz, credential_status text, credential_detail text, source text)
+    context_loaded_at timestamptz, credential_status text, credential_detail text, credential_ends_at timestamptz, source text)
 AS 'MODULE_PATHNAME', 'pgtls_session_facts_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 100;
@@ -370,7 +370,7 @@ SELECT a.pid, a.datname, a.usename, a.application_name, a.client_addr, a.client_
        f.client_authority_key_id, f.client_crl_urls, f.client_ocsp_urls, f.client_self_signed, f.client_version,
        f.chain_length AS client_chain_length, f.chain_recorded AS client_chain_recorded,
        f.auth_method, f.auth_identity, f.hba_file, f.hba_line, f.ident_map, f.clientcert, f.clientname,
-       f.context_loaded_at, f.credential_status, f.credential_detail,
+       f.context_loaded_at, f.credential_status, f.credential_detail, f.credential_ends_at,
        COALESCE(f.source, CASE WHEN s.ssl IS NOT NULL THEN 'pg_stat_ssl' END) AS source
 FROM pg_catalog.pg_stat_activity a
      LEFT JOIN pg_catalog.pg_stat_ssl s ON s.pid = a.pid
@@ -428,7 +428,7 @@ RETURNS TABLE (
     fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
     crl_urls text[], ocsp_urls text[], self_signed boolean, version integer,
     first_seen timestamptz, last_seen timestamptz, logins bigint, failed_logins bigint, roles text[], databases text[],
-    last_client_addr inet, connected integer, status text, status_detail text)
+    last_client_addr inet, connected integer, status text, status_detail text, ends_at timestamptz)
 AS 'MODULE_PATHNAME', 'pgtls_certificate_inventory_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pgtls_certificate_inventory() IS

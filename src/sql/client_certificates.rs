@@ -3,7 +3,6 @@
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::value::Value;
-use pgtls_core::verify::credential::Standing;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::checks::credentials::{Credential, Evaluator};
@@ -13,15 +12,6 @@ use crate::pg::datum::text::lossless;
 use crate::pg::datum::time::unix_microseconds;
 use crate::pg::recorder::inventory::{self, Known};
 use crate::sql::columns::certificate_columns;
-
-/// `unused` is a certificate that nobody has logged in with, `active` one that is good.
-fn status(known: &Known, standing: Standing) -> &'static str {
-    match standing {
-        Standing::Valid | Standing::RenewSoon if known.logins == 0 => "unused",
-        Standing::Valid => "active",
-        other => other.label(),
-    }
-}
 
 fn number(count: u64) -> Value {
     Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
@@ -45,8 +35,9 @@ fn columns(known: &Known, credential: &Credential) -> Row {
         ("databases".into(), texts(&known.databases)),
         ("last_client_addr".into(), known.address.map(|address| address.to_string()).into()),
         ("connected".into(), Value::Int(known.connected)),
-        ("status".into(), status(known, credential.assessment.standing).into()),
+        ("status".into(), credential.assessment.standing.label().into()),
         ("status_detail".into(), credential.assessment.detail.clone().into()),
+        ("ends_at".into(), credential.assessment.ends_at.into()),
     ]);
     row
 }

@@ -79,6 +79,7 @@ fn columns(session: &Session, credential: &Credential, with_files: bool) -> Row 
         ("chain_recorded".into(), Value::Int(recorded.chain_recorded.into())),
         ("credential_status".into(), credential.assessment.standing.label().into()),
         ("credential_detail".into(), credential.assessment.detail.clone().into()),
+        ("credential_ends_at".into(), credential.assessment.ends_at.into()),
     ];
     let names = certificate_names().iter().copied();
     row.extend(certificate_columns(credential, recorded.fingerprint.as_ref(), names));

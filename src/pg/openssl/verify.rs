@@ -10,7 +10,7 @@ use openssl::stack::Stack;
 use openssl::x509::verify::X509VerifyParamRef;
 use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef};
 use pgtls_core::time::UnixTime;
-use pgtls_core::verify::verdict::{Refusal, Verdict};
+use pgtls_core::verify::verdict::{Link, Refusal, Verdict};
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::pg::openssl::trust_store::{TrustStore, reason};
@@ -99,7 +99,7 @@ fn ask(store: &TrustStore, chain: &[Certificate], policy: Policy) -> Result<Verd
     X509StoreContext::new()?.init(store.as_ref(), &leaf, &certificates, |context| {
         apply(policy, context)?;
         let trusted = context.verify_cert()?;
-        Ok(if trusted { Verdict::Trusted(subjects(context)) } else { refused(context) })
+        Ok(if trusted { Verdict::Trusted(links(context)) } else { refused(context) })
     })
 }
 
@@ -118,9 +118,9 @@ fn apply(policy: Policy, context: &mut X509StoreContextRef) -> Result<(), ErrorS
     Ok(())
 }
 
-fn subjects(context: &X509StoreContextRef) -> Vec<String> {
+fn links(context: &X509StoreContextRef) -> Vec<Link> {
     let chain = context.chain().into_iter().flatten();
-    chain.filter_map(read).map(|c| c.subject().oneline().to_owned()).collect()
+    chain.filter_map(read).map(|certificate| Link::from(&certificate)).collect()
 }
 
 fn read(x509: &X509Ref) -> Option<Certificate> {

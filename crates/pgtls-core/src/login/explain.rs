@@ -198,7 +198,8 @@ impl<'a> Login<'a> {
         match &self.facts.trust {
             None => self.step(Check::Chain, Outcome::Unknown, "the chain was not judged", ca_file),
             Some(Err(problem)) => self.step(Check::Chain, Outcome::Unknown, problem, ca_file),
-            Some(Ok(Verdict::Trusted(subjects))) => {
+            Some(Ok(Verdict::Trusted(links))) => {
+                let subjects: Vec<_> = links.iter().map(|link| link.subject.as_str()).collect();
                 let path = subjects.join(" <- ");
                 self.step(Check::Chain, Outcome::Ok, path, ca_file);
                 self.step(Check::Purpose, Outcome::Ok, "good for TLS clients", None);

@@ -17,7 +17,7 @@ use pgtls_core::login::hba::{
 use pgtls_core::login::ident::{self, Mapping};
 use pgtls_core::login::server_version::ServerVersion;
 use pgtls_core::login::step::{Check, Outcome, Step};
-use pgtls_core::verify::verdict::{Refusal, Verdict};
+use pgtls_core::verify::verdict::{Link, Refusal, Verdict};
 
 use crate::prelude::*;
 
@@ -73,6 +73,10 @@ struct Login {
     remarks: Vec<Remark>,
 }
 
+fn link(subject: &str) -> Link {
+    Link { subject: subject.to_owned(), ..Link::default() }
+}
+
 /// `alice` with her certificate, in a server that has every reason to let her in.
 fn good() -> Login {
     Login {
@@ -88,7 +92,7 @@ fn good() -> Login {
             crls: vec!["ca.crl".to_owned()],
         },
         require_tls: false,
-        trust: Some(Ok(Verdict::Trusted(vec!["/CN=alice".to_owned(), "/CN=root".to_owned()]))),
+        trust: Some(Ok(Verdict::Trusted(["/CN=alice", "/CN=root"].map(link).into()))),
         role: Some(RoleFacts { may_log_in: true, ..RoleFacts::default() }),
         database: Some(DatabaseFacts {
             allows_connections: true,
