@@ -349,7 +349,7 @@ RETURNS TABLE (
     chain_length integer, chain_recorded integer,
     auth_method text, auth_identity text, hba_file text, hba_line integer, ident_map text, clientcert text, clientname text,
     context_loaded_at timestamptz, credential_status text, credential_detail text,
-    credential_status_on_file text, source text)
+    credential_ends_at timestamptz, credential_status_on_file text, source text)
 AS 'MODULE_PATHNAME', 'pgtls_session_facts_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 100;
@@ -371,7 +371,8 @@ SELECT a.pid, a.datname, a.usename, a.application_name, a.client_addr, a.client_
        f.client_authority_key_id, f.client_crl_urls, f.client_ocsp_urls, f.client_self_signed, f.client_version,
        f.chain_length AS client_chain_length, f.chain_recorded AS client_chain_recorded,
        f.auth_method, f.auth_identity, f.hba_file, f.hba_line, f.ident_map, f.clientcert, f.clientname,
-       f.context_loaded_at, f.credential_status, f.credential_detail, f.credential_status_on_file,
+       f.context_loaded_at, f.credential_status, f.credential_detail, f.credential_ends_at,
+       f.credential_status_on_file,
        COALESCE(f.source, CASE WHEN s.ssl IS NOT NULL THEN 'pg_stat_ssl' END) AS source
 FROM pg_catalog.pg_stat_activity a
      LEFT JOIN pg_catalog.pg_stat_ssl s ON s.pid = a.pid
@@ -429,7 +430,7 @@ RETURNS TABLE (
     fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
     crl_urls text[], ocsp_urls text[], self_signed boolean, version integer,
     first_seen timestamptz, last_seen timestamptz, logins bigint, failed_logins bigint, roles text[], databases text[],
-    last_client_addr inet, connected integer, status text, status_detail text,
+    last_client_addr inet, connected integer, status text, status_detail text, ends_at timestamptz,
     status_on_file text)
 AS 'MODULE_PATHNAME', 'pgtls_certificate_inventory_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;

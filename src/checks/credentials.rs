@@ -140,10 +140,7 @@ impl Evaluator {
             Some(Err(why)) => (Err(why.clone()), self.now.0..=self.now.0),
             None => (Err("nothing was read".to_owned()), self.now.0..=self.now.0),
         };
-        let too_large = || Assessment {
-            standing: Standing::Unknown,
-            detail: Some("the certificate was too large to be recorded".to_owned()),
-        };
+        let too_large = || Assessment::unknown("the certificate was too large to be recorded");
         let assessment = Assessment::of(&chain, &verdict, self.now, self.renewal_window);
         let leaf = chain.first();
         let credential = Credential {

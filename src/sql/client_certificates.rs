@@ -14,15 +14,6 @@ use crate::pg::datum::time::unix_microseconds;
 use crate::pg::recorder::inventory::{self, Known};
 use crate::sql::columns::certificate_columns;
 
-/// `unused` is a certificate that nobody has logged in with, `active` one that is good.
-fn status(known: &Known, standing: Standing) -> &'static str {
-    match standing {
-        Standing::Valid | Standing::RenewSoon if known.logins == 0 => "unused",
-        Standing::Valid => "active",
-        other => other.label(),
-    }
-}
-
 fn number(count: u64) -> Value {
     Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
 }
@@ -45,9 +36,10 @@ fn columns(known: &Known, (credential, on_file): &(Credential, Standing)) -> Row
         ("databases".into(), texts(&known.databases)),
         ("last_client_addr".into(), known.address.map(|address| address.to_string()).into()),
         ("connected".into(), Value::Int(known.connected)),
-        ("status".into(), status(known, credential.assessment.standing).into()),
+        ("status".into(), credential.assessment.standing.label().into()),
         ("status_detail".into(), credential.assessment.detail.clone().into()),
-        ("status_on_file".into(), status(known, *on_file).into()),
+        ("status_on_file".into(), on_file.label().into()),
+        ("ends_at".into(), credential.assessment.ends_at.into()),
     ]);
     row
 }

@@ -84,6 +84,7 @@ fn columns(
         ("credential_status".into(), credential.assessment.standing.label().into()),
         ("credential_detail".into(), credential.assessment.detail.clone().into()),
         ("credential_status_on_file".into(), on_file.label().into()),
+        ("credential_ends_at".into(), credential.assessment.ends_at.into()),
     ];
     let names = certificate_names().iter().copied();
     row.extend(certificate_columns(credential, recorded.fingerprint.as_ref(), names));

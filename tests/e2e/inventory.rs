@@ -57,13 +57,14 @@ fn a_certificate_is_remembered_with_who_used_it() {
         ("databases", "{other,postgres}"),
         ("host(last_client_addr)", "127.0.0.1"),
         ("connected", "2"),
-        ("status", "active"),
+        ("status", "valid"),
+        ("ends_at = not_after", "true"),
         ("last_seen between first_seen and now()", "true"),
     ] {
         assert_eq!(cell(&admin, pki.alice(), column).as_deref(), Some(expected), "{column}");
     }
     assert_eq!(cell(&admin, pki.bob(), "logins").as_deref(), Some("0"));
-    assert_eq!(cell(&admin, pki.bob(), "status").as_deref(), Some("unused"));
+    assert_eq!(cell(&admin, pki.bob(), "status").as_deref(), Some("valid"));
     assert_eq!(admin.value("select count(*) from pgtls_client_certificates"), "2");
     drop((alice, other));
     eventually("nobody is connected", || {
@@ -82,6 +83,52 @@ fn a_certificate_is_remembered_with_who_used_it() {
     assert_eq!(admin.value("select count(*) from pgtls_client_certificates"), "0");
     assert_eq!(admin.value("select sum(count) from pgtls_failures"), "0");
     assert_eq!(admin.value("select count(*) from pgtls_recent_failures"), "0");
+}
+
+/// Whether it is used is one thing, what it is worth another; and that ends with the first of the chain.
+#[test]
+fn the_status_is_what_the_certificate_is_worth_and_how_long_it_is() {
+    let ca = CertBuilder::new("/CN=ca").ca().self_signed().build();
+    let below = |end: i64| ca.issue("/CN=below").ca().not_after(now() + end).build();
+    let (brief, long) = (below(3 * DAY), below(3_000 * DAY));
+    let alice = |issuer: &Identity, life: i64| {
+        issuer.issue("/CN=alice").not_before(now() - 60).not_after(now() + life).build()
+    };
+    let cluster = Cluster::builder().roles(&["alice"]).trust(&[&ca]).preloaded().start();
+    let admin = cluster.admin();
+    let cases = [
+        // W4, W15, W31: the oracle is the dates that were asked for.
+        (alice(&long, 30 * DAY), "valid", 30 * DAY),
+        (alice(&long, 365 * DAY), "valid", 365 * DAY),
+        (alice(&long, 3_600), "valid", 3_600),
+        (alice(&long, 20), "renew_soon", 20),
+        (alice(&brief, 365 * DAY), "valid", 3 * DAY),
+        (alice(&brief, 3_600), "valid", 3_600),
+    ];
+    let check = |client: &Identity, status: &str, end: i64, logins: &str| {
+        let cell = |column: &str| cell(&admin, client, column).unwrap_or_default();
+        assert_eq!((&*cell("status"), &*cell("logins")), (status, logins));
+        let off = format!("abs(extract(epoch from ends_at) - {}) < 60", now() + end);
+        assert_eq!(cell(&off), "true", "{status} {end}: {}", cell("ends_at"));
+    };
+    for (client, status, end) in &cases {
+        // Nobody has logged in with it yet.
+        cluster.client("postgres").with(client).refused();
+        check(client, status, *end, "0");
+        let session = cluster.client("alice").with(client).login();
+        check(client, status, *end, "1");
+        let sql = "select credential_status, abs(extract(epoch from credential_ends_at)";
+        let sql = format!("{sql} - {}) < 60 from pgtls_sessions", now() + end);
+        let own = format!("{sql} where pid = pg_backend_pid()");
+        assert_eq!(session.row(&own), [*status, "t"].map(|value| Some(value.to_owned())));
+    }
+    // An intermediate in its last third makes all clients below it due.
+    let old = ca.issue("/CN=old").ca().not_before(now() - 30 * DAY).not_after(now() + 3 * DAY);
+    let client = alice(&old.build(), 365 * DAY);
+    cluster.client("alice").with(&client).login();
+    check(&client, "renew_soon", 3 * DAY, "1");
+    let detail = cell(&admin, &client, "status_detail").unwrap_or_default();
+    assert!(detail.starts_with("/CN=old, above it, expires at "), "{detail}");
 }
 
 #[test]
@@ -250,7 +297,7 @@ fn a_standby_has_its_own() {
     standby.client("alice").with(pki.alice()).login();
     let admin = standby.admin();
     assert_eq!(cell(&admin, pki.alice(), "logins").as_deref(), Some("1"));
-    assert_eq!(cell(&admin, pki.alice(), "status").as_deref(), Some("active"));
+    assert_eq!(cell(&admin, pki.alice(), "status").as_deref(), Some("valid"));
     drop(admin);
     standby.restart();
     assert_eq!(cell(&standby.admin(), pki.alice(), "logins").as_deref(), Some("1"));

@@ -162,7 +162,8 @@ fn the_planner_leaves_the_recorded_facts_out_where_nobody_asks() {
 #[test]
 fn the_standing_of_a_certificate_follows_what_is_in_force() {
     let pki = Pki::standard();
-    let soon = pki.issue("/CN=alice").by(pki.intermediate()).valid_days(30).build();
+    let soon = pki.issue("/CN=alice").by(pki.intermediate());
+    let soon = soon.not_before(now() - 100 * DAY).valid_days(30).build();
     let cluster = Cluster::builder()
         .roles(&["alice"])
         .crl_file(&[pki.root_crl(), &pki.crl(pki.intermediate()).build()])

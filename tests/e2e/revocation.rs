@@ -682,3 +682,55 @@ fn a_million_entries_are_answered_and_changes_noticed() {
     cluster.replace_crl(&[pki.root_crl(), &revoking]);
     assert_eq!(statuses(&alice, "file"), here("revoked,good,good"));
 }
+
+/// What OpenSSL does with delta lists and with empty scopes differs between its versions, and the one that runs is asked: a
+/// login is the proof.
+#[test]
+fn where_versions_differ_the_one_that_runs_is_asked() {
+    use pgtls_e2e::x509::idp;
+    let ca = CertBuilder::new("/CN=ca").ca().self_signed().build();
+    let alice = ca.issue("/CN=alice").build();
+    let list = |number: u64| CrlBuilder::new(&ca).number(number);
+    let base = list(1).build();
+    let revoking = list(1).revoke(&alice.cert).build();
+    let delta = list(2).delta_of(1).build();
+    let revoking_delta = list(2).delta_of(1).revoke(&alice.cert).build();
+    let empty = list(2).with(idp(&[])).build();
+    let revoking_empty = list(2).with(idp(&[])).revoke(&alice.cert).build();
+    let cluster = builder().trust(&[&ca]).crl_file(&[&base]).start();
+    let mut outcomes = Vec::new();
+    for (situation, crls) in [
+        ("neither", vec![&base]),
+        ("revoked", vec![&revoking]),
+        ("empty scope", vec![&empty]),
+        ("empty scope beside one", vec![&base, &empty]),
+        ("empty scope revokes", vec![&base, &revoking_empty]),
+        ("empty scope hides", vec![&revoking, &empty]),
+        ("delta", vec![&delta]),
+        ("delta and base", vec![&base, &delta]),
+        ("delta revokes", vec![&base, &revoking_delta]),
+        ("delta hides", vec![&revoking, &delta]),
+        ("all", vec![&base, &delta, &empty]),
+    ] {
+        cluster.replace_crl(&crls);
+        cluster.reload();
+        let said = statuses_of(&cluster, &alice);
+        let is_let_in = cluster.client("alice").with(&alice).connect().is_ok();
+        let leaf = said.split(',').next().unwrap_or_default();
+        assert_eq!(leaf == "good", is_let_in, "{situation}: {said}");
+        assert!(!said.contains("unsupported"), "{situation}: {said}");
+        // A CA whose every client is refused, and one whose good clients get in.
+        let refused = cluster.sql("select clients_refused::text from pgtls_crl_coverage");
+        let is_revoked = leaf == "revoked";
+        let expected = (!is_let_in && !is_revoked).to_string();
+        assert_eq!(refused, [[Some(expected)]], "{situation}: {said}");
+        // A list that decides is none that the server does not use.
+        if let [only] = crls.as_slice() {
+            let status = cluster.admin().value("select status from pgtls_crls");
+            let word = if leaf == "crl_missing" { "unsupported" } else { "current" };
+            assert_eq!(status, word, "{situation}: {}", only.pem());
+        }
+        outcomes.push(is_let_in);
+    }
+    assert_eq!(outcomes[..2], [true, false], "the oracle tells them apart");
+}

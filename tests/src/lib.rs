@@ -28,7 +28,7 @@ mod tls;
 mod transplant;
 
 pub use sys::{address_space, limit_address_space, process_exists};
-pub use testpki::der;
+pub use testpki::{der, x509};
 
 /// What most tests need.
 pub mod prelude {

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 use std::rc::Rc;
 
-use foreign_types::{ForeignType, ForeignTypeRef};
+use foreign_types::ForeignTypeRef;
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::error::ErrorStack;
-use openssl::x509::store::{X509Store, X509StoreBuilder, X509StoreRef};
+use openssl::x509::store::{X509Store, X509StoreBuilder, X509StoreBuilderRef, X509StoreRef};
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509CrlRef, X509Name, X509Ref};
 use pgtls_core::time::UnixTime;
@@ -109,6 +109,16 @@ pub(in crate::pg) fn checks_crls(store: &X509StoreRef) -> bool {
     flags & openssl_sys::X509_V_FLAG_CRL_CHECK != 0
 }
 
+/// Adds a list to a store that is being made.
+pub(in crate::pg) fn add_crl(
+    store: &mut X509StoreBuilderRef,
+    crl: &X509CrlRef,
+) -> Result<(), ErrorStack> {
+    // SAFETY: both are live; the store counts a reference of its own.
+    let added = unsafe { X509_STORE_add_crl(store.as_ptr(), crl.as_ptr()) };
+    if added == 1 { Ok(()) } else { Err(ErrorStack::get()) }
+}
+
 /// Has OpenSSL want a list for every certificate of a chain.
 fn check_crls(store: &X509StoreRef) -> Result<(), ErrorStack> {
     let flags = X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL;
@@ -162,10 +172,7 @@ impl TrustStore {
                 store.add_cert(certificate.clone())?;
             }
             for crl in &material.crls {
-                // SAFETY: both are live; the store counts a reference of its own.
-                if unsafe { X509_STORE_add_crl(store.as_ptr(), crl.as_ptr()) } != 1 {
-                    return Err(ErrorStack::get());
-                }
+                add_crl(&mut store, crl)?;
             }
             let store = store.build();
             if checks_crls {

@@ -14,7 +14,7 @@ use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef};
 use pgtls_core::login::facts::Crls;
 use pgtls_core::time::UnixTime;
 use pgtls_core::verify::judgement::Judgement;
-use pgtls_core::verify::verdict::{Refusal, Verdict};
+use pgtls_core::verify::verdict::{Link, Refusal, Verdict};
 use pgtls_core::work;
 use pgtls_core::x509::certificate::Certificate;
 
@@ -159,7 +159,7 @@ pub(crate) fn examine(
         let mut found = NOTES.with_borrow_mut(|notes| std::mem::take(&mut notes.found)).into_iter();
         let verdict = match found.next() {
             Some(refusal) => Verdict::Refused(refusal),
-            None if trusted => Verdict::Trusted(subjects(context)),
+            None if trusted => Verdict::Trusted(links(context)),
             None => refused(context),
         };
         Ok(Judgement { verdict, also: found.collect(), path })
@@ -219,7 +219,7 @@ fn oldest_reason() -> Option<String> {
 fn ask(store: &TrustStore, chain: &[Certificate], policy: Policy) -> Result<Verdict, ErrorStack> {
     in_context(store, chain, policy, |context| {
         let trusted = context.verify_cert()?;
-        Ok(if trusted { Verdict::Trusted(subjects(context)) } else { refused(context) })
+        Ok(if trusted { Verdict::Trusted(links(context)) } else { refused(context) })
     })
 }
 
@@ -258,9 +258,9 @@ fn apply(policy: Policy, context: &mut X509StoreContextRef) -> Result<(), ErrorS
     Ok(())
 }
 
-fn subjects(context: &X509StoreContextRef) -> Vec<String> {
+fn links(context: &X509StoreContextRef) -> Vec<Link> {
     let chain = context.chain().into_iter().flatten();
-    chain.filter_map(read).map(|c| c.subject().oneline().to_owned()).collect()
+    chain.filter_map(read).map(|certificate| Link::from(&certificate)).collect()
 }
 
 fn read(x509: &X509Ref) -> Option<Certificate> {

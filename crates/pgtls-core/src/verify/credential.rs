@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::time::UnixTime;
-use crate::verify::verdict::{Refusal, Verdict};
+use crate::verify::verdict::{Link, Refusal, Verdict};
 use crate::verify::verify_error::{Topic, code};
 use crate::x509::certificate::Certificate;
 
@@ -16,7 +16,7 @@ use crate::x509::certificate::Certificate;
 pub enum Standing {
     /// Good, and for longer than the renewal window.
     Valid,
-    /// Good, but it ends within the renewal window.
+    /// Good, but it ends within the renewal window, or in the last third of its life if that is shorter.
     RenewSoon,
     /// Past its end.
     Expired,
@@ -76,16 +76,22 @@ pub struct Assessment {
     pub standing: Standing,
     /// What it rests on; `None` for what needs no explanation.
     pub detail: Option<String>,
+    /// When the first certificate of the chain ends, and with it what the credential is good for.
+    pub ends_at: Option<UnixTime>,
 }
 
 impl Assessment {
     /// A standing that needs no explanation.
     pub fn plain(standing: Standing) -> Self {
-        Self { standing, detail: None }
+        Self { standing, detail: None, ends_at: None }
     }
 
     /// The standing at `now` of the first certificate of a chain, given what validation of the chain says, or why it
     /// could not be validated. `None` if there is no certificate.
+    ///
+    /// It ends when the first certificate of the chain ends that validation has found, or else of the chain as it was
+    /// recorded. That one is due for renewal in the last `renewal_window` seconds of its life, but not before the last
+    /// third of it: what lives for an hour is not always due.
     ///
     /// Where several things are wrong, revocation comes first, then the certificate's own dates, then the rest. What
     /// cannot be told is [`Standing::Unknown`], so that a file that cannot be read ends no session.
@@ -94,6 +100,31 @@ impl Assessment {
         verdict: &Result<Verdict, String>,
         now: UnixTime,
         renewal_window: i64,
+    ) -> Option<Self> {
+        let recorded: Vec<Link> = chain.iter().map(Link::from).collect();
+        let links = match verdict {
+            Ok(Verdict::Trusted(links)) if !links.is_empty() => links,
+            _ => &recorded,
+        };
+        let first = links.iter().filter(|link| link.not_after.is_some());
+        let first = first.min_by_key(|link| link.not_after);
+        let mut assessment = Self::judged(chain, verdict, now)?;
+        assessment.ends_at = first.and_then(|link| link.not_after);
+        if assessment.standing == Standing::Valid
+            && let Some(first) = first
+            && is_due(first, now, renewal_window)
+        {
+            assessment.standing = Standing::RenewSoon;
+            assessment.detail = Some(ending(first, links));
+        }
+        Some(assessment)
+    }
+
+    /// The standing without a look at how long it will last.
+    fn judged(
+        chain: &[Certificate],
+        verdict: &Result<Verdict, String>,
+        now: UnixTime,
     ) -> Option<Self> {
         let certificate = chain.first()?;
         let refusal = match verdict {
@@ -117,12 +148,7 @@ impl Assessment {
         if let Some(refusal) = refusal {
             return Some(Self::refused(refusal, chain));
         }
-        Some(match ends {
-            Some(ends) if ends.0.saturating_sub(now.0) <= renewal_window => {
-                Self::with(Standing::RenewSoon, format_args!("expires at {ends}"))
-            }
-            _ => Self::plain(Standing::Valid),
-        })
+        Some(Self::plain(Standing::Valid))
     }
 
     /// A chain that was verified at login ends in a self-signed certificate. One that does not was cut, and then it says
@@ -138,8 +164,29 @@ impl Assessment {
     }
 
     fn with(standing: Standing, detail: fmt::Arguments<'_>) -> Self {
-        Self { standing, detail: Some(detail.to_string()) }
+        Self { standing, detail: Some(detail.to_string()), ends_at: None }
     }
+
+    /// What cannot be told, and why.
+    pub fn unknown(why: &str) -> Self {
+        Self::with(Standing::Unknown, format_args!("{why}"))
+    }
+}
+
+/// Whether a certificate is in the renewal window, which is no longer than a third of its life.
+fn is_due(link: &Link, now: UnixTime, renewal_window: i64) -> bool {
+    let Some(ends) = link.not_after else { return false };
+    let third = link.not_before.map_or(i64::MAX, |begins| ends.0.saturating_sub(begins.0) / 3);
+    ends.0.saturating_sub(now.0) <= renewal_window.min(third)
+}
+
+/// That a certificate of a chain ends, as a clause.
+fn ending(link: &Link, chain: &[Link]) -> String {
+    let ends = link.not_after.map(|ends| ends.to_string()).unwrap_or_default();
+    if chain.first() == Some(link) {
+        return format!("expires at {ends}");
+    }
+    format!("{}, above it, expires at {ends}", link.subject)
 }
 
 #[cfg(test)]
@@ -165,11 +212,15 @@ mod tests {
     }
 
     fn issued(subject: &str, issuer: &str) -> Certificate {
+        issued_for(subject, issuer, (1000, 2000))
+    }
+
+    fn issued_for(subject: &str, issuer: &str, (begins, ends): (i64, i64)) -> Certificate {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
         let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
         let mut builder = X509::builder().unwrap();
-        builder.set_not_before(&Asn1Time::from_unix(1000).unwrap()).unwrap();
-        builder.set_not_after(&Asn1Time::from_unix(2000).unwrap()).unwrap();
+        builder.set_not_before(&Asn1Time::from_unix(begins).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::from_unix(ends).unwrap()).unwrap();
         builder.set_subject_name(&name(subject)).unwrap();
         builder.set_issuer_name(&name(issuer)).unwrap();
         builder.set_pubkey(&key).unwrap();
@@ -205,6 +256,62 @@ mod tests {
             assert_eq!(found.standing, expected, "{now}");
             assert_eq!(found.detail.is_none(), expected == Standing::Valid, "{now}");
         }
+    }
+
+    /// What a chain of certificates with these lives, leaf first, is worth at `now`.
+    fn assess_lives(lives: &[(i64, i64)], now: i64, window: i64) -> Assessment {
+        let link = |(depth, (begins, ends)): (usize, &(i64, i64))| Link {
+            subject: format!("/CN={depth}"),
+            not_before: Some(UnixTime(*begins)),
+            not_after: Some(UnixTime(*ends)),
+        };
+        let links = lives.iter().enumerate().map(link).collect();
+        // That of the certificate itself is looked at for what is over.
+        let leaf = issued_for("alice", "CA", lives[0]);
+        Assessment::of(&[leaf], &Ok(Verdict::Trusted(links)), UnixTime(now), window).unwrap()
+    }
+
+    #[test]
+    fn the_window_is_no_longer_than_a_third_of_the_life() {
+        const HOUR: i64 = 3_600;
+        const DAY: i64 = 24 * HOUR;
+        let begins = 1_000_000;
+        for life in [600, HOUR, DAY, 30 * DAY, 75 * DAY, 90 * DAY, 225 * DAY, 365 * DAY, 3650 * DAY]
+        {
+            for window in [0, HOUR, 10 * DAY, 75 * DAY, i64::from(i32::MAX)] {
+                let ends = begins + life;
+                for passed in 0..=200 {
+                    let now = begins + life * passed / 200;
+                    let left = ends - now;
+                    let due = left <= window && left <= life / 3;
+                    let found = assess_lives(&[(begins, ends)], now, window);
+                    let expected = if due { Standing::RenewSoon } else { Standing::Valid };
+                    assert_eq!(found.standing, expected, "{life} {window} {passed}");
+                    assert_eq!(found.detail.is_some(), due);
+                    assert_eq!(found.ends_at, Some(UnixTime(ends)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_of_the_chain_that_ends_counts() {
+        let (leaf, ca, root) = ((0, 30_000), (0, 9_000), (0, 90_000));
+        let at = |now| assess_lives(&[leaf, ca, root], now, 20_000);
+        assert_eq!(at(5_000).standing, Standing::Valid);
+        let due = at(6_000);
+        assert_eq!((due.standing, due.ends_at), (Standing::RenewSoon, Some(UnixTime(9_000))));
+        let said = due.detail.unwrap();
+        assert!(said.starts_with("/CN=1, above it, expires at 1970-01-01T02:30:00Z"), "{said}");
+        // One that lives for a moment is not due because its CA, which lives longer, is.
+        let found = assess_lives(&[(8_500, 8_600), ca], 8_510, 20_000);
+        assert_eq!((found.standing, found.ends_at), (Standing::Valid, Some(UnixTime(8_600))));
+        // Of equal ends the certificate's own.
+        let found = assess_lives(&[ca, ca], 8_999, 20_000);
+        assert!(found.detail.unwrap().starts_with("expires at"));
+        // What was refused ends as the certificates that were recorded.
+        let found = assess(&refused(23), 1500);
+        assert_eq!((found.standing, found.ends_at), (Standing::Revoked, Some(UnixTime(2000))));
     }
 
     #[test]

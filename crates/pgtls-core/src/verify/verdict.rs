@@ -3,16 +3,38 @@
 //!
 //! OpenSSL is asked by whoever can reach the files that the server trusts; here is only its answer.
 
+use crate::time::UnixTime;
 use crate::verify::verify_error::{Topic, code};
 use crate::x509::certificate::Certificate;
 
 /// OpenSSL's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The chain leads to something that the server trusts: the subjects, leaf first.
-    Trusted(Vec<String>),
+    /// The chain leads to something that the server trusts: its certificates, leaf first.
+    Trusted(Vec<Link>),
     /// It does not.
     Refused(Refusal),
+}
+
+/// A certificate of a chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its subject, as `/CN=alice`.
+    pub subject: String,
+    /// When it begins, if the date is one.
+    pub not_before: Option<UnixTime>,
+    /// When it ends, if the date is one.
+    pub not_after: Option<UnixTime>,
+}
+
+impl From<&Certificate> for Link {
+    fn from(certificate: &Certificate) -> Self {
+        Self {
+            subject: certificate.subject().oneline().to_owned(),
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+        }
+    }
 }
 
 /// Why a chain is refused.

@@ -19,7 +19,7 @@ use pgtls_core::login::server_version::ServerVersion;
 use pgtls_core::login::step::{Check, Explanation, Outcome, Step};
 use pgtls_core::login::{ending, explain};
 use pgtls_core::verify::judgement::Judgement;
-use pgtls_core::verify::verdict::{Refusal, Verdict};
+use pgtls_core::verify::verdict::{Link, Refusal, Verdict};
 
 use crate::prelude::*;
 
@@ -86,6 +86,10 @@ struct Login {
     also: Vec<(i32, &'static str)>,
 }
 
+fn link(subject: &str) -> Link {
+    Link { subject: subject.to_owned(), ..Link::default() }
+}
+
 /// `alice` with her certificate, in a server that has every reason to let her in.
 fn good() -> Login {
     Login {
@@ -101,7 +105,7 @@ fn good() -> Login {
             crls: vec!["ca.crl".to_owned()],
         },
         require_tls: false,
-        trust: Some(Ok(Verdict::Trusted(vec!["/CN=alice".to_owned(), "/CN=root".to_owned()]))),
+        trust: Some(Ok(Verdict::Trusted(["/CN=alice", "/CN=root"].map(link).into()))),
         role: Some(RoleFacts { may_log_in: true, ..RoleFacts::default() }),
         database: Some(DatabaseFacts {
             allows_connections: true,

@@ -14,6 +14,7 @@ mod fuzzing;
 mod login;
 mod names;
 mod prelude;
+mod probe;
 mod reference;
 mod requests;
 mod revocation;

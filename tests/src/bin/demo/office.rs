@@ -55,13 +55,14 @@ impl Office {
         let of_dave = pki.issue("/O=Acme/CN=dave").serial(1207).build().leaf_only();
         write_certificates(&cluster, "dave.crt", &of_dave);
         write_certificates(&cluster, "intermediate.crt", pki.intermediate());
+        let billing = pki.issue("/O=Acme/CN=billing").valid_days(20);
         let of_pooler = pki.issue("/O=Acme/CN=pgbouncer").build();
         Self {
             admin: Client::new("admin", cluster.psql(SUPERUSER).unix()),
             guest: Client::new("guest", cluster.psql("guest").parameter("sslmode", "disable")),
             alice: client("alice", &of_alice),
             carol: client("carol", &pki.issue(LONG_NAME).build()),
-            billing: client("billing", &pki.issue("/O=Acme/CN=billing").valid_days(20).build()),
+            billing: client("billing", &billing.not_before(now() - 100 * DAY).build()),
             dave: client("dave", &of_dave),
             erin: client("erin", &pki.issue("/O=Acme/CN=erin").expired().build()),
             pooler: Pooler::start(&cluster, &of_pooler, &POOLED),

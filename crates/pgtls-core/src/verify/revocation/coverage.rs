@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 
-use super::behaviour::{EmptyScopes, Rules};
+use super::behaviour::{DeltaLists, EmptyScopes, Rules};
 use super::crl_set::CrlSet;
 use super::status::{CertificateStatus, Status, WhyUnknown};
 use super::{Authority, Question, Subject, above, check_time, has_empty_scope, unsupported_kind};
@@ -92,7 +92,7 @@ pub fn list_status<C: Borrow<Certificate>>(
 
 fn is_unsupported(crl: &Crl, rules: Rules) -> bool {
     unsupported_kind(crl).is_some()
-        || crl.is_delta()
+        || crl.is_delta() && rules.delta_lists != Some(DeltaLists::TakenForComplete)
         || crl.unhandled_critical().is_some()
         || has_empty_scope(crl) && rules.empty_scopes != Some(EmptyScopes::Accepted)
 }

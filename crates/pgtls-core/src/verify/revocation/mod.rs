@@ -6,8 +6,8 @@
 //! the best for a certificate, whether it may be used, and whether the certificate is in it. RFC 5280, section 6.3, says
 //! what the decisions are about, but where it and OpenSSL differ, OpenSSL is right: its verdict lets clients in.
 //!
-//! Refuses to guess: what OpenSSL versions decide differently (delta lists and empty scopes, see [`Rules`]) is
-//! [`WhyUnknown::DependsOnVersion`], never good.
+//! Refuses to guess: what OpenSSL versions decide differently (delta lists and empty scopes) is decided by the [`Rules`] of
+//! the one at hand, and is [`WhyUnknown::DependsOnVersion`] where those do not say.
 //!
 //! The chain is taken as verified otherwise. OpenSSL checks revocation after it has built the chain and checked its
 //! extensions, and before dates and signatures of the certificates; the first certificate from the leaf up that is not
