@@ -1,15 +1,19 @@
-//! Memory that the operating system refuses: an error for whoever asked, never the end of the server.
+//! Memory that the operating system refuses: an error for whoever asked, never the end of the
+//! server.
 //!
-//! A Rust allocation that fails ends the process with a signal, after which the server ends all the others. So:
+//! A Rust allocation that fails ends the process with a signal, after which the server ends all the
+//! others. So:
 //!
-//! * whatever grows with an argument, a file or the instance is asked for with `try_reserve`, or what the work will take
-//!   is announced ([`work`]);
-//! * the many small allocations are served from a reserve when the system refuses, and [`check_for_interrupts`], which
-//!   every loop calls, gives the work up with error 53200, which gives the reserve back;
-//! * what slips through both ends this session alone: the process is not aborted, but ended as by `FATAL`.
+//! * whatever grows with an argument, a file or the instance is asked for with `try_reserve`, or
+//!   what the work will take is announced ([`work`]);
+//! * the many small allocations are served from a reserve when the system refuses, and
+//!   [`check_for_interrupts`], which every loop calls, gives the work up with error 53200, which
+//!   gives the reserve back;
+//! * what slips through both ends this session alone: the process is not aborted, but ended as by
+//!   `FATAL`.
 //!
-//! Each process has its own reserve: it is part of the library's memory, and a child of the postmaster gets a copy when it
-//! is forked. Nothing here takes a lock that somebody else may hold.
+//! Each process has its own reserve: it is part of the library's memory, and a child of the
+//! postmaster gets a copy when it is forked. Nothing here takes a lock that somebody else may hold.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{RefCell, UnsafeCell};
@@ -26,7 +30,8 @@ use crate::error::{Error, NO_MORE_MEMORY, Result};
 /// Bytes of the reserve: what the small allocations between two checks for interrupts may take.
 const RESERVE: usize = 1024 * 1024;
 
-/// The largest piece that the reserve gives. What is larger grows with some input, and is asked for in another way.
+/// The largest piece that the reserve gives. What is larger grows with some input, and is asked for
+/// in another way.
 const LARGEST_PIECE: usize = 64 * 1024;
 
 /// The reserve is given out in multiples of this many bytes, and aligned to it.
@@ -46,7 +51,8 @@ struct Reserve {
     units: Units<WORDS>,
     /// Whether a piece was given since this was last asked.
     has_served: AtomicBool,
-    /// Whether the last request could not be served at all: an abort that follows is for want of memory.
+    /// Whether the last request could not be served at all: an abort that follows is for want of
+    /// memory.
     has_refused: AtomicBool,
 }
 
@@ -89,8 +95,9 @@ fn units(layout: Layout) -> usize {
     layout.size().div_ceil(UNIT).max(1)
 }
 
-// SAFETY: memory comes from the system's allocator or from the reserve, and goes back to where its address says it is from. A
-// piece of the reserve has one owner and is aligned to `UNIT`, and a larger alignment is refused. Nothing here unwinds.
+// SAFETY: memory comes from the system's allocator or from the reserve, and goes back to where its
+// address says it is from. A piece of the reserve has one owner and is aligned to `UNIT`, and a
+// larger alignment is refused. Nothing here unwinds.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's contract.
@@ -122,7 +129,8 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let is_reserved = RESERVED.unit_of(memory).is_some();
         if !is_reserved {
-            // SAFETY: the caller's contract; it is from the system, which leaves it as it is if it refuses.
+            // SAFETY: the caller's contract; it is from the system, which leaves it as it is if it
+            // refuses.
             let moved = unsafe { system(|| System.realloc(memory, layout, size)) };
             if !moved.is_null() {
                 return served(moved, ptr::null_mut);
@@ -132,7 +140,8 @@ unsafe impl GlobalAlloc for Allocator {
                 return memory;
             }
         }
-        // SAFETY: the caller's contract: the size is not 0 and does not overflow with the alignment.
+        // SAFETY: the caller's contract: the size is not 0 and does not overflow with the
+        // alignment.
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         // From the reserve into the system's memory, if that has some again.
         let moved = match is_reserved {
@@ -141,7 +150,8 @@ unsafe impl GlobalAlloc for Allocator {
             false => RESERVED.serve(new),
         };
         if !moved.is_null() {
-            // SAFETY: two pieces that do not overlap, each at least this long; the old one is given up.
+            // SAFETY: two pieces that do not overlap, each at least this long; the old one is given
+            // up.
             unsafe {
                 ptr::copy_nonoverlapping(memory, moved, layout.size().min(size));
                 self.dealloc(memory, layout);
@@ -173,7 +183,8 @@ pub(in crate::pg) mod faults {
     /// The first allocation that is refused, from 1; 0 for none.
     pub(in crate::pg) static FIRST_REFUSED: GucSetting<i32> = GucSetting::<i32>::new(0);
 
-    /// What the setting was when counting began, in which process, and how many there have been since.
+    /// What the setting was when counting began, in which process, and how many there have been
+    /// since.
     static SETTING: AtomicI32 = AtomicI32::new(0);
     static PROCESS: AtomicU32 = AtomicU32::new(0);
     static COUNT: AtomicI32 = AtomicI32::new(0);
@@ -214,7 +225,8 @@ fn served(memory: *mut u8, reserve: impl FnOnce() -> *mut u8) -> *mut u8 {
     memory
 }
 
-/// Whether work is under way that lives on the reserve, while the system still refuses. Says so once.
+/// Whether work is under way that lives on the reserve, while the system still refuses. Says so
+/// once.
 pub(crate) fn has_run_out() -> bool {
     RESERVED.has_served.load(Ordering::Relaxed)
         && RESERVED.has_served.swap(false, Ordering::Relaxed)
@@ -222,7 +234,8 @@ pub(crate) fn has_run_out() -> bool {
         && !can_have(RESERVE)
 }
 
-/// What every loop over input calls: gives the work up if somebody wants that, or if it lives on the reserve.
+/// What every loop over input calls: gives the work up if somebody wants that, or if it lives on
+/// the reserve.
 pub(crate) fn check_for_interrupts() {
     pgrx::check_for_interrupts!();
     if has_run_out() {
@@ -256,8 +269,9 @@ pub(crate) fn install() -> Result<()> {
         between: check_for_interrupts,
         out_of_memory: || Error::OutOfMemory.raise(),
     });
-    // What the first use of a thread-local variable takes comes from the C library, which would end the process if there
-    // were none. So it is taken here, and inherited by the children of the postmaster.
+    // What the first use of a thread-local variable takes comes from the C library, which would end
+    // the process if there were none. So it is taken here, and inherited by the children of the
+    // postmaster.
     if !can_have(RESERVE) {
         return Err(Error::OutOfMemory);
     }
@@ -291,17 +305,19 @@ unsafe extern "C-unwind" {
     fn errfinish(file: *const c_char, line: c_int, function: *const c_char);
 }
 
-/// The process is about to end with `SIGABRT`. If that is for want of memory, it ends as a session that is over, which leaves
-/// the others alone; else as it would have.
+/// The process is about to end with `SIGABRT`. If that is for want of memory, it ends as a session
+/// that is over, which leaves the others alone; else as it would have.
 ///
-/// `abort` raises the signal where it is called, so this is no interruption of anything: it runs in the place of the rest of a
-/// function that does not return. A handler of `SIGABRT` need not return either.
+/// `abort` raises the signal where it is called, so this is no interruption of anything: it runs in
+/// the place of the rest of a function that does not return. A handler of `SIGABRT` need not return
+/// either.
 extern "C" fn aborted(signal: c_int) {
     static BEFORE: AtomicBool = AtomicBool::new(false);
     let is_for_memory = RESERVED.has_refused.load(Ordering::Relaxed) || !can_have(RESERVE);
     if is_for_memory && !BEFORE.swap(true, Ordering::Relaxed) {
-        // SAFETY: the server's own functions, called as `ereport(FATAL)` does. They keep memory for this case, and do not
-        // come back; should they, or abort, this handler is entered a second time and gives way.
+        // SAFETY: the server's own functions, called as `ereport(FATAL)` does. They keep memory for
+        // this case, and do not come back; should they, or abort, this handler is entered a second
+        // time and gives way.
         unsafe {
             let level = pgrx::PgLogLevel::FATAL as c_int;
             if errstart(level, ptr::null()) {

@@ -1,6 +1,7 @@
 //! Too little memory: an error for whoever asked or a line in the log, and nobody else notices.
 //!
-//! The address space of one process is limited while it works, which stands for strict overcommit and `ulimit -v`.
+//! The address space of one process is limited while it works, which stands for strict overcommit
+//! and `ulimit -v`.
 
 use openssl::sha::sha256;
 use pgtls_e2e::limit_address_space;
@@ -14,7 +15,8 @@ const LIMITS: [u64; 5] = [0, 64 << 10, 512 << 10, 4 << 20, 16 << 20];
 /// Steps between the first limits under which a large argument is tried.
 const STEP: u64 = 256 << 10;
 
-/// A server with all that the functions look at: logins, failures, CRLs, rules, maps, and large arguments.
+/// A server with all that the functions look at: logins, failures, CRLs, rules, maps, and large
+/// arguments.
 fn cluster() -> Cluster {
     let pki = Pki::standard();
     let cluster = Cluster::builder()
@@ -77,7 +79,8 @@ fn run_with(cluster: &Cluster, role: &str, sql: &str, more: u64) -> bool {
 /// What everybody may call, what monitoring may, and what the superuser may.
 fn calls(cluster: &Cluster, role: &str) -> Vec<String> {
     let callable = cluster.sql(&format!(
-        "select p.oid::regprocedure::text, p.proname from pg_proc p join pg_depend d on d.objid = p.oid \
+        "select p.oid::regprocedure::text, p.proname from pg_proc p \
+         join pg_depend d on d.objid = p.oid \
          join pg_extension e on e.oid = d.refobjid and e.extname = 'pgtls_ext' \
          where d.classid = 'pg_proc'::regclass and d.deptype = 'e' \
          and has_function_privilege({}, p.oid, 'execute') order by 1",
@@ -255,8 +258,9 @@ fn a_large_inventory_takes_the_worker_no_memory() {
     assert!(!cluster.log_since(mark).contains("was terminated by signal"));
 }
 
-/// A server gets over the crash of a backend while its postmaster, and so all of its processes, has this much memory. With
-/// less, one without the extension does not get over it either: its startup process takes half a megabyte at once.
+/// A server gets over the crash of a backend while its postmaster, and so all of its processes, has
+/// this much memory. With less, one without the extension does not get over it either: its startup
+/// process takes half a megabyte at once.
 fn crash_with(cluster: &Cluster, more: u64) {
     let victim = cluster.admin();
     let pid = victim.pid();
@@ -300,7 +304,8 @@ const EVERY_VARIABLE: &str = "PGTLS_EVERY_ALLOCATION";
 /// Most calls take fewer; of those that take more, the later ones are like the earlier.
 const MOST_ALLOCATIONS: u32 = 3000;
 
-/// The allocation after this one that is refused next. The first ones one by one, then fewer and fewer.
+/// The allocation after this one that is refused next. The first ones one by one, then fewer and
+/// fewer.
 fn next(allocation: u32) -> u32 {
     let every = std::env::var_os(EVERY_VARIABLE).is_some();
     if every { allocation + 1 } else { allocation + 1 + allocation / 2 }

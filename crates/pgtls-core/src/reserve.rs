@@ -1,7 +1,8 @@
 //! Which pieces of a small reserve of memory are in use.
 //!
-//! This is the book-keeping of an allocator: it allocates nothing, panics nowhere and waits for nobody. Who gets turned away
-//! because somebody else is writing here (a signal handler in the middle of a call) is told that there is no room.
+//! This is the book-keeping of an allocator: it allocates nothing, panics nowhere and waits for
+//! nobody. Who gets turned away because somebody else is writing here (a signal handler in the
+//! middle of a call) is told that there is no room.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 

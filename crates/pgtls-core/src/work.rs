@@ -1,10 +1,13 @@
-//! What work over large input has to do on its way: let others interrupt it, and ask for memory before it takes it.
+//! What work over large input has to do on its way: let others interrupt it, and ask for memory
+//! before it takes it.
 //!
-//! The core knows neither of a server nor of its interrupts. Whoever uses it says once, with [`install`], what is to be called;
-//! without that, work is not interrupted, and a lack of memory is a panic. What is called may unwind.
+//! The core knows neither of a server nor of its interrupts. Whoever uses it says once, with
+//! [`install`], what is to be called; without that, work is not interrupted, and a lack of memory
+//! is a panic. What is called may unwind.
 //!
-//! An allocation that fails in the ordinary way ends the process. So whatever grows with the input is either made with
-//! [`push`] and [`reserve`], or announced with [`expect`]. Small allocations are for the allocator.
+//! An allocation that fails in the ordinary way ends the process. So whatever grows with the input
+//! is either made with [`push`] and [`reserve`], or announced with [`expect`]. Small allocations
+//! are for the allocator.
 
 use std::sync::OnceLock;
 
@@ -35,7 +38,8 @@ pub fn between() {
     }
 }
 
-/// To be called for every entry of something that may have millions of them; `number` counts them from 0.
+/// To be called for every entry of something that may have millions of them; `number` counts them
+/// from 0.
 pub fn between_some(number: usize) {
     if number % 1024 == 1023 {
         between();
@@ -50,8 +54,8 @@ pub fn out_of_memory() -> ! {
     }
 }
 
-/// Gives up if there are not this many bytes now. They are not taken: this is for work of which the allocations add up to
-/// about that.
+/// Gives up if there are not this many bytes now. They are not taken: this is for work of which the
+/// allocations add up to about that.
 pub fn expect(bytes: usize) {
     if bytes > UNANNOUNCED && Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
         out_of_memory();

@@ -13,6 +13,7 @@ use std::time::Duration;
 use openssl::x509::X509;
 
 use crate::pg::connection::tls;
+use crate::pg::memory;
 use crate::pg::openssl::server_context::{Material, ServerContext};
 use crate::pg::openssl::trust_store::{self, TrustStore};
 use crate::pg::openssl::verify;
@@ -128,7 +129,7 @@ pub(crate) fn current() -> Result<Rc<InForce>, Unknown> {
             }
             Err(why) if waited >= PATIENCE => return Err(Unknown::NotPublished(why)),
             Err(_) => {
-                pgrx::check_for_interrupts!();
+                memory::check_for_interrupts();
                 std::thread::sleep(STEP);
                 waited += STEP;
             }

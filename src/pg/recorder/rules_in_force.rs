@@ -17,6 +17,7 @@ use std::time::Duration;
 use pgtls_core::login::{hba, ident};
 use serde::{Deserialize, Serialize};
 
+use crate::pg::memory;
 use crate::pg::recorder::in_force::Unknown;
 use crate::pg::recorder::reload::{self, Reload};
 use crate::pg::recorder::reload_error;
@@ -139,7 +140,7 @@ pub(crate) fn current() -> Result<Rc<Rules>, Unknown> {
             let why = "nothing was published since the last reload".to_owned();
             return Err(Unknown::NotPublished(why));
         }
-        pgrx::check_for_interrupts!();
+        memory::check_for_interrupts();
         std::thread::sleep(STEP);
         waited += STEP;
     }

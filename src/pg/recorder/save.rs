@@ -1,10 +1,12 @@
 //! Keeps the inventory and the counters over a restart, in a file of the data directory.
 //!
-//! The worker reads it when it starts, and writes it now and then, so that a crash loses little, and when it is told to end,
-//! so that a shutdown loses nothing; the postmaster does neither. It is written aside and renamed, so there is a whole file
-//! at all times. A file that cannot be read is set aside with a line in the log; it never keeps the server from starting.
+//! The worker reads it when it starts, and writes it now and then, so that a crash loses little,
+//! and when it is told to end, so that a shutdown loses nothing; the postmaster does neither. It is
+//! written aside and renamed, so there is a whole file at all times. A file that cannot be read is
+//! set aside with a line in the log; it never keeps the server from starting.
 //!
-//! Both go through one buffer of 64 kB, whatever the file has, and the inventory is locked for the time of one entry.
+//! Both go through one buffer of 64 kB, whatever the file has, and the inventory is locked for the
+//! time of one entry.
 
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
@@ -29,21 +31,24 @@ const NEW_FILE: &CStr = c"pg_stat/pgtls_ext.stat.tmp";
 /// Where a file that cannot be read is put.
 const DAMAGED_FILE: &CStr = c"pg_stat/pgtls_ext.stat.damaged";
 
-/// Largest file that is read. The inventory at its largest setting, with every entry full, takes half of it.
+/// Largest file that is read. The inventory at its largest setting, with every entry full, takes
+/// half of it.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// What `Shared::loaded` says when there is nothing to be read any more; else it counts the records that were taken over.
-/// So a worker that takes the place of one that was killed goes on where that one was.
+/// What `Shared::loaded` says when there is nothing to be read any more; else it counts the records
+/// that were taken over. So a worker that takes the place of one that was killed goes on where that
+/// one was.
 const ALL: u64 = u64::MAX;
 
-/// Whether the file has been read, or need not be. Before that, nothing is written: it would take the place of what is not
-/// known yet.
+/// Whether the file has been read, or need not be. Before that, nothing is written: it would take
+/// the place of what is not known yet.
 pub(crate) fn is_loaded() -> bool {
     Segment::in_child().is_none_or(|segment| segment.shared().loaded.load(Ordering::Relaxed) == ALL)
 }
 
-/// Waits for the worker to have read the file, which it does as soon as the server is up, but not for long: it may have no
-/// memory, or there may be no worker. For functions that say what is known.
+/// Waits for the worker to have read the file, which it does as soon as the server is up, but not
+/// for long: it may have no memory, or there may be no worker. For functions that say what is
+/// known.
 pub(in crate::pg) fn wait_until_loaded(segment: Segment) {
     while !is_loaded() {
         // SAFETY: reads the clock.
@@ -65,7 +70,8 @@ pub(in crate::pg) fn forget_file(segment: Segment) {
     segment.shared().loaded.store(ALL, Ordering::Relaxed);
 }
 
-/// Reads the file, if there is one and it has not been read. An error, which is logged, means that it is to be tried again.
+/// Reads the file, if there is one and it has not been read. An error, which is logged, means that
+/// it is to be tried again.
 pub(crate) fn load() -> Result<(), String> {
     let Some(segment) = Segment::in_child().filter(|_| !is_loaded()) else { return Ok(()) };
     let loaded = if guc::save() { take_over(segment) } else { Ok(()) };
@@ -110,7 +116,8 @@ fn take_over(segment: Segment) -> Result<(), StateError> {
     Ok(())
 }
 
-/// Takes over the record with this number, from 0, if that has not been done. Says whether to go on.
+/// Takes over the record with this number, from 0, if that has not been done. Says whether to go
+/// on.
 fn restore(segment: Segment, number: u64, record: &Record<'_>) -> bool {
     segment.with_inventory(|mut inventory| {
         let loaded = &segment.shared().loaded;
@@ -156,7 +163,8 @@ fn open() -> Result<Option<File>, StateError> {
     Ok(Some(file))
 }
 
-/// Writes the file, if that is wanted. An error is to be logged, and means that it is to be tried again.
+/// Writes the file, if that is wanted. An error is to be logged, and means that it is to be tried
+/// again.
 pub(crate) fn write() -> Result<(), String> {
     let Some(segment) = Segment::in_child().filter(|_| guc::save()) else { return Ok(()) };
     if !is_loaded() {
@@ -172,21 +180,23 @@ pub(crate) fn write() -> Result<(), String> {
         format!("pgtls_ext could not write \"{}\": {why}", name.to_string_lossy())
     };
     write_aside(segment).map_err(|error| failed(NEW_FILE, error))?;
-    // Not the server's `durable_rename`: that opens what is to be replaced, which may be anybody's, and may raise.
+    // Not the server's `durable_rename`: that opens what is to be replaced, which may be anybody's,
+    // and may raise.
     std::fs::rename(path(NEW_FILE), path(FILE)).map_err(|error| failed(FILE, error))?;
     let directory = path(FILE).parent().unwrap_or(Path::new("."));
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(directory);
     opened.and_then(|directory| synced(&directory)).map_err(|error| failed(FILE, error))
 }
 
-/// Writes a new file. What is in its place goes first: a FIFO there would make the open wait for a reader, and a link
-/// would have another file overwritten.
+/// Writes a new file. What is in its place goes first: a FIFO there would make the open wait for a
+/// reader, and a link would have another file overwritten.
 fn write_aside(segment: Segment) -> io::Result<()> {
     match std::fs::remove_file(path(NEW_FILE)) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // Its mode is that of the server's files: the postmaster's mask allows what the data directory allows.
+    // Its mode is that of the server's files: the postmaster's mask allows what the data directory
+    // allows.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).custom_flags(flags).open(path(NEW_FILE))?;

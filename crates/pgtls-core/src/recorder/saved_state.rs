@@ -5,12 +5,13 @@
 //! record: length u32 of what follows | kind u8 | content
 //! ```
 //!
-//! Numbers are little-endian, and texts and lists have their length in front. Reasons are saved by name, and a record of
-//! an unknown kind is passed over, so a version that knows more or fewer of them reads the file. Anything else than a file
-//! of this version that is whole is refused.
+//! Numbers are little-endian, and texts and lists have their length in front. Reasons are saved by
+//! name, and a record of an unknown kind is passed over, so a version that knows more or fewer of
+//! them reads the file. Anything else than a file of this version that is whole is refused.
 //!
-//! The file may have half a gigabyte, so it is neither made nor read as a whole: both ends have one buffer of [`BUFFER`]
-//! bytes. What a reader gives may be of a damaged file until it has come to the end; who cares reads twice.
+//! The file may have half a gigabyte, so it is neither made nor read as a whole: both ends have one
+//! buffer of [`BUFFER`] bytes. What a reader gives may be of a damaged file until it has come to
+//! the end; who cares reads twice.
 
 use std::io::{self, Read, Write};
 
@@ -90,7 +91,8 @@ pub enum StateError {
     /// It cannot be read.
     #[error("{0}")]
     Unreadable(String),
-    /// Something else is missing, such as memory: nothing is known of the file, which may be read later.
+    /// Something else is missing, such as memory: nothing is known of the file, which may be read
+    /// later.
     #[error("{0}")]
     NotNow(String),
 }
@@ -262,7 +264,8 @@ impl<R: Read> Reader<R> {
             let (start, end) = (self.used, self.used.saturating_add(length));
             self.sum.update(self.buffer.get(start..end).unwrap_or_default());
             self.used = end;
-            // The kind decides whether the record is given out; asked for first, because what is given out borrows.
+            // The kind decides whether the record is given out; asked for first, because what is
+            // given out borrows.
             let known = [EVICTED, FAILURE, CERTIFICATE];
             if self.buffer.get(start).is_some_and(|kind| known.contains(kind)) {
                 let record = self.buffer.get(start..end).unwrap_or_default();

@@ -1,5 +1,6 @@
-//! Large input: work looks whether to go on, so many times for so much input. What a server does in between takes as long
-//! as the work between two looks; that it takes a bounded amount of it is what counts here.
+//! Large input: work looks whether to go on, so many times for so much input. What a server does in
+//! between takes as long as the work between two looks; that it takes a bounded amount of it is
+//! what counts here.
 
 use std::cell::Cell;
 
