@@ -510,6 +510,66 @@ COMMENT ON VIEW pgtls_configuration IS
 REVOKE ALL ON pgtls_configuration FROM PUBLIC;
 GRANT SELECT ON pgtls_configuration TO pg_monitor;
 
+CREATE FUNCTION pgtls_server_certificates()
+RETURNS TABLE (
+    role text, cn text, subject text, status text, not_after timestamptz, in_force boolean, on_file boolean,
+    key_matches boolean, problem text, file_name text, "position" bigint,
+    issuer text, not_before timestamptz, san text[], serial numeric, serial_hex text, subject_rfc2253 text,
+    is_ca boolean, path_length integer, key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer,
+    signature_algorithm text, self_signed boolean, version integer, crl_urls text[], ocsp_urls text[],
+    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text)
+AS 'MODULE_PATHNAME', 'pgtls_server_certificates_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 10;
+COMMENT ON FUNCTION pgtls_server_certificates() IS
+'function behind the view pgtls_server_certificates';
+REVOKE ALL ON FUNCTION pgtls_server_certificates() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_server_certificates() TO pg_monitor;
+
+CREATE VIEW pgtls_server_certificates AS
+SELECT role, cn, status, not_after, not_after - pg_catalog.now() AS expires_in, in_force, on_file, key_matches, problem,
+       file_name, "position", subject, issuer, not_before, san, serial, serial_hex, subject_rfc2253, is_ca, path_length,
+       key_usage, extended_key_usage, key_algorithm, key_bits, signature_algorithm, self_signed, version, crl_urls,
+       ocsp_urls, fingerprint, spki_fingerprint, subject_key_id, authority_key_id
+FROM pgtls_server_certificates();
+COMMENT ON VIEW pgtls_server_certificates IS
+'the certificate that the server shows, those that it sends along, and the CAs that it trusts, in force, on file, or both';
+REVOKE ALL ON pgtls_server_certificates FROM PUBLIC;
+GRANT SELECT ON pgtls_server_certificates TO pg_monitor;
+
+CREATE FUNCTION pgtls_all_endings()
+RETURNS TABLE (ends_at timestamptz, kind text, name text, status text, detail text)
+AS 'MODULE_PATHNAME', 'pgtls_all_endings_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 100;
+COMMENT ON FUNCTION pgtls_all_endings() IS
+'function behind pgtls_expiring';
+REVOKE ALL ON FUNCTION pgtls_all_endings() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_all_endings() TO pg_monitor;
+
+CREATE FUNCTION pgtls_expiring(within interval DEFAULT NULL)
+RETURNS TABLE (ends_at timestamptz, expires_in interval, kind text, name text, status text, detail text)
+LANGUAGE SQL VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+    SELECT e.ends_at, e.ends_at - pg_catalog.now(), e.kind, e.name, e.status, e.detail
+    FROM pgtls_all_endings() e
+    WHERE within IS NULL OR e.ends_at <= pg_catalog.now() + within
+    ORDER BY e.ends_at, e.name;
+END;
+COMMENT ON FUNCTION pgtls_expiring(interval) IS
+'what ends within a time, soonest first: certificates of the server and of clients, CAs and CRLs; NULL for all of them';
+REVOKE ALL ON FUNCTION pgtls_expiring(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_expiring(interval) TO pg_monitor;
+
+CREATE FUNCTION pgtls_check_reload()
+RETURNS TABLE (step integer, item text, outcome text, detail text, hint text, file_name text, line_number integer)
+AS 'MODULE_PATHNAME', 'pgtls_check_reload_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 15;
+COMMENT ON FUNCTION pgtls_check_reload() IS
+'what a reload of the files as they are would do, step by step, and whether a restart would come up; changes nothing';
+REVOKE ALL ON FUNCTION pgtls_check_reload() FROM PUBLIC;
+
 CREATE FUNCTION pgtls_crls()
 RETURNS TABLE (
     file_name text, "position" bigint, issuer text, status text, this_update timestamptz, next_update timestamptz,

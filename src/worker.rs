@@ -72,7 +72,7 @@ fn ask_for_publisher() {
 }
 
 /// How long to wait before the server is asked again for a publisher.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 fn run() {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);

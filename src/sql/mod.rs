@@ -6,6 +6,7 @@
 #![allow(clippy::result_large_err)]
 
 mod chain;
+mod check_reload;
 mod client_certificates;
 mod columns;
 mod configuration;
@@ -17,6 +18,7 @@ mod mapping;
 mod parse_certificates;
 mod parse_crls;
 mod parse_requests;
+mod server_certificates;
 mod session;
 mod sessions;
 mod status;

@@ -68,39 +68,54 @@ fn stamp(settings: &TlsSettings) -> Option<Vec<Identity>> {
 }
 
 fn fill(settings: &TlsSettings) -> Result<X509Store, String> {
-    let [ca_file, crl_file, crl_directory] =
-        [c"ssl_ca_file", c"ssl_crl_file", c"ssl_crl_dir"].map(|name| settings.get(name));
-    let store = X509StoreBuilder::new().map_err(|error| reason(&error))?.build();
-    if ca_file.is_empty() {
-        return Err("ssl_ca_file is not set".to_owned());
-    }
-    load(&store, ca_file, c"").map_err(|reason| {
-        format!("could not load root certificate file \"{}\": {reason}", shown(ca_file))
-    })?;
-    // The server tells clients the names of these CAs, and reads the file once more for that, by other rules.
-    let names = X509Name::load_client_ca_file(os_path(ca_file));
-    names.map_err(|problem| {
-        let (file, reason) = (shown(ca_file), reason(&problem));
-        format!("could not load root certificate file \"{file}\": {reason}")
-    })?;
-    if settings.checks_crls() {
-        check_directories(crl_directory)?;
-        load(&store, crl_file, crl_directory).map_err(|reason| {
-            let place = match (crl_file.is_empty(), crl_directory.is_empty()) {
-                (false, true) => format!("file \"{}\"", shown(crl_file)),
-                (true, _) => format!("directory \"{}\"", shown(crl_directory)),
-                (false, false) => format!(
-                    "file \"{}\" or directory \"{}\"",
-                    shown(crl_file),
-                    shown(crl_directory)
-                ),
-            };
-            format!("could not load SSL certificate revocation list {place}: {reason}")
-        })?;
-        check_crls(&store).map_err(|error| reason(&error))?;
-    }
+    let store = empty()?;
+    load_authorities(&store, settings)?;
+    load_crls(&store, settings)?;
     Ok(store)
 }
+
+/// A store without anything in it.
+pub(in crate::pg) fn empty() -> Result<X509Store, String> {
+    Ok(X509StoreBuilder::new().map_err(|error| reason(&error))?.build())
+}
+
+/// Takes in what `ssl_ca_file` holds; an error if the server could not.
+pub(in crate::pg) fn load_authorities(
+    store: &X509StoreRef,
+    settings: &TlsSettings,
+) -> Result<(), String> {
+    let file = settings.get(c"ssl_ca_file");
+    if file.is_empty() {
+        return Err("ssl_ca_file is not set".to_owned());
+    }
+    let refused =
+        |reason| format!("could not load root certificate file \"{}\": {reason}", shown(file));
+    load(store, file, c"").map_err(refused)?;
+    // The server tells clients the names of these CAs, and reads the file once more for that, by other rules.
+    X509Name::load_client_ca_file(os_path(file)).map_err(|problem| refused(reason(&problem)))?;
+    Ok(())
+}
+
+/// Takes in what `ssl_crl_file` and `ssl_crl_dir` hold, if one of them is set; an error if the server could not.
+pub(in crate::pg) fn load_crls(store: &X509StoreRef, settings: &TlsSettings) -> Result<(), String> {
+    if !settings.checks_crls() {
+        return Ok(());
+    }
+    let [file, directory] = [c"ssl_crl_file", c"ssl_crl_dir"].map(|name| settings.get(name));
+    check_directories(directory)?;
+    load(store, file, directory).map_err(|reason| {
+        let place = match (file.is_empty(), directory.is_empty()) {
+            (false, true) => format!("file \"{}\"", shown(file)),
+            (true, _) => format!("directory \"{}\"", shown(directory)),
+            (false, false) => {
+                format!("file \"{}\" or directory \"{}\"", shown(file), shown(directory))
+            }
+        };
+        format!("could not load SSL certificate revocation list {place}: {reason}")
+    })?;
+    check_crls(store).map_err(|error| reason(&error))
+}
+
 /// Whether a store wants a list for every certificate of a chain.
 pub(in crate::pg) fn checks_crls(store: &X509StoreRef) -> bool {
     // SAFETY: the store is live, and so are its parameters.

@@ -19,6 +19,7 @@ use crate::pg::openssl::trust_store::{self, TrustStore};
 use crate::pg::openssl::verify;
 use crate::pg::recorder::segment::Segment;
 use crate::pg::recorder::{publication, reload};
+use crate::pg::server::files;
 use crate::pg::server::tls_settings::TlsSettings;
 
 /// Where it is known from.
@@ -112,7 +113,7 @@ pub(crate) fn current() -> Result<Rc<InForce>, Unknown> {
         // What is outdated goes first: the old and the new content of a large file need not be there at once.
         KEPT.set(None);
         let found = if generation == reload::generation() && !reload::inherited().is_null() {
-            InForce::inherited()
+            InForce::inherited().ok_or_else(|| "is not known".to_owned())
         } else if shared.published.load(Ordering::Acquire) == generation {
             publication::read().and_then(|(_, it)| match it.generation == generation {
                 true => Ok(it),
@@ -137,6 +138,13 @@ pub(crate) fn current() -> Result<Rc<InForce>, Unknown> {
     }
 }
 
+/// The certificates of `ssl_cert_file`.
+fn own_chain(settings: &TlsSettings) -> Result<Vec<X509>, String> {
+    let path = settings.path(c"ssl_cert_file").unwrap_or_default();
+    let pem = files::open(&path).and_then(files::Readable::read)?;
+    X509::stack_from_pem(&pem).map_err(|problem| trust_store::reason(&problem))
+}
+
 /// Whether what is in force was published for the processes that cannot look for themselves.
 pub(crate) fn is_published() -> bool {
     Segment::in_child().is_none_or(|segment| {
@@ -149,16 +157,13 @@ pub(crate) fn is_published() -> bool {
 }
 
 impl InForce {
-    /// As this process has inherited it.
-    pub(in crate::pg) fn inherited() -> Result<Self, String> {
+    /// As this process has inherited it; `None` if the server shows no context.
+    pub(in crate::pg) fn inherited() -> Option<Self> {
         let context = reload::inherited();
         // SAFETY: the server keeps the context that was in force when it forked this process, and frees it in none of its
         // children.
         let (inherited, loaded) = unsafe { (ServerContext::new(context), reload::loaded(context)) };
-        match (inherited, loaded) {
-            (Some(context), Some(loaded)) => Ok(Self::of_context(&context, loaded)),
-            _ => Self::of_files(),
-        }
+        Some(Self::of_context(&inherited?, loaded?))
     }
 
     fn of_context(context: &ServerContext<'_>, loaded: &reload::Loaded) -> Self {
@@ -177,9 +182,17 @@ impl InForce {
         }
     }
 
-    /// As the files are now, which is right after a reload.
-    fn of_files() -> Result<Self, String> {
+    /// As the files are now, which is right after the server has read them. An error if one has changed since, which may or
+    /// may not be what the server has read.
+    pub(in crate::pg) fn of_files(read_at: i64) -> Result<Self, String> {
         let settings = TlsSettings::current();
+        for name in [c"ssl_cert_file", c"ssl_ca_file", c"ssl_crl_file"] {
+            let changed = settings.path(name).and_then(|path| files::last_change(&path));
+            if settings.is_on() && changed.is_some_and(|changed| changed > read_at) {
+                let name = name.to_string_lossy();
+                return Err(format!("{name} has changed since the server read it"));
+            }
+        }
         let facts = settings.facts();
         let is_used = facts.enabled && facts.ca_file.is_some();
         Ok(Self {
@@ -190,7 +203,7 @@ impl InForce {
             checks_crls: is_used && !facts.crls.is_empty(),
             protocols: (0, 0),
             security_level: verify::security_level(&settings)?,
-            chain: Vec::new(),
+            chain: if facts.enabled { own_chain(&settings)? } else { Vec::new() },
             material: if is_used { trust_store::material(&settings)? } else { Material::default() },
             settings,
             store: OnceCell::new(),

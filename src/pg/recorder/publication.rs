@@ -33,19 +33,22 @@ const MAX_BYTES: u64 = 4 * files::MAX_FILE_BYTES;
 /// The format of the file.
 const VERSION: u64 = 1;
 
-/// Called in a process that was forked after the last reload: writes down what it inherited, for all others.
+/// Called in a process that was forked after the last reload: writes down what it inherited, for all others. What keeps it
+/// from doing so is said once for each reload.
 pub(crate) fn publish() {
     let Some(segment) = Segment::in_child() else { return };
-    let written = InForce::inherited().map(or_before).and_then(|in_force| {
+    let shared = segment.shared();
+    let written = in_force().and_then(|in_force| {
         write_aside(&in_force).map_err(|error| error.to_string())?;
         std::fs::rename(path(NEW_FILE), path(FILE)).map_err(|error| error.to_string())
     });
+    let generation = reload::generation();
     match written {
         Ok(()) => {
-            let shared = segment.shared();
-            shared.published.store(reload::generation(), Ordering::Release);
+            shared.published.store(generation, Ordering::Release);
             shared.publications.fetch_add(1, Ordering::Release);
         }
+        Err(_) if shared.unpublished.swap(generation, Ordering::Relaxed) == generation => {}
         Err(why) => pgrx::log!(
             "pgtls_ext could not write down in \"{}\" what is in force: {why}",
             FILE.to_string_lossy(),
@@ -53,18 +56,20 @@ pub(crate) fn publish() {
     }
 }
 
+/// What is in force, as this process knows it.
+///
 /// Where the server shows no context, files that were not taken are not in force, and neither are those that were replaced
 /// before a crash: what was written down before still holds.
-fn or_before(in_force: InForce) -> InForce {
-    if in_force.origin == Origin::Context {
-        return in_force;
+fn in_force() -> Result<InForce, String> {
+    if let Some(inherited) = InForce::inherited() {
+        return Ok(inherited);
     }
     let now = Reload::inherited();
     match read() {
         Ok((of, before)) if of.started == now.started && (of == now || reload::is_refused()) => {
-            InForce { generation: in_force.generation, ..before }
+            Ok(InForce { generation: reload::generation(), ..before })
         }
-        _ => in_force,
+        _ => InForce::of_files(now.read),
     }
 }
 

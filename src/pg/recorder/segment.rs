@@ -60,7 +60,9 @@ pub(in crate::pg) struct Shared {
     pub(in crate::pg) generation: AtomicU64,
     /// The generation of which was last published what is in force; 0 for none.
     pub(in crate::pg) published: AtomicU64,
-    /// The same of the rules of `pg_hba.conf` and `pg_ident.conf`.
+    /// The last generation of which it could not be published what is in force.
+    pub(in crate::pg) unpublished: AtomicU64,
+    /// The generation of which were last published the rules of `pg_hba.conf` and `pg_ident.conf`.
     pub(in crate::pg) rules_published: AtomicU64,
     /// How often something was published.
     pub(in crate::pg) publications: AtomicU64,

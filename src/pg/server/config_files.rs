@@ -9,6 +9,7 @@ use std::ffi::{CStr, CString, c_int};
 use pgrx::spi::Spi;
 use pgrx::{PgMemoryContexts, pg_sys};
 
+use crate::pg::datum::text::lossless;
 use crate::pg::server::{cstr, settings};
 
 /// The level that the parser reports at: below all that a client or the log can ask for.
@@ -22,8 +23,10 @@ pub(crate) struct ConfigFiles {
     values: HashMap<Vec<u8>, CString>,
     /// Where a value comes from and what it is by default, for those that were asked for.
     sources: HashMap<Vec<u8>, Source>,
-    /// Why the server would apply nothing of the files.
+    /// Why the server would not apply what the files say.
     pub(crate) problem: Option<String>,
+    /// The file and line of it.
+    pub(crate) problem_place: Option<(String, u32)>,
 }
 
 struct Source {
@@ -36,7 +39,11 @@ impl ConfigFiles {
     /// Reads the files, and asks where these settings come from.
     pub(crate) fn read(names: &[&CStr]) -> Self {
         let (values, problem) = values();
-        Self { values, sources: sources(names), problem }
+        let (problem, problem_place) = match problem {
+            Some(Problem { text, place }) => (Some(text), place),
+            None => (None, None),
+        };
+        Self { values, sources: sources(names), problem, problem_place }
     }
 
     /// The value of a setting after a reload; `None` for an empty one, or one that the server does not know.
@@ -70,8 +77,14 @@ fn canonical(value: &CStr, now: Option<&CStr>) -> CString {
     }
 }
 
+/// What is wrong with the files, and where.
+struct Problem {
+    text: String,
+    place: Option<(String, u32)>,
+}
+
 /// The last value of each name, and what is wrong with the files.
-fn values() -> (HashMap<Vec<u8>, CString>, Option<String>) {
+fn values() -> (HashMap<Vec<u8>, CString>, Option<Problem>) {
     let mut memory = PgMemoryContexts::new("pgtls_ext configuration files");
     let mut values = HashMap::new();
     let mut problem = None;
@@ -92,13 +105,10 @@ fn values() -> (HashMap<Vec<u8>, CString>, Option<String>) {
                 next = variable.next;
                 if let Some(error) = cstr::bytes(variable.errmsg) {
                     let file = cstr::bytes(variable.filename).unwrap_or_default();
-                    problem.get_or_insert_with(|| {
-                        format!(
-                            "{} (\"{}\" line {})",
-                            String::from_utf8_lossy(error),
-                            String::from_utf8_lossy(file),
-                            variable.sourceline
-                        )
+                    let line = u32::try_from(variable.sourceline).unwrap_or_default();
+                    problem.get_or_insert_with(|| Problem {
+                        text: lossless(error).into_owned(),
+                        place: Some((lossless(file).into_owned(), line)),
                     });
                     continue;
                 }
@@ -112,7 +122,8 @@ fn values() -> (HashMap<Vec<u8>, CString>, Option<String>) {
                 );
             }
             if !parsed {
-                problem.get_or_insert_with(|| "the configuration files have errors".to_owned());
+                let text = "the configuration files have errors".to_owned();
+                problem.get_or_insert_with(|| Problem { text, place: None });
             }
         });
     }

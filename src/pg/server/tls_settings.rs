@@ -43,7 +43,11 @@ impl TlsSettings {
 
     /// As a reload would have them.
     pub(crate) fn on_file() -> Self {
-        let files = ConfigFiles::read(NAMES);
+        Self::of_files(&ConfigFiles::read(NAMES))
+    }
+
+    /// As these files have them.
+    pub(crate) fn of_files(files: &ConfigFiles) -> Self {
         Self::of(|name| files.value(name))
     }
 

@@ -173,6 +173,17 @@ impl Assessment {
     }
 }
 
+/// The standing of a certificate by its dates alone.
+pub fn standing_by_dates(link: &Link, now: UnixTime, renewal_window: i64) -> Standing {
+    if link.not_after.is_some_and(|ends| ends < now) {
+        return Standing::Expired;
+    }
+    if link.not_before.is_some_and(|begins| begins > now) {
+        return Standing::NotYetValid;
+    }
+    if is_due(link, now, renewal_window) { Standing::RenewSoon } else { Standing::Valid }
+}
+
 /// Whether a certificate is in the renewal window, which is no longer than a third of its life.
 fn is_due(link: &Link, now: UnixTime, renewal_window: i64) -> bool {
     let Some(ends) = link.not_after else { return false };
