@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod certificates;
+mod check_reload;
 mod demo;
 mod docs;
 mod encodings;

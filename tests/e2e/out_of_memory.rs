@@ -4,8 +4,8 @@
 //! and `ulimit -v`.
 
 use openssl::sha::sha256;
-use pgtls_e2e::{limit_address_space, process_exists};
 use pgtls_e2e::prelude::*;
+use pgtls_e2e::{limit_address_space, process_exists};
 
 use super::inventory::{file, worker};
 

@@ -398,15 +398,23 @@ impl Cluster {
     /// # Panics
     /// If it does not start.
     pub fn start_again(&self) {
+        self.try_start_again()
+            .unwrap_or_else(|log| panic!("the server did not start again\n{log}"));
+    }
+
+    /// The same of one that may not start; then with its log.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn try_start_again(&self) -> Result<(), String> {
         let started = Instant::now();
         loop {
             match self.launch() {
-                Ok(()) => return,
                 // Somebody else may hold the port for a moment.
                 Err(log) if port_was_taken(&log) && started.elapsed() < PATIENCE => {
                     std::thread::sleep(Duration::from_millis(200));
                 }
-                Err(log) => panic!("the server did not start again\n{log}"),
+                outcome => return outcome,
             }
         }
     }

@@ -133,6 +133,7 @@ fn shown(settings: &TlsSettings, name: &CStr) -> String {
 fn regular(settings: &TlsSettings, name: &CStr, what: &str) -> Result<PathBuf, Objection> {
     let path = settings.path(name).unwrap_or_default();
     files::open(&path).map(drop).map_err(|why| {
+        let why = files::in_the_servers_words(&why);
         Objection::new(format!("could not load {what} \"{}\": {why}", shown(settings, name)))
     })?;
     Ok(path)
@@ -266,9 +267,10 @@ fn dh_parameters(context: &mut SslContextBuilder, settings: &TlsSettings) -> Out
     let at_start = |message| Objection { only_at_start: true, ..Objection::new(message) };
     let path = settings.path(c"ssl_dh_params_file").unwrap_or_default();
     let file = shown(settings, c"ssl_dh_params_file");
-    let pem = files::open(&path)
-        .and_then(files::Readable::read)
-        .map_err(|why| at_start(format!("could not open DH parameters file \"{file}\": {why}")))?;
+    let pem = files::open(&path).and_then(files::Readable::read).map_err(|why| {
+        let why = files::in_the_servers_words(&why);
+        at_start(format!("could not open DH parameters file \"{file}\": {why}"))
+    })?;
     let loaded = Dh::params_from_pem(&pem).and_then(|parameters| context.set_tmp_dh(&parameters));
     loaded.map_err(|problem| {
         at_start(format!("could not load DH parameters file: {}", reason(&problem)))

@@ -301,7 +301,8 @@ fn check_directories(directories: &CStr) -> Result<(), String> {
 fn load(store: &X509StoreRef, file: &CStr, directory: &CStr) -> Result<(), String> {
     // OpenSSL would wait for a FIFO and read a device to its end.
     if !file.is_empty() {
-        files::open(&os_path(file))?;
+        files::open(&os_path(file))
+            .map_err(|problem| files::in_the_servers_words(&problem).to_owned())?;
     }
     // OpenSSL reads a file as a whole, and cannot be interrupted in it.
     work::between();

@@ -123,7 +123,7 @@ fn values() -> (HashMap<Vec<u8>, CString>, Option<Problem>) {
             }
             if !parsed {
                 let text = "the configuration files have errors".to_owned();
-                problem.get_or_insert_with(|| Problem { text, place: None });
+                problem.get_or_insert(Problem { text, place: None });
             }
         });
     }

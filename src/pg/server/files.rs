@@ -127,6 +127,15 @@ fn problem(error: io::Error) -> String {
     }
 }
 
+/// A problem of [`open`] as the server says it, which has it from the operating system.
+pub(in crate::pg) fn in_the_servers_words(problem: &str) -> &str {
+    match problem {
+        "does not exist" => "No such file or directory",
+        "permission denied" => "Permission denied",
+        other => other,
+    }
+}
+
 /// When the content or the name of a file last changed, in microseconds of the server's epoch; `None` if it cannot be looked
 /// at. A file that takes the place of another keeps the time of its content, but not the other.
 pub(crate) fn last_change(path: &Path) -> Option<i64> {
