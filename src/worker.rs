@@ -15,6 +15,7 @@ use pgtls_core::verify::credential::Standing;
 
 use crate::checks::access::{Server, checked_mappings};
 use crate::checks::basis::Basis;
+use crate::checks::configuration;
 use crate::checks::credentials::{Credential, invalid_sessions};
 use crate::pg::recorder::sessions::{self, Recorded};
 use crate::pg::recorder::{in_force, publication, rules_in_force, save};
@@ -51,6 +52,10 @@ fn publish() {
         Ok(())
     });
     done(|| {
+        configuration::publish_same_files();
+        Ok(())
+    });
+    done(|| {
         let server = Server::new();
         let around = server.around();
         rules_in_force::publish(|| (auth_files::rules(&around), checked_mappings(&around)));
@@ -59,16 +64,17 @@ fn publish() {
 }
 
 /// Has the server start a process that inherits what is in force now, and writes it down for all others. If the server has
-/// no place for one, it is asked again later.
-fn ask_for_publisher() {
-    let _ = BackgroundWorkerBuilder::new("pgtls_ext publisher")
+/// no place for one, it is asked again later. What the process takes for it, it gives back with its end.
+fn ask_for_publisher() -> bool {
+    BackgroundWorkerBuilder::new("pgtls_ext publisher")
         .set_type("pgtls_ext publisher")
         .set_library("pgtls_ext")
         .set_function("pgtls_ext_publisher_main")
         .enable_shmem_access(None)
         .set_start_time(BgWorkerStartTime::ConsistentState)
         .set_restart_time(None)
-        .load_dynamic();
+        .load_dynamic()
+        .is_ok()
 }
 
 /// How long to wait before the server is asked again for a publisher.
@@ -80,8 +86,10 @@ fn run() {
     // What was there before this worker came may be unsaved, too.
     let mut saved = (Instant::now(), 0);
     let mut checked = Instant::now();
-    // This process is young itself.
-    publish();
+    // This process is young itself, if there is no place for another.
+    if !ask_for_publisher() {
+        publish();
+    }
     while BackgroundWorker::wait_latch(Some(timeout(saved.0, checked))) {
         let reload = BackgroundWorker::sighup_received();
         if reload {

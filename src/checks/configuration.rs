@@ -11,6 +11,7 @@ use crate::checks::basis::{self, Basis};
 use crate::checks::crl_file::lists_of;
 use crate::pg::openssl::trust_store::TrustStore;
 use crate::pg::recorder::in_force::InForce;
+use crate::pg::recorder::same_files;
 use crate::pg::server::tls_settings::{self, TlsSettings};
 use crate::pg::server::{auth_files, files};
 
@@ -125,6 +126,30 @@ fn tls_items() -> Vec<Item> {
         })
     };
     tls_settings::NAMES.iter().filter_map(|name| item(name)).collect()
+}
+
+/// In the process that publishes what is in force: finds out once for all whether the files of CAs and CRLs hold just that.
+pub(crate) fn publish_same_files() {
+    let Ok(Some(in_force)) = basis::in_force() else { return };
+    let settings = TlsSettings::current();
+    let before = same_files::Files::of(&settings);
+    let contents = Contents { in_force: in_force.clone(), on_file: &settings };
+    let differs = |name: &std::ffi::CStr| {
+        let path = settings.path(name);
+        contents.difference(&name.to_string_lossy(), path.as_deref()).is_some()
+    };
+    let is_same =
+        in_force.settings == settings && !differs(c"ssl_ca_file") && !differs(c"ssl_crl_file");
+    // What changed while it was being read is not known to be the same.
+    if is_same && before == same_files::Files::of(&settings) {
+        same_files::publish(&before);
+    }
+}
+
+/// Whether the files are known to hold what is in force, without a look into them.
+pub(crate) fn files_are_in_force(in_force: &InForce) -> bool {
+    let on_file = TlsSettings::on_file();
+    in_force.settings == on_file && same_files::are(&same_files::Files::of(&on_file))
 }
 
 /// The content of files, compared with what was loaded from them.

@@ -14,7 +14,8 @@ use pgtls_core::work;
 use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 
-use crate::checks::basis::{Basis, TlsConfiguration};
+use crate::checks::basis::{self, Basis, TlsConfiguration};
+use crate::checks::configuration;
 use crate::pg::datum::time;
 use crate::pg::memory;
 use crate::pg::openssl::trust_store::TrustStore;
@@ -179,25 +180,35 @@ impl Drop for Evaluator {
 /// Evaluates chains by what is in force and by the files.
 pub(crate) struct Evaluators {
     in_force: Evaluator,
-    on_file: Evaluator,
+    /// `None` if the files are known to hold what is in force.
+    on_file: Option<Evaluator>,
 }
 
 impl Evaluators {
     pub(crate) fn new() -> Self {
-        let (in_force, on_file) = (Evaluator::new(Basis::InForce), Evaluator::new(Basis::OnFile));
-        Self { in_force, on_file }
+        let is_same = match basis::in_force() {
+            Ok(Some(in_force)) => configuration::files_are_in_force(&in_force),
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        let on_file = (!is_same).then(|| Evaluator::new(Basis::OnFile));
+        Self { in_force: Evaluator::new(Basis::InForce), on_file }
     }
 
     /// The credential of a session, and what it is worth by the files.
     pub(crate) fn of_session(&mut self, recorded: &Recorded) -> (Credential, Standing) {
         let credential = self.in_force.of_session(recorded);
-        (credential, self.on_file.of_session(recorded).assessment.standing)
+        let on_file = self.on_file.as_mut().map(|on_file| on_file.of_session(recorded));
+        let standing = on_file.as_ref().unwrap_or(&credential).assessment.standing;
+        (credential, standing)
     }
 
     /// The same of a chain.
     pub(crate) fn of_chain(&mut self, chain: &[u8]) -> (Credential, Standing) {
         let credential = self.in_force.of_chain(chain);
-        (credential, self.on_file.of_chain(chain).assessment.standing)
+        let on_file = self.on_file.as_mut().map(|on_file| on_file.of_chain(chain));
+        let standing = on_file.as_ref().unwrap_or(&credential).assessment.standing;
+        (credential, standing)
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod publication;
 pub(in crate::pg) mod reload;
 pub(in crate::pg) mod reload_error;
 pub(crate) mod rules_in_force;
+pub(crate) mod same_files;
 pub(crate) mod save;
 pub(in crate::pg) mod segment;
 pub(crate) mod sessions;

@@ -20,7 +20,7 @@ use pgrx::pg_sys;
 use pgtls_core::recorder::lru;
 use pgtls_core::work;
 
-use crate::pg::recorder::{failures, inventory, reload, reload_error, sessions};
+use crate::pg::recorder::{failures, inventory, reload, reload_error, same_files, sessions};
 use crate::pg::server::guc;
 
 /// The name of the segment.
@@ -88,6 +88,7 @@ struct Layout {
     ring: usize,
     ring_entries: usize,
     reload_error: usize,
+    same_files: usize,
     slots: usize,
     slot_count: usize,
     slot_bytes: usize,
@@ -118,6 +119,7 @@ impl Layout {
             ring: part(ring_entries, aligned(failures::ENTRY_BYTES)),
             ring_entries,
             reload_error: part(1, aligned(reload_error::BYTES)),
+            same_files: part(1, aligned(same_files::BYTES)),
             slots: part(slot_count, slot_bytes),
             slot_count,
             slot_bytes,
@@ -237,6 +239,12 @@ impl Segment {
     pub(in crate::pg) fn reload_error(self) -> Published {
         // SAFETY: as in `slot`.
         unsafe { self.part(self.shared().layout.reload_error, aligned(reload_error::BYTES)) }
+    }
+
+    /// Which files were found to hold what is in force.
+    pub(in crate::pg) fn same_files(self) -> Published {
+        // SAFETY: as in `slot`.
+        unsafe { self.part(self.shared().layout.same_files, aligned(same_files::BYTES)) }
     }
 
     /// Does something with the inventory while nobody else can.

@@ -42,6 +42,25 @@ impl Identity {
         }
     }
 
+    /// That of the file which a path leads to now; `None` if there is none.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
+    }
+
+    /// As numbers, to be kept in shared memory. Equal numbers are the same identity.
+    pub(in crate::pg) fn numbers(&self) -> [u64; 7] {
+        let [modified, changed] = [self.modified, self.changed];
+        [
+            self.device,
+            self.inode,
+            self.size,
+            modified.0.cast_unsigned(),
+            modified.1.cast_unsigned(),
+            changed.0.cast_unsigned(),
+            changed.1.cast_unsigned(),
+        ]
+    }
+
     /// In bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
