@@ -1,5 +1,6 @@
 //! What is in force against what is on file: sessions of any age are asked, and a real login decides who is right.
 
+use pgtls_e2e::address_space;
 use pgtls_e2e::prelude::*;
 
 /// A cluster whose `ssl_ca_file` can be replaced, a session from before everything, and what both say.
@@ -286,4 +287,37 @@ fn rules_and_mappings_are_those_that_were_loaded() {
     let stage = Stage::new(stage.cluster);
     assert_eq!(stage.foretold(pki.alice()), [true, true]);
     assert!(stage.admits(pki.alice()));
+}
+
+/// A backend inherits the CRLs that the server has read, and does not read them again to say what a certificate is worth.
+#[test]
+fn a_large_crl_costs_a_fresh_backend_nothing() {
+    let pki = Pki::standard();
+    let large = pki.crl(pki.intermediate()).many(1_000_000).build();
+    let cluster = preloaded().crl_file(&[pki.root_crl(), &large]).start();
+    let alice = cluster.client("alice").with(pki.alice()).login();
+    let ask = format!(
+        "select credential_status || ' ' || credential_status_on_file from pgtls_sessions where pid = {}",
+        alice.pid()
+    );
+    let known = "select in_force from pgtls_configuration where item = 'ssl_crl_file'";
+    assert_eq!(cluster.admin().value(known), "t");
+    // The comparison with the files is made once, by another process, and takes a moment.
+    let growth = || {
+        let fresh = cluster.admin();
+        let before = address_space(fresh.pid());
+        let started = std::time::Instant::now();
+        assert_eq!(fresh.value(&ask), "valid valid");
+        println!("{:?}", started.elapsed());
+        address_space(fresh.pid()) - before
+    };
+    eventually("the files have been compared", || growth() < 20_000_000);
+    // A file that is not the same is read, and its content decides.
+    cluster.replace_crl(&[
+        pki.root_crl(),
+        &pki.crl(pki.intermediate()).revoke(&pki.alice().cert).build(),
+    ]);
+    assert_eq!(cluster.admin().value(&ask), "valid revoked");
+    cluster.reload();
+    assert_eq!(cluster.admin().value(&ask), "revoked revoked");
 }
