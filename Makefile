@@ -88,7 +88,7 @@ clean: ## remove everything that was built (not the chroots: scripts/chroot.sh r
 ifeq ($(WHERE),chroot)
 
 # The same target, inside the chroot of that version; make knows no difference there.
-IN_CHROOT := build stage test test-login-grid test-stress test-allocations demo bench package
+IN_CHROOT := build stage test test-login-grid test-staged-grid test-stress test-allocations demo bench package
 .PHONY: $(IN_CHROOT) install
 $(IN_CHROOT): deps
 	@scripts/setup-debian.sh chroot
@@ -105,7 +105,7 @@ install:
 else ifeq ($(WHERE),registry)
 
 # The same target, with the PostgreSQL that is fetched. It is for tests: nobody would install for it.
-IN_REGISTRY := build stage test test-login-grid test-stress test-allocations demo
+IN_REGISTRY := build stage test test-login-grid test-staged-grid test-stress test-allocations demo
 .PHONY: $(IN_REGISTRY) install bench package
 $(IN_REGISTRY): deps
 	@scripts/setup-debian.sh registry || [ $@ = test ]
@@ -161,6 +161,12 @@ test-login-grid: stage ## hundreds of logins, each foretold and then made
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' PGTLS_LOGIN_GRID=full \
 		scripts/cargo.sh test --workspace --no-default-features --features pgtls_ext/pg$(PG) --test e2e -- \
 		--nocapture what_is_foretold
+
+.PHONY: test-staged-grid
+test-staged-grid: stage ## what is said of logins now and after a reload, in all states of the files, and a storm of reloads
+	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' PGTLS_STAGED_GRID=full \
+		scripts/cargo.sh test --workspace --no-default-features --features pgtls_ext/pg$(PG) --test e2e -- \
+		--nocapture staged_grid
 
 .PHONY: test-allocations
 test-allocations: stage ## functions, logins and the worker, with every allocation refused in turn

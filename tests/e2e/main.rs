@@ -25,4 +25,5 @@ mod revocation;
 mod session;
 mod sessions;
 mod settings;
+mod staged_grid;
 mod stress;
