@@ -348,7 +348,8 @@ RETURNS TABLE (
     client_crl_urls text[], client_ocsp_urls text[], client_self_signed boolean, client_version integer,
     chain_length integer, chain_recorded integer,
     auth_method text, auth_identity text, hba_file text, hba_line integer, ident_map text, clientcert text, clientname text,
-    context_loaded_at timestamptz, credential_status text, credential_detail text, credential_ends_at timestamptz, source text)
+    context_loaded_at timestamptz, credential_status text, credential_detail text, credential_ends_at timestamptz,
+    superseded boolean, source text)
 AS 'MODULE_PATHNAME', 'pgtls_session_facts_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 100;
@@ -371,6 +372,7 @@ SELECT a.pid, a.datname, a.usename, a.application_name, a.client_addr, a.client_
        f.chain_length AS client_chain_length, f.chain_recorded AS client_chain_recorded,
        f.auth_method, f.auth_identity, f.hba_file, f.hba_line, f.ident_map, f.clientcert, f.clientname,
        f.context_loaded_at, f.credential_status, f.credential_detail, f.credential_ends_at,
+       f.superseded,
        COALESCE(f.source, CASE WHEN s.ssl IS NOT NULL THEN 'pg_stat_ssl' END) AS source
 FROM pg_catalog.pg_stat_activity a
      LEFT JOIN pg_catalog.pg_stat_ssl s ON s.pid = a.pid
@@ -428,7 +430,8 @@ RETURNS TABLE (
     fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
     crl_urls text[], ocsp_urls text[], self_signed boolean, version integer,
     first_seen timestamptz, last_seen timestamptz, logins bigint, failed_logins bigint, roles text[], databases text[],
-    last_client_addr inet, connected integer, status text, status_detail text, ends_at timestamptz)
+    last_client_addr inet, connected integer, status text, status_detail text, ends_at timestamptz,
+    superseded_by text)
 AS 'MODULE_PATHNAME', 'pgtls_certificate_inventory_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pgtls_certificate_inventory() IS
@@ -452,6 +455,14 @@ COMMENT ON FUNCTION pgtls_terminate_invalid(boolean) IS
 'sessions whose certificate is expired, not yet valid, revoked or untrusted by now; with false, ends them';
 REVOKE ALL ON FUNCTION pgtls_terminate_invalid(boolean) FROM PUBLIC;
 
+CREATE FUNCTION pgtls_forget(fingerprint text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgtls_forget_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgtls_forget(text) IS
+'forgets one client certificate of the inventory, by its SHA-256; whether it was there';
+REVOKE ALL ON FUNCTION pgtls_forget(text) FROM PUBLIC;
+
 CREATE FUNCTION pgtls_reset()
 RETURNS void
 AS 'MODULE_PATHNAME', 'pgtls_reset_wrapper'
@@ -469,6 +480,7 @@ RETURNS TABLE (preloaded boolean, ssl_on boolean, openssl_built text, openssl_ru
     context_loaded_at timestamptz, last_reload_at timestamptz, last_reload_ok boolean,
     tracking boolean, session_slots integer, tracked_sessions integer, failures bigint,
     client_certificates integer, max_client_certificates integer, evicted_client_certificates bigint,
+    evicted_expired bigint, evicted_superseded bigint, evicted_valid bigint, unrecorded_client_certificates bigint,
     dropped_records bigint)
 AS 'MODULE_PATHNAME', 'pgtls_instance_status_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED

@@ -29,6 +29,8 @@ pub(crate) enum Error {
     UnknownFieldName(String),
     /// An address that is no single host's.
     NotOneAddress(String),
+    /// A fingerprint that is none.
+    NotAFingerprint,
     /// A moment that no certificate can name.
     MomentOutOfRange,
     /// A configuration file that the server does not load as it is.
@@ -100,6 +102,7 @@ impl Error {
             Self::SessionCertificate(_) | Self::SessionCrl(_) => ERRCODE_DATA_CORRUPTED,
             Self::UnknownFieldName(_) => ERRCODE_INVALID_PARAMETER_VALUE,
             Self::NotOneAddress(_) => ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::NotAFingerprint => ERRCODE_INVALID_PARAMETER_VALUE,
             Self::MomentOutOfRange => ERRCODE_DATETIME_FIELD_OVERFLOW,
             Self::AuthFile { .. } => ERRCODE_CONFIG_FILE_ERROR,
             Self::ServerWithoutOpenSsl => ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -156,6 +159,9 @@ impl Error {
                 "Use a short name such as \"CN\", a long name such as \"commonName\", or a dotted OID such as \"2.5.4.3\"."
             }
             Self::NotOneAddress(_) => "Pass an address without a netmask.",
+            Self::NotAFingerprint => {
+                "Pass what the column \"fingerprint\" of pgtls_client_certificates has: 64 hexadecimal digits."
+            }
             Self::AuthFile { .. } => {
                 "See the column \"error\" of pgtls_hba_rules and pgtls_ident_mappings. Until the file is repaired and reloaded, the server keeps what it had."
             }
@@ -188,6 +194,7 @@ impl fmt::Display for Error {
             }
             Self::UnknownFieldName(name) => write!(f, "invalid X.509 field name: \"{name}\""),
             Self::NotOneAddress(address) => write!(f, "\"{address}\" is a network, not an address"),
+            Self::NotAFingerprint => f.write_str("this is no SHA-256 fingerprint"),
             Self::MomentOutOfRange => f.write_str("the time is outside the years 0 to 9999"),
             Self::AuthFile { setting, problem } => {
                 write!(f, "the server does not load the file of \"{setting}\" as it is: {problem}")

@@ -6,6 +6,7 @@
 pub(crate) mod credentials;
 pub(crate) mod crl_directory;
 pub(crate) mod crl_file;
+pub(crate) mod inventory;
 pub(crate) mod revocation;
 pub(crate) mod session_certificate;
 pub(crate) mod tls_files;

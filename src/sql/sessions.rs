@@ -12,6 +12,7 @@ use pgtls_core::value::Value;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::checks::credentials::{Credential, Evaluator};
+use crate::checks::inventory::Usage;
 use crate::pg::datum::rows::{Row, Rows};
 use crate::pg::datum::text::lossless;
 use crate::pg::datum::time;
@@ -55,7 +56,13 @@ fn certificate_names() -> &'static [&'static str] {
     })
 }
 
-fn columns(session: &Session, credential: &Credential, with_files: bool) -> Row {
+/// Whether its identity has logged in with a newer certificate; `None` without one, or where the recorder does not know.
+fn superseded(session: &Session, usage: &Usage) -> Option<bool> {
+    let is_known = session.source == "recorded" && !session.recorded.chain.is_empty();
+    is_known.then(|| usage.superseded_by(&session.recorded.chain).is_some())
+}
+
+fn columns(session: &Session, credential: &Credential, usage: &Usage, with_files: bool) -> Row {
     let recorded = &session.recorded;
     let mut row: Row = vec![
         ("pid".into(), Value::Int(recorded.pid.into())),
@@ -79,6 +86,7 @@ fn columns(session: &Session, credential: &Credential, with_files: bool) -> Row 
         ("chain_recorded".into(), Value::Int(recorded.chain_recorded.into())),
         ("credential_status".into(), credential.assessment.standing.label().into()),
         ("credential_detail".into(), credential.assessment.detail.clone().into()),
+        ("superseded".into(), superseded(session, usage).into()),
         ("credential_ends_at".into(), credential.assessment.ends_at.into()),
     ];
     let names = certificate_names().iter().copied();
@@ -88,11 +96,11 @@ fn columns(session: &Session, credential: &Credential, with_files: bool) -> Row 
 
 #[pg_extern(sql = false)]
 fn pgtls_session_facts() -> Result<Rows, ErrorReport> {
-    let mut evaluator = Evaluator::new();
+    let (mut evaluator, usage) = (Evaluator::new(), Usage::now());
     let with_files = backends::may_see_files();
     let sessions = sessions_of(backends::visible());
     Ok(Rows::new(sessions.into_iter().map(move |session| {
         let credential = evaluator.of_session(&session.recorded);
-        Ok(columns(&session, &credential, with_files))
+        Ok(columns(&session, &credential, &usage, with_files))
     })))
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use pgtls_core::recorder::lru::Evictions;
+
 use crate::error::{Error, Result};
 use crate::pg::recorder::reload::Outcome;
 use crate::pg::recorder::segment::Segment;
@@ -20,6 +22,7 @@ pub(crate) struct Recorder {
     pub(crate) certificates: usize,
     pub(crate) certificates_room: usize,
     pub(crate) evicted: u64,
+    pub(crate) evictions: Evictions,
 }
 
 /// `None` where the library is not preloaded.
@@ -38,6 +41,7 @@ pub(crate) fn recorder() -> Option<Recorder> {
         certificates,
         certificates_room: segment.inventory_room(),
         evicted,
+        evictions: inventory::evictions(segment),
     })
 }
 
