@@ -349,7 +349,7 @@ RETURNS TABLE (
     chain_length integer, chain_recorded integer,
     auth_method text, auth_identity text, hba_file text, hba_line integer, ident_map text, clientcert text, clientname text,
     context_loaded_at timestamptz, credential_status text, credential_detail text,
-    credential_ends_at timestamptz, credential_status_on_file text, source text)
+    credential_ends_at timestamptz, credential_status_on_file text, superseded boolean, source text)
 AS 'MODULE_PATHNAME', 'pgtls_session_facts_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 100;
@@ -372,7 +372,7 @@ SELECT a.pid, a.datname, a.usename, a.application_name, a.client_addr, a.client_
        f.chain_length AS client_chain_length, f.chain_recorded AS client_chain_recorded,
        f.auth_method, f.auth_identity, f.hba_file, f.hba_line, f.ident_map, f.clientcert, f.clientname,
        f.context_loaded_at, f.credential_status, f.credential_detail, f.credential_ends_at,
-       f.credential_status_on_file,
+       f.credential_status_on_file, f.superseded,
        COALESCE(f.source, CASE WHEN s.ssl IS NOT NULL THEN 'pg_stat_ssl' END) AS source
 FROM pg_catalog.pg_stat_activity a
      LEFT JOIN pg_catalog.pg_stat_ssl s ON s.pid = a.pid
@@ -431,7 +431,7 @@ RETURNS TABLE (
     crl_urls text[], ocsp_urls text[], self_signed boolean, version integer,
     first_seen timestamptz, last_seen timestamptz, logins bigint, failed_logins bigint, roles text[], databases text[],
     last_client_addr inet, connected integer, status text, status_detail text, ends_at timestamptz,
-    status_on_file text)
+    status_on_file text, superseded_by text)
 AS 'MODULE_PATHNAME', 'pgtls_certificate_inventory_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION pgtls_certificate_inventory() IS
@@ -455,6 +455,14 @@ COMMENT ON FUNCTION pgtls_terminate_invalid(boolean, boolean) IS
 'sessions whose certificate is expired, not yet valid, revoked or untrusted by now; with false, ends them';
 REVOKE ALL ON FUNCTION pgtls_terminate_invalid(boolean, boolean) FROM PUBLIC;
 
+CREATE FUNCTION pgtls_forget(fingerprint text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgtls_forget_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgtls_forget(text) IS
+'forgets one client certificate of the inventory, by its SHA-256; whether it was there';
+REVOKE ALL ON FUNCTION pgtls_forget(text) FROM PUBLIC;
+
 CREATE FUNCTION pgtls_reset()
 RETURNS void
 AS 'MODULE_PATHNAME', 'pgtls_reset_wrapper'
@@ -473,6 +481,7 @@ RETURNS TABLE (preloaded boolean, ssl_on boolean, openssl_built text, openssl_ru
     last_reload_at timestamptz, last_reload_ok boolean, last_reload_error text,
     tracking boolean, session_slots integer, tracked_sessions integer, failures bigint,
     client_certificates integer, max_client_certificates integer, evicted_client_certificates bigint,
+    evicted_expired bigint, evicted_superseded bigint, evicted_valid bigint, unrecorded_client_certificates bigint,
     dropped_records bigint)
 AS 'MODULE_PATHNAME', 'pgtls_instance_status_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED

@@ -29,6 +29,8 @@ pub(crate) enum Error {
     UnknownFieldName(String),
     /// An address that is no single host's.
     NotOneAddress(String),
+    /// A fingerprint that is none.
+    NotAFingerprint,
     /// A moment that no certificate can name.
     MomentOutOfRange,
     /// A configuration file that the server does not load as it is.
@@ -114,7 +116,9 @@ impl Error {
             Self::Argument { form: Form::Binary, .. } => ERRCODE_INVALID_BINARY_REPRESENTATION,
             Self::SessionCertificate(_) | Self::SessionCrl(_) => ERRCODE_DATA_CORRUPTED,
             Self::UnknownFieldName(_) => ERRCODE_INVALID_PARAMETER_VALUE,
-            Self::NotOneAddress(_) | Self::UnknownWord { .. } => ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::NotOneAddress(_) | Self::UnknownWord { .. } | Self::NotAFingerprint => {
+                ERRCODE_INVALID_PARAMETER_VALUE
+            }
             Self::MomentOutOfRange => ERRCODE_DATETIME_FIELD_OVERFLOW,
             Self::AuthFile { .. } => ERRCODE_CONFIG_FILE_ERROR,
             Self::ServerWithoutOpenSsl => ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -176,6 +180,9 @@ impl Error {
             }
             Self::UnknownWord { words, .. } => words,
             Self::NotOneAddress(_) => "Pass an address without a netmask.",
+            Self::NotAFingerprint => {
+                "Pass what the column \"fingerprint\" of pgtls_client_certificates has: 64 hexadecimal digits."
+            }
             Self::AuthFile { .. } => {
                 "See the column \"error\" of pgtls_hba_rules and pgtls_ident_mappings. Until the file is repaired and reloaded, the server keeps what it had."
             }
@@ -213,6 +220,7 @@ impl fmt::Display for Error {
             Self::UnknownWord { word, argument, .. } => {
                 write!(f, "invalid value for argument \"{argument}\": \"{word}\"")
             }
+            Self::NotAFingerprint => f.write_str("this is no SHA-256 fingerprint"),
             Self::MomentOutOfRange => f.write_str("the time is outside the years 0 to 9999"),
             Self::AuthFile { setting, problem } => {
                 write!(f, "the server does not load the file of \"{setting}\" as it is: {problem}")

@@ -10,6 +10,7 @@ pub(crate) mod credentials;
 pub(crate) mod crl_directory;
 pub(crate) mod crl_file;
 pub(crate) mod expiring;
+pub(crate) mod inventory;
 pub(crate) mod login;
 pub(crate) mod reload;
 pub(crate) mod revocation;

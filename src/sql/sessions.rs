@@ -13,6 +13,7 @@ use pgtls_core::work;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::checks::credentials::{Credential, Evaluators};
+use crate::checks::inventory::Usage;
 use crate::pg::datum::rows::{Row, Rows};
 use crate::pg::datum::text::lossless;
 use crate::pg::datum::time;
@@ -55,9 +56,16 @@ fn certificate_names() -> &'static [&'static str] {
     })
 }
 
+/// Whether its identity has logged in with a newer certificate; `None` without one, or where the recorder does not know.
+fn superseded(session: &Session, usage: &Usage) -> Option<bool> {
+    let is_known = session.source == "recorded" && !session.recorded.chain.is_empty();
+    is_known.then(|| usage.superseded_by(&session.recorded.chain).is_some())
+}
+
 fn columns(
     session: &Session,
     (credential, on_file): &(Credential, Standing),
+    usage: &Usage,
     with_files: bool,
 ) -> Row {
     let recorded = &session.recorded;
@@ -84,6 +92,7 @@ fn columns(
         ("credential_status".into(), credential.assessment.standing.label().into()),
         ("credential_detail".into(), credential.assessment.detail.clone().into()),
         ("credential_status_on_file".into(), on_file.label().into()),
+        ("superseded".into(), superseded(session, usage).into()),
         ("credential_ends_at".into(), credential.assessment.ends_at.into()),
     ];
     let names = certificate_names().iter().copied();
@@ -93,11 +102,11 @@ fn columns(
 
 #[pg_extern(sql = false)]
 fn pgtls_session_facts() -> Result<Rows, ErrorReport> {
-    let mut evaluators = Evaluators::new();
+    let (mut evaluators, usage) = (Evaluators::new(), Usage::now());
     let with_files = backends::may_see_files();
     let sessions = sessions_of(backends::visible());
     Ok(Rows::new(sessions.into_iter().map(move |session| {
         let credential = evaluators.of_session(&session.recorded);
-        Ok(columns(&session, &credential, with_files))
+        Ok(columns(&session, &credential, &usage, with_files))
     })))
 }

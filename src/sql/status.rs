@@ -46,6 +46,16 @@ fn pgtls_instance_status() -> Rows {
             recorder.map_or(Value::Null, |r| count(r.certificates_room)),
         ),
         ("evicted_client_certificates".into(), recorder.map_or(Value::Null, |r| count(r.evicted))),
+        ("evicted_expired".into(), recorder.map_or(Value::Null, |r| count(r.evictions.expired))),
+        (
+            "evicted_superseded".into(),
+            recorder.map_or(Value::Null, |r| count(r.evictions.superseded)),
+        ),
+        ("evicted_valid".into(), recorder.map_or(Value::Null, |r| count(r.evictions.valid))),
+        (
+            "unrecorded_client_certificates".into(),
+            recorder.map_or(Value::Null, |r| count(r.evictions.turned_away)),
+        ),
         ("dropped_records".into(), recorder.map_or(Value::Null, |r| count(r.dropped))),
     ];
     Rows::one(row)

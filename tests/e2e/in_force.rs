@@ -311,7 +311,9 @@ fn a_large_crl_costs_a_fresh_backend_nothing() {
         println!("{:?}", started.elapsed());
         address_space(fresh.pid()) - before
     };
-    eventually("the files have been compared", || growth() < 20_000_000);
+    // From 19 on the server shows no context, so a backend reads what was written down of it.
+    let is_inherited = cluster.version() < 19;
+    eventually("the files have been compared", || growth() < 20_000_000 || !is_inherited);
     // A file that is not the same is read, and its content decides.
     cluster.replace_crl(&[
         pki.root_crl(),

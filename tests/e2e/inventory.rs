@@ -153,6 +153,177 @@ fn the_least_recently_seen_is_forgotten_and_counted() {
     );
 }
 
+/// W30: sessions that stay for weeks, beside clients whose certificates live for minutes.
+#[test]
+fn who_is_connected_is_not_forgotten() {
+    let ca = CertBuilder::new("/CN=ca").ca().self_signed().build();
+    let issue = |name: &str, begins: i64| {
+        ca.issue(format!("/CN={name}").as_str()).not_before(now() + begins).build()
+    };
+    let cluster = Cluster::builder()
+        .roles(&["guest"])
+        .trust(&[&ca])
+        .hba("hostssl all all all trust clientcert=verify-ca")
+        .set("pgtls_ext.max_client_certificates", 20)
+        .preloaded()
+        .start();
+    let admin = cluster.admin();
+    let login = |identity: &Identity| cluster.client("guest").with(identity).login();
+    let pooled: Vec<_> = (0..12).map(|number| issue(&format!("pooled{number}"), -100)).collect();
+    let mut sessions: Vec<_> = pooled.iter().map(login).collect();
+    // Seldom there, and due for nothing.
+    let seldom: Vec<_> = (0..3).map(|number| issue(&format!("seldom{number}"), -100)).collect();
+    seldom.iter().for_each(|identity| drop(login(identity)));
+    let rotating: Vec<_> = (0..50).map(|number| issue("rotating", number - 90)).collect();
+    for identity in &rotating {
+        let session = login(identity);
+        let pid = session.pid();
+        drop(session);
+        eventually("it has gone", || {
+            let count = format!("select count(*) from pg_stat_activity where pid = {pid}");
+            admin.value(&count) == "0"
+        });
+    }
+    for (identity, connected) in
+        pooled.iter().map(|identity| (identity, "1")).chain(seldom.iter().map(|it| (it, "0")))
+    {
+        assert_eq!(cell(&admin, identity, "connected").as_deref(), Some(connected));
+        assert_eq!(cell(&admin, identity, "superseded_by").as_deref(), None);
+    }
+    // Five places are left for the others: the last of them, of which one is current.
+    let last = rotating.last().expect("there are fifty");
+    for (position, identity) in rotating.iter().enumerate() {
+        let is_there = position >= 45;
+        let expected = is_there.then(|| "1".to_owned());
+        assert_eq!(cell(&admin, identity, "logins"), expected, "{position}");
+        let by = (45..49).contains(&position).then(|| last.cert.fingerprint());
+        assert_eq!(cell(&admin, identity, "superseded_by"), by, "{position}");
+    }
+    let kinds = "select client_certificates, evicted_client_certificates, evicted_expired, \
+         evicted_superseded, evicted_valid, unrecorded_client_certificates from pgtls_status";
+    let row = |values: [&str; 6]| values.map(|value| Some(value.to_owned()));
+    assert_eq!(admin.row(kinds), row(["20", "45", "0", "45", "0", "0"]));
+
+    // One that has ended goes before one that is good, whoever came last.
+    let brief = ca.issue("/CN=brief").not_after(now() + 2).build();
+    drop(login(&brief));
+    eventually("it has ended", || cell(&admin, &brief, "status").as_deref() == Some("expired"));
+    // The rotating one has left three that are superseded.
+    let strangers: Vec<_> = (0..8).map(|number| issue(&format!("s{number}"), -50)).collect();
+    for identity in &strangers[..5] {
+        drop(login(identity));
+    }
+    assert_eq!(cell(&admin, &brief, "logins"), None);
+    assert_eq!(admin.row(kinds)[2].as_deref(), Some("1"));
+    assert_eq!(cell(&admin, last, "logins").as_deref(), Some("1"));
+
+    // Eight that stay take the places of all that are not connected; then there is no place.
+    sessions.extend(strangers.iter().map(login));
+    assert_eq!(admin.value("select count(*) from pgtls_client_certificates"), "20");
+    assert_eq!(admin.value("select sum(connected) from pgtls_client_certificates"), "20");
+    let before = admin.value("select dropped_records from pgtls_status");
+    assert_eq!(before, "0");
+    drop(login(&rotating[0]));
+    assert_eq!(admin.row(kinds)[5].as_deref(), Some("1"));
+    assert_eq!(admin.value("select sum(connected) from pgtls_client_certificates"), "20");
+    assert_eq!(admin.value("select dropped_records from pgtls_status"), "0");
+    // Who leaves makes room.
+    drop(sessions);
+    eventually("they have gone", || {
+        admin.value("select sum(connected) from pgtls_client_certificates") == "0"
+    });
+    drop(login(&rotating[0]));
+    assert_eq!(cell(&admin, &rotating[0], "logins").as_deref(), Some("1"));
+
+    // After a crash everybody is gone, and the places are free.
+    let held = login(&rotating[1]);
+    cluster.kill9(held.pid());
+    drop((held, admin));
+    eventually("the server is back", || {
+        cluster.client("guest").with(&rotating[2]).connect().is_ok()
+    });
+    let admin = cluster.admin();
+    let more: Vec<_> = (0..25).map(|number| issue(&format!("more{number}"), -40)).collect();
+    more.iter().for_each(|identity| drop(login(identity)));
+    assert_eq!(cell(&admin, &more[24], "logins").as_deref(), Some("1"));
+    assert_eq!(cell(&admin, &rotating[1], "logins"), None);
+}
+
+/// The same identity with a newer certificate: the older one is superseded, in the sessions as well.
+#[test]
+fn a_newer_certificate_supersedes_those_before_it() {
+    let ca = CertBuilder::new("/CN=ca").ca().self_signed().build();
+    let alice = |begins: i64| ca.issue("/CN=alice").not_before(now() + begins);
+    let (old, new, newest) = (alice(-90).build(), alice(-60).build(), alice(-30).build());
+    let uri = alice(-10).san_uri("spiffe://example.com/alice").build();
+    let cluster = Cluster::builder().roles(&["alice"]).trust(&[&ca]).preloaded().start();
+    let admin = cluster.admin();
+    let login = |identity: &Identity| cluster.client("alice").with(identity).login();
+    let own = "select superseded from pgtls_sessions where pid = pg_backend_pid()";
+    let of_old = login(&old);
+    assert_eq!(of_old.value(own), "f");
+    // Shown and refused is not logged in.
+    cluster.client("postgres").with(&newest).refused();
+    assert_eq!(of_old.value(own), "f");
+    let of_new = login(&new);
+    let of_uri = login(&uri);
+    assert_eq!((of_old.value(own), of_new.value(own)), ("t".into(), "f".into()));
+    assert_eq!(of_uri.value(own), "f", "a URI is another identity");
+    let by = |identity: &Identity| cell(&admin, identity, "superseded_by");
+    assert_eq!(by(&old), Some(new.cert.fingerprint()));
+    assert_eq!((by(&new), by(&newest), by(&uri)), (None, None, None));
+    assert_eq!(admin.maybe(own), None, "without a certificate nothing is");
+    // It holds over a restart.
+    drop((of_old, of_new, of_uri, admin));
+    cluster.restart();
+    let admin = cluster.admin();
+    assert_eq!(cell(&admin, &old, "superseded_by"), Some(new.cert.fingerprint()));
+    assert_eq!(cell(&admin, &uri, "superseded_by"), None);
+}
+
+#[test]
+fn one_certificate_can_be_forgotten() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder()
+        .roles(&["guest"])
+        .hba("hostssl all all all trust clientcert=verify-ca")
+        .preloaded()
+        .start();
+    let admin = cluster.admin();
+    let login = |identity: &Identity| cluster.client("guest").with(identity).login();
+    let kept = [pki.bob(), pki.rsa(), pki.ed25519()];
+    let session = login(pki.alice());
+    kept.iter().for_each(|identity| drop(login(identity)));
+    let forget = |text: &str| format!("select pgtls_forget({})", quote(text));
+    let fingerprint = pki.alice().cert.fingerprint();
+    // As OpenSSL prints it.
+    let pairs = fingerprint.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair));
+    let printed = pairs.collect::<Vec<_>>().join(":").to_uppercase();
+    assert_eq!(session.error(&forget(&fingerprint)).sqlstate, "42501");
+    assert_eq!(admin.value(&forget(&printed)), "t");
+    assert_eq!(admin.value(&forget(&fingerprint)), "f");
+    assert_eq!(cell(&admin, pki.alice(), "logins"), None);
+    for identity in kept {
+        let cn = cell(&admin, identity, "cn");
+        assert_eq!(cell(&admin, identity, "logins").as_deref(), Some("1"), "{cn:?}");
+        assert_eq!(cell(&admin, identity, "serial"), Some(identity.cert.serial()), "{cn:?}");
+    }
+    drop(login(pki.alice()));
+    assert_eq!(cell(&admin, pki.alice(), "logins").as_deref(), Some("1"));
+    assert_eq!(admin.error(&forget("alice")).sqlstate, "22023");
+    cluster.sql("grant execute on function pgtls_forget(text) to guest");
+    assert_eq!(session.value(&forget(&fingerprint)), "t");
+    assert_eq!(
+        cluster.sql("select count(*) from pgtls_client_certificates")[0][0].as_deref(),
+        Some("3")
+    );
+    // It stays forgotten over a restart.
+    drop((session, admin));
+    cluster.restart();
+    assert_eq!(cell(&cluster.admin(), pki.alice(), "logins"), None);
+    assert_eq!(cell(&cluster.admin(), pki.bob(), "logins").as_deref(), Some("1"));
+}
+
 #[test]
 fn it_survives_a_restart_and_a_file_that_is_no_good() {
     let pki = Pki::standard();

@@ -103,6 +103,7 @@ fn calls(cluster: &Cluster, role: &str) -> Vec<String> {
             "pgtls_parse_crls" | "pgtls_parse_crl_entries" if types == "text" => pem("crl"),
             "pgtls_parse_crls" | "pgtls_parse_crl_entries" | "pgtls_parse_requests" => return None,
             "pgtls_explain_mapping" | "pgtls_check_mapping" => "'alice', 'alice', 'm'".to_owned(),
+            "pgtls_forget" => "repeat('0', 64)".to_owned(),
             "pgtls_mapped_roles" => "'alice', 'm'".to_owned(),
             "pgtls_reset" => return None,
             _ => match types {

@@ -1,22 +1,29 @@
 //! The inventory of client certificates: every one that a login was tried with and that the server could verify.
 //!
-//! A table in shared memory under a lock of the server, bounded by `max_client_certificates`; beyond that the certificate
-//! that was not seen for the longest time is forgotten and counted. An entry is found by SHA-256 of the certificate and
+//! A table in shared memory under a lock of the server, bounded by `max_client_certificates`; beyond that one is forgotten
+//! and counted, but none that a session is connected with: each such session holds its certificate from its login to its
+//! end. After a crash the memory is made anew, and so is every session. An entry is found by SHA-256 of the certificate and
 //! keeps its chain as far as it fits. A certificate that the server did not verify never gets here, so nobody without one
 //! can fill it.
 
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::Ordering;
 
 use pgrx::pg_sys;
+use pgtls_core::recorder::identity::{self, Identity};
+use pgtls_core::recorder::lru::{Evictions, Hold, Member};
 use pgtls_core::recorder::saved_state::{Record, SavedCertificate, Writer};
 use pgtls_core::work;
 
+use crate::error::{Error, Result};
 use crate::pg::connection::port::Session;
 use crate::pg::connection::tls;
+use crate::pg::datum::time::unix_microseconds;
+use crate::pg::recorder::save;
 use crate::pg::recorder::segment::{Inventory, Segment};
-use crate::pg::recorder::{save, sessions};
 use crate::pg::server::guc;
 
 /// Room for the chain of a certificate, leaf first: two or three certificates of the usual size.
@@ -89,7 +96,10 @@ pub(in crate::pg) fn seen(segment: Segment, session: &Session, success: bool) ->
     // SAFETY: reads the clock.
     let now = unsafe { pg_sys::GetCurrentTimestamp() };
     let noted = segment.with_inventory(|mut inventory| {
-        let place = inventory.index.touch(&fingerprint)?;
+        let Some(place) = inventory.index.touch(&fingerprint, unix_seconds(now)) else {
+            // All are connected; the index has counted it.
+            return Some(None);
+        };
         guc::break_at(guc::Fault::Certificate);
         let entry = inventory.entries.get_mut(place.index)?;
         if place.fresh {
@@ -102,6 +112,9 @@ pub(in crate::pg) fn seen(segment: Segment, session: &Session, success: bool) ->
                 used = used.saturating_add(length);
             }
             entry.chain_length = u32::try_from(used).unwrap_or(0);
+            if let Some(life) = entry.chain.get(..used).and_then(identity::life) {
+                inventory.index.describe(place.index, &life);
+            }
         }
         entry.last_seen = now;
         entry.set_address(session.client_address());
@@ -109,13 +122,38 @@ pub(in crate::pg) fn seen(segment: Segment, session: &Session, success: bool) ->
             entry.logins = entry.logins.saturating_add(1);
             add_name(&mut entry.roles, &mut entry.roles_length, session.role_name());
             add_name(&mut entry.databases, &mut entry.databases_length, session.database_name());
+            inventory.index.take_into_use(place.index);
+            Some(inventory.index.hold(place.index))
         } else {
             entry.failed_logins = entry.failed_logins.saturating_add(1);
+            Some(None)
         }
-        Some(())
     });
     segment.shared().changes.fetch_add(1, Ordering::Relaxed);
-    noted
+    if let Some(hold) = noted? {
+        HELD.set(Some(hold));
+        // SAFETY: in the hook, exit callbacks may be registered; a backend authenticates once, so this is done once. It
+        // runs while the process still has its process structure, which the lock takes.
+        unsafe { pg_sys::on_shmem_exit(Some(let_go), pg_sys::Datum::from(0)) };
+    }
+    Some(())
+}
+
+thread_local! {
+    /// What this backend holds.
+    static HELD: Cell<Option<Hold>> = const { Cell::new(None) };
+}
+
+/// Runs when the backend ends.
+unsafe extern "C-unwind" fn let_go(_code: std::ffi::c_int, _: pg_sys::Datum) {
+    if let (Some(segment), Some(hold)) = (Segment::in_child(), HELD.take()) {
+        segment.with_inventory(|mut inventory| inventory.index.let_go(&hold));
+    }
+}
+
+/// Of microseconds of the server's epoch.
+fn unix_seconds(moment: i64) -> i64 {
+    unix_microseconds(moment).div_euclid(1_000_000)
 }
 
 /// Adds a name to a list, if it is not there and there is room.
@@ -153,8 +191,6 @@ pub(crate) struct Known {
     pub(crate) chain: Vec<u8>,
     pub(crate) roles: Vec<Vec<u8>>,
     pub(crate) databases: Vec<Vec<u8>>,
-    /// How many sessions use it now.
-    pub(crate) connected: i64,
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
@@ -169,17 +205,9 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 pub(crate) fn known() -> Option<impl Iterator<Item = Known>> {
     let segment = Segment::in_child()?;
     save::wait_until_loaded(segment);
-    let mut connected = sessions::fingerprints(segment);
-    connected.sort_unstable();
-    let sessions = move |key: &[u8; 32]| {
-        let first = connected.partition_point(|other| other < key);
-        let rest = connected.get(first..).unwrap_or_default();
-        let count = rest.iter().take_while(|other| *other == key).count();
-        i64::try_from(count).unwrap_or(i64::MAX)
-    };
     Some(listed(segment).into_iter().filter_map(move |(_, key)| {
         // One that has gone meanwhile is not shown.
-        Some(shown(key, &entry(segment, &key)?, sessions(&key)))
+        Some(shown(key, &entry(segment, &key)?))
     }))
 }
 
@@ -218,7 +246,7 @@ fn listed(segment: Segment) -> Vec<(i64, [u8; 32])> {
     all
 }
 
-fn shown(fingerprint: [u8; 32], entry: &Entry, connected: i64) -> Known {
+fn shown(fingerprint: [u8; 32], entry: &Entry) -> Known {
     let part = |bytes: &'_ [u8], length: u32| -> Vec<u8> {
         let length = usize::try_from(length).unwrap_or(0);
         bytes.get(..length).unwrap_or_default().to_vec()
@@ -240,14 +268,53 @@ fn shown(fingerprint: [u8; 32], entry: &Entry, connected: i64) -> Known {
         },
         roles: list(&entry.roles, entry.roles_length),
         databases: list(&entry.databases, entry.databases_length),
-        connected,
         chain: part(&entry.chain, entry.chain_length),
     }
+}
+
+/// The latest certificate of each identity that somebody has logged in with: when it begins, in seconds of Unix time, and
+/// its fingerprint. Empty where the library is not preloaded.
+pub(crate) fn latest() -> HashMap<Identity, (i64, [u8; 32])> {
+    let Some(segment) = Segment::in_child() else { return HashMap::new() };
+    // Made before the lock is taken, so that nobody waits for memory.
+    let mut members: Vec<Member> = Vec::new();
+    work::reserve(&mut members, segment.inventory_room());
+    segment.with_inventory(|inventory| {
+        let room = members.capacity();
+        members.extend(inventory.index.members_in_use().take(room));
+    });
+    let mut latest = HashMap::new();
+    if latest.try_reserve(members.len()).is_err() {
+        work::out_of_memory();
+    }
+    for member in members {
+        let known = latest.entry(member.group).or_insert((member.begins, member.key));
+        *known = (*known).max((member.begins, member.key));
+    }
+    latest
 }
 
 /// How many certificates there are, and how many were forgotten for want of room.
 pub(in crate::pg) fn size(segment: Segment) -> (usize, u64) {
     segment.with_inventory(|inventory| (inventory.index.len(), inventory.index.evicted()))
+}
+
+/// What was forgotten since the memory was made or reset, by what it was.
+pub(in crate::pg) fn evictions(segment: Segment) -> Evictions {
+    segment.with_inventory(|inventory| inventory.index.evictions())
+}
+
+/// Forgets a certificate, though somebody may be connected with it. Says whether it was there.
+pub(crate) fn forget(fingerprint: &[u8; 32]) -> Result<bool> {
+    let segment = Segment::in_child().ok_or(Error::NotPreloaded)?;
+    let forgotten = segment.with_inventory(|mut inventory| {
+        let (place, last) = inventory.index.remove(fingerprint)?;
+        inventory.entries.copy_within(last..=last, place);
+        *inventory.entries.get_mut(last)? = Entry::EMPTY;
+        Some(())
+    });
+    segment.shared().changes.fetch_add(1, Ordering::Relaxed);
+    Ok(forgotten.is_some())
 }
 
 /// Forgets all certificates.
@@ -313,6 +380,12 @@ pub(in crate::pg) fn restore(inventory: &mut Inventory<'_>, saved: &SavedCertifi
             room.copy_from_slice(saved.chain);
             entry.chain_length = u32::try_from(saved.chain.len()).unwrap_or(0);
         }
+        if let Some(life) = identity::life(saved.chain) {
+            inventory.index.describe(place.index, &life);
+        }
+    }
+    if saved.logins > 0 {
+        inventory.index.take_into_use(place.index);
     }
     entry.first_seen = entry.first_seen.min(saved.first_seen);
     entry.logins = entry.logins.saturating_add(saved.logins);

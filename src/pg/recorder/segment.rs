@@ -82,6 +82,7 @@ pub(in crate::pg) struct Shared {
 struct Layout {
     control: usize,
     buckets: usize,
+    groups: usize,
     nodes: usize,
     certificates: usize,
     certificate_count: usize,
@@ -113,6 +114,7 @@ impl Layout {
         Self {
             control: part(1, size_of::<lru::Control>()),
             buckets: part(certificate_count, size_of::<u32>()),
+            groups: part(certificate_count, size_of::<u32>()),
             nodes: part(certificate_count, size_of::<lru::Node>()),
             certificates: part(certificate_count, size_of::<inventory::Entry>()),
             certificate_count,
@@ -260,6 +262,7 @@ impl Segment {
                 index: lru::Lru::new(
                     &mut *start.add(layout.control).cast(),
                     std::slice::from_raw_parts_mut(start.add(layout.buckets).cast(), count),
+                    std::slice::from_raw_parts_mut(start.add(layout.groups).cast(), count),
                     std::slice::from_raw_parts_mut(start.add(layout.nodes).cast(), count),
                 ),
                 entries: std::slice::from_raw_parts_mut(

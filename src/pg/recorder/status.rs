@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use pgtls_core::recorder::lru::Evictions;
+
 use crate::error::{Error, Result};
 use crate::pg::datum::text::lossless;
 use crate::pg::recorder::reload::Outcome;
@@ -23,6 +25,7 @@ pub(crate) struct Recorder {
     pub(crate) certificates: usize,
     pub(crate) certificates_room: usize,
     pub(crate) evicted: u64,
+    pub(crate) evictions: Evictions,
 }
 
 /// `None` where the library is not preloaded.
@@ -43,6 +46,7 @@ pub(crate) fn recorder() -> Option<Recorder> {
         certificates,
         certificates_room: segment.inventory_room(),
         evicted,
+        evictions: inventory::evictions(segment),
     })
 }
 

@@ -11,6 +11,7 @@ mod extensions;
 mod fixtures;
 mod fuzz;
 mod fuzzing;
+mod identity;
 mod login;
 mod names;
 mod prelude;
