@@ -62,6 +62,7 @@ pgrx::pgrx_sql_entity_graph::impl_sql_translatable!(Json, "jsonb");
 // SAFETY: the datum is a `jsonb`, as the type promises.
 unsafe impl BoxRet for Json {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        memory::make_room_for_an_error();
         let mut written = Written(Vec::new());
         if serde_json::to_writer(&mut written, &self.0).is_err() {
             work::out_of_memory();

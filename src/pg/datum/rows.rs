@@ -74,6 +74,7 @@ unsafe impl BoxRet for RowsOf<'_> {
 /// # Safety
 /// `fcinfo` belongs to the running call.
 unsafe fn store(rows: RowsOf<'_>, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
+    memory::make_room_for_an_error();
     // SAFETY: the caller's contract. The helper raises if the caller does not take a set; else it sets `resultinfo` up.
     let (set, descriptor) = unsafe {
         pg_sys::InitMaterializedSRF(fcinfo, 0);
@@ -92,7 +93,10 @@ unsafe fn store(rows: RowsOf<'_>, fcinfo: pg_sys::FunctionCallInfo) -> Result<()
         // SAFETY: the context is this function's own. If a server function raises, it is dropped, and when dropped it makes
         // its parent the current one.
         unsafe {
-            context.switch_to(|_| table.put(set, descriptor, row))?;
+            context.switch_to(|_| {
+                memory::make_room_for_an_error();
+                table.put(set, descriptor, row)
+            })?;
             context.reset();
         }
     }
