@@ -53,6 +53,10 @@ pub enum Error {
         limit: usize,
     },
 
+    /// There is not enough memory for what the input decodes to.
+    #[error("out of memory")]
+    OutOfMemory,
+
     /// One member of a bundle is broken; the others are not judged.
     #[error("{expected} number {position} of the bundle: {source}")]
     Member {

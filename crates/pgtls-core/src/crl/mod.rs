@@ -66,6 +66,8 @@ struct Inner {
     file: Arc<Vec<u8>>,
     /// Where this list is in `file`. All other ranges count from its start.
     list: Range<usize>,
+    /// How many bytes it was read from; as BER it may have been longer.
+    input: usize,
     tbs: Range<usize>,
     /// What was signed, if the list came as BER and `tbs` is not it.
     signed: Option<Box<[u8]>>,
@@ -142,10 +144,10 @@ pub struct Cursor(usize);
 impl Crl {
     /// Reads one list from its DER, and nothing behind it.
     pub fn from_der(der: Vec<u8>) -> Result<Self, Error> {
-        let whole = 0..der.len();
-        let crl = Self::parse(Arc::new(der), whole)?;
-        if crl.0.list.end < crl.0.file.len() {
-            let fault = Fault::new(crl.0.list.end, "bytes after the list");
+        let length = der.len();
+        let crl = Self::parse(Arc::new(der), 0..length)?;
+        if crl.0.input < length {
+            let fault = Fault::new(crl.0.input, "bytes after the list");
             return Err(fault.into_error(EXPECTED));
         }
         Ok(crl)
@@ -169,6 +171,11 @@ impl Crl {
     /// The DER of the list.
     pub fn as_der(&self) -> &[u8] {
         self.0.file.get(self.0.list.clone()).unwrap_or_default()
+    }
+
+    /// How many bytes the list was read from.
+    fn input_bytes(&self) -> usize {
+        self.0.input
     }
 
     fn part(&self, range: &Range<usize>) -> &[u8] {
@@ -366,8 +373,9 @@ fn is_named(general: &GeneralName, canonical: &[u8]) -> bool {
 impl Inner {
     /// Reads a list in BER, by way of a copy in DER. What was signed is the bytes as they came.
     fn from_ber(bytes: &[u8]) -> Result<Self, Fault> {
-        let (definite, _) = ber::to_definite(bytes)?;
+        let (definite, used) = ber::to_definite(bytes)?;
         let mut inner = Self::walk(&definite)?;
+        inner.input = used;
         let rest = bytes.get(der::header_size(bytes)?..).unwrap_or_default();
         let (_, length) = ber::to_definite(rest)?;
         inner.signed = Some(rest.get(..length).unwrap_or_default().into());
@@ -431,6 +439,7 @@ impl Inner {
         Ok(Self {
             file: Arc::default(),
             list: 0..list.raw.len(),
+            input: list.raw.len(),
             tbs: tbs.raw_range(),
             signed: None,
             signature: signature.content_range(),

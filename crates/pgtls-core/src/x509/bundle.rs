@@ -1,7 +1,7 @@
 //! Several certificates in one input: PEM text or DER, one after the other.
 
-use crate::asn1::der;
 use crate::error::Error;
+use crate::form::{self, Form};
 use crate::x509::certificate::{Certificate, EXPECTED};
 use crate::{limits, pem};
 
@@ -24,12 +24,9 @@ pub fn each_certificate(
             limit: limits::MAX_BUNDLE_BYTES,
         });
     }
-    // The length of a certificate takes more than one byte, and no text starts with `0` and a byte of that kind.
-    let is_der = matches!(input, [der::SEQUENCE, length, ..] if length & 0x80 != 0);
-    let mut members = if is_der {
-        Members::Der { rest: input, position: 0 }
-    } else {
-        Members::Pem { blocks: pem::blocks(input, pem::CERTIFICATE), position: 0 }
+    let mut members = match form::of(input) {
+        Form::Der => Members::Der { rest: input, position: 0 },
+        Form::Pem => Members::Pem { blocks: pem::blocks(input, pem::CERTIFICATE), position: 0 },
     };
     let Some(first) = members.next() else {
         return Err(Error::NoPemBlock { expected: EXPECTED });

@@ -17,6 +17,7 @@ use crate::asn1::der::{self, Element, Fault, Reader};
 use crate::asn1::oid::{self, Oid};
 use crate::crl::Crl;
 use crate::error::{Error, OtherInput};
+use crate::form::{self, Form};
 use crate::value::Value;
 use crate::x509::algorithm::Algorithm;
 use crate::x509::certificate::{Certificate, ExtensionAt, PublicKey, read_extension_list};
@@ -27,11 +28,7 @@ use crate::x509::{decoded, strict};
 use crate::{limits, pem, text};
 
 /// What an error says that was looked for.
-pub const EXPECTED: &str = "certificate request";
-
-/// Requests; the labels are those that OpenSSL's `PEM_read_bio_X509_REQ` takes.
-const REQUEST: pem::Kind =
-    pem::Kind { expected: EXPECTED, labels: &["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"] };
+pub const EXPECTED: &str = pem::REQUEST.expected;
 
 /// A certificate request, with its DER.
 #[derive(Debug, Clone)]
@@ -64,16 +61,18 @@ pub fn parse_requests(input: &[u8]) -> Result<Vec<Request>, Error> {
             limit: limits::MAX_BUNDLE_BYTES,
         });
     }
-    let is_der = matches!(input, [der::SEQUENCE, length, ..] if length & 0x80 != 0);
     let mut results = Vec::new();
-    if is_der {
-        let mut rest = input;
-        while !rest.is_empty() && results.len() <= limits::MAX_CERTIFICATES {
-            results.push(Request::take_der(&mut rest));
+    match form::of(input) {
+        Form::Der => {
+            let mut rest = input;
+            while !rest.is_empty() && results.len() <= limits::MAX_CERTIFICATES {
+                results.push(Request::take_der(&mut rest));
+            }
         }
-    } else {
-        for block in pem::blocks(input, REQUEST).take(limits::MAX_CERTIFICATES + 1) {
-            results.push(block.and_then(|block| Request::from_block(&block)));
+        Form::Pem => {
+            for block in pem::blocks(input, pem::REQUEST).take(limits::MAX_CERTIFICATES + 1) {
+                results.push(block.and_then(|block| Request::from_block(&block)));
+            }
         }
     }
     if results.len() > limits::MAX_CERTIFICATES {
@@ -100,7 +99,7 @@ pub fn parse_requests(input: &[u8]) -> Result<Vec<Request>, Error> {
 
 /// What input without a request is instead, if that is plain to see.
 fn other_input(input: &[u8]) -> Option<OtherInput> {
-    if matches!(input, [der::SEQUENCE, ..]) {
+    if form::of(input) == Form::Der {
         return other_der(input);
     }
     let text = std::str::from_utf8(input).ok()?.trim_start_matches('\u{feff}').trim();
@@ -115,7 +114,7 @@ fn other_input(input: &[u8]) -> Option<OtherInput> {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => Some(OtherInput::PublicKey),
             "PKCS7" | "CMS" => Some(OtherInput::Pkcs7),
             // Line ends that were written as the characters backslash and n.
-            _ if REQUEST.labels.contains(&label) && !text.contains('\n') => {
+            _ if pem::REQUEST.labels.contains(&label) && !text.contains('\n') => {
                 Some(OtherInput::SingleLine)
             }
             _ => None,
