@@ -124,7 +124,7 @@ fn subjects(context: &X509StoreContextRef) -> Vec<String> {
 }
 
 fn read(x509: &X509Ref) -> Option<Certificate> {
-    Certificate::from_der(&x509.to_der().ok()?).ok()
+    Certificate::from_openssl(&x509.to_der().ok()?).ok()
 }
 
 fn refused(context: &X509StoreContextRef) -> Verdict {

@@ -59,6 +59,16 @@ impl Fault {
         Self { offset, problem: Problem::TooLarge { what, limit } }
     }
 
+    /// The same, in the field of this name; in none if that is empty.
+    pub(crate) fn within(self, field: &str) -> Self {
+        match self.problem {
+            Problem::Broken(problem) if !field.is_empty() => {
+                Self::new(self.offset, format!("{field}: {problem}"))
+            }
+            problem => Self { problem, ..self },
+        }
+    }
+
     pub(crate) fn is_ber(&self) -> bool {
         matches!(self.problem, Problem::Ber(_))
     }
@@ -309,6 +319,12 @@ impl Header {
             let last = rest.iter().position(|octet| octet & 0x80 == 0);
             let (number, after) = rest.split_at(last.ok_or("data ends within a tag")? + 1);
             rest = after;
+            // OpenSSL keeps it in an `int`.
+            let significant = number.iter().position(|octet| *octet != 0x80);
+            match &number[significant.unwrap_or(number.len() - 1)..] {
+                [] | [_] | [_, _] | [_, _, _] | [_, _, _, _] | [0x80..=0x87, _, _, _, _] => {}
+                _ => return Err("tag is too large"),
+            }
             // A number that has a short form.
             if let [zeroes @ .., short @ 0..LONG_TAG] = number
                 && zeroes.iter().all(|octet| *octet == 0x80)
@@ -325,11 +341,20 @@ impl Header {
                 let count = usize::from(long & 0x7f);
                 let (octets, after) =
                     rest.split_at_checked(count).ok_or("data ends within a length")?;
+                // OpenSSL wants something behind it, even if the length is zero.
+                if after.is_empty() {
+                    return Err("data ends behind a length");
+                }
                 rest = after;
                 let length = octets.iter().try_fold(0_usize, |length, octet| {
                     Some(length.checked_mul(256)? | usize::from(*octet))
                 });
-                Some(length.ok_or("length is too large")?)
+                // OpenSSL keeps it in a `long`.
+                Some(
+                    length
+                        .filter(|length| isize::try_from(*length).is_ok())
+                        .ok_or("length is too large")?,
+                )
             }
         };
         Ok(Self { tag, size: data.len() - rest.len(), length })

@@ -29,6 +29,7 @@ pub use signature::SignatureCheck;
 use crate::asn1::ber;
 use crate::asn1::der::{self, Element, Fault, Reader};
 use crate::asn1::oid::Oid;
+use crate::asn1::template;
 use crate::crl::entry::{Field, RawEntry};
 use crate::crl::index::SerialIndex;
 use crate::error::Error;
@@ -373,6 +374,7 @@ fn is_named(general: &GeneralName, canonical: &[u8]) -> bool {
 impl Inner {
     /// Reads a list in BER, by way of a copy in DER. What was signed is the bytes as they came.
     fn from_ber(bytes: &[u8]) -> Result<Self, Fault> {
+        template::check(bytes, &template::CRL)?;
         let (definite, used) = ber::to_definite(bytes)?;
         let mut inner = Self::walk(&definite)?;
         inner.input = used;

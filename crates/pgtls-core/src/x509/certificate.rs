@@ -17,6 +17,7 @@ use openssl::sha::sha256;
 use crate::asn1::ber;
 use crate::asn1::der::{self, Element, Fault, Reader};
 use crate::asn1::oid::{self, Oid};
+use crate::asn1::template;
 use crate::error::Error;
 use crate::time::UnixTime;
 use crate::value::Value;
@@ -92,14 +93,26 @@ impl fmt::Display for Problem {
 }
 
 impl Certificate {
-    /// Reads one certificate that is all of `der`, as OpenSSL's `d2i_X509` does.
+    /// Reads one certificate that is all of `der`, and refuses what OpenSSL's `d2i_X509` refuses.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let mut rest = der;
         let certificate = Self::take_der(&mut rest)?;
+        Self::check_end(certificate, der, rest)
+    }
+
+    /// Reads one certificate that OpenSSL has read already, in whatever version: the one of a session. Only bytes whose
+    /// structure cannot be walked are refused.
+    pub fn from_openssl(der: &[u8]) -> Result<Self, Error> {
+        let mut rest = der;
+        let certificate = Self::read(&mut rest)?;
+        Self::check_end(certificate, der, rest)
+    }
+
+    fn check_end(certificate: Self, der: &[u8], rest: &[u8]) -> Result<Self, Error> {
         if rest.is_empty() {
             return Ok(certificate);
         }
-        let offset = certificate.der.len();
+        let offset = der.len() - rest.len();
         Err(Fault::new(offset, "bytes after the certificate").into_error(EXPECTED))
     }
 
@@ -114,8 +127,16 @@ impl Certificate {
         Ok(certificate)
     }
 
-    /// Reads one certificate and leaves in `rest` what follows it; nothing after an error.
+    /// Reads one certificate as OpenSSL's `d2i_X509` does, and leaves in `rest` what follows it; nothing after an error.
     pub(crate) fn take_der(rest: &mut &[u8]) -> Result<Self, Error> {
+        if let Err(fault) = template::check(rest, &template::CERTIFICATE) {
+            *rest = &[];
+            return Err(fault.into_error(EXPECTED));
+        }
+        Self::read(rest)
+    }
+
+    fn read(rest: &mut &[u8]) -> Result<Self, Error> {
         let der = std::mem::take(rest);
         let (certificate, used) = match Parts::read(der) {
             Ok((parts, used)) => {

@@ -15,6 +15,7 @@ use openssl::x509::X509Req;
 use crate::asn1::ber;
 use crate::asn1::der::{self, Element, Fault, Reader};
 use crate::asn1::oid::{self, Oid};
+use crate::asn1::template;
 use crate::crl::Crl;
 use crate::error::{Error, OtherInput};
 use crate::form::{self, Form};
@@ -157,6 +158,7 @@ impl Request {
     /// Reads one request and leaves in `rest` what follows it; nothing after an error.
     fn take_der(rest: &mut &[u8]) -> Result<Self, Error> {
         let input = std::mem::take(rest);
+        template::check(input, &template::REQUEST).map_err(|fault| fault.into_error(EXPECTED))?;
         let (request, used) = match Parts::read(input) {
             Ok((parts, used)) => {
                 (Self { der: input[..used].into(), definite: None, parts, trailing: 0 }, used)
