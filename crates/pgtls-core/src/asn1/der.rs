@@ -69,6 +69,11 @@ impl Fault {
         }
     }
 
+    /// The same, of an element that starts so far into the outermost one.
+    pub(crate) fn moved_by(self, offset: usize) -> Self {
+        Self { offset: self.offset + offset, ..self }
+    }
+
     pub(crate) fn is_ber(&self) -> bool {
         matches!(self.problem, Problem::Ber(_))
     }
@@ -265,6 +270,22 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next element if it is a UTCTime or a GeneralizedTime.
+    pub(crate) fn optional_time(&mut self) -> Result<Option<Element<'a>>, Fault> {
+        match self.optional(UTC_TIME)? {
+            None => self.optional(GENERALIZED_TIME),
+            time => Ok(time),
+        }
+    }
+
+    /// The next element, which has to be a UTCTime or a GeneralizedTime; `what` names it in the error.
+    pub(crate) fn expect_time(&mut self, what: &'static str) -> Result<Element<'a>, Fault> {
+        match self.optional(UTC_TIME)? {
+            Some(time) => Ok(time),
+            None => self.expect(GENERALIZED_TIME, what),
+        }
+    }
+
     /// Fails if an element with the identifier octet `found` may be `wanted` in BER.
     fn refuse_ber(&self, found: u8, wanted: u8) -> Result<(), Fault> {
         if found & LONG_TAG == LONG_TAG {
@@ -341,10 +362,6 @@ impl Header {
                 let count = usize::from(long & 0x7f);
                 let (octets, after) =
                     rest.split_at_checked(count).ok_or("data ends within a length")?;
-                // OpenSSL wants something behind it, even if the length is zero.
-                if after.is_empty() {
-                    return Err("data ends behind a length");
-                }
                 rest = after;
                 let length = octets.iter().try_fold(0_usize, |length, octet| {
                     Some(length.checked_mul(256)? | usize::from(*octet))

@@ -83,7 +83,11 @@ static BOOLEAN: Item = Item::Type(der::BOOLEAN);
 static BIT_STRING: Item = Item::Type(der::BIT_STRING);
 static OCTET_STRING: Item = Item::Type(der::OCTET_STRING);
 static ANY: Item = Item::Any;
-static NAME: Item = Item::Name;
+
+/// `X509_NAME`.
+pub(crate) static NAME: Item = Item::Name;
+
+/// `ASN1_TIME`.
 static TIME: Item = Item::OneOf(1 << der::UTC_TIME | 1 << der::GENERALIZED_TIME);
 
 /// `X509_ALGOR`.

@@ -39,7 +39,7 @@ use crate::x509::algorithm::Algorithm;
 use crate::x509::distribution_point::{DistributionPoint, IssuingDistributionPoint};
 use crate::x509::extension::{AuthorityKeyId, RawExtension};
 use crate::x509::general_name::{GeneralName, GeneralNameKind};
-use crate::x509::name::{self, Name};
+use crate::x509::name::Name;
 use crate::x509::serial::Serial;
 
 /// What an error calls the input of this module.
@@ -406,20 +406,12 @@ impl Inner {
         let inner_algorithm = Algorithm::read(&mut fields, "a signature algorithm")?.element;
         let issuer_element = fields.expect_list(der::SEQUENCE, "an issuer")?;
         let issuer = Name::from_element(&issuer_element)?;
-        if !name::is_readable(&issuer) {
-            return Err(issuer_element.fault("issuer that OpenSSL does not read"));
-        }
-        let this_update = time(&fields.any()?)?;
-        let mut rest = fields.clone();
-        let next_update = match rest.any() {
-            Ok(next) if [der::UTC_TIME, der::GENERALIZED_TIME].contains(&next.tag) => {
-                fields = rest;
-                match time(&next)? {
-                    ListTime { instant: Some(time), is_plain: true } => NextUpdate::At(time),
-                    _ => NextUpdate::Malformed,
-                }
-            }
-            _ => NextUpdate::Never,
+        check_name(&issuer_element)?;
+        let this_update = list_time(&fields.expect_time("thisUpdate")?);
+        let next_update = match fields.optional_time()?.as_ref().map(list_time) {
+            None => NextUpdate::Never,
+            Some(ListTime { instant: Some(time), is_plain: true }) => NextUpdate::At(time),
+            Some(_) => NextUpdate::Malformed,
         };
         let entries = fields.optional_list(der::SEQUENCE)?;
         let mut judgement = Judgement::default();
@@ -471,13 +463,14 @@ fn position(narrow: u32) -> usize {
     usize::try_from(narrow).unwrap_or(usize::MAX)
 }
 
-fn time(element: &Element<'_>) -> Result<ListTime, Fault> {
-    match element.tag {
-        der::UTC_TIME | der::GENERALIZED_TIME => {
-            Ok(ListTime { instant: element.time().ok(), is_plain: element.is_plain_time() })
-        }
-        _ => Err(element.fault("not a time")),
-    }
+fn list_time(element: &Element<'_>) -> ListTime {
+    ListTime { instant: element.time().ok(), is_plain: element.is_plain_time() }
+}
+
+/// Refuses a name that OpenSSL does not read.
+fn check_name(name: &Element<'_>) -> Result<(), Fault> {
+    let checked = template::check(name.raw, &template::NAME);
+    checked.map(drop).map_err(|fault| fault.moved_by(name.offset).within("issuer"))
 }
 
 impl Extensions {

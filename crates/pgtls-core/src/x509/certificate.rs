@@ -635,11 +635,7 @@ impl PublicKey {
 
 fn read_validity<'a>(validity: &Element<'a>) -> Result<(Element<'a>, Element<'a>), Fault> {
     let mut reader = validity.inside();
-    let mut time = || match reader.optional(der::UTC_TIME)? {
-        Some(time) => Ok(time),
-        None => reader.expect(der::GENERALIZED_TIME, "a time"),
-    };
-    let times = (time()?, time()?);
+    let times = (reader.expect_time("notBefore")?, reader.expect_time("notAfter")?);
     reader.end()?;
     Ok(times)
 }

@@ -159,7 +159,7 @@ impl Request {
     fn take_der(rest: &mut &[u8]) -> Result<Self, Error> {
         let input = std::mem::take(rest);
         template::check(input, &template::REQUEST).map_err(|fault| fault.into_error(EXPECTED))?;
-        let (request, used) = match Parts::read(input) {
+        let (request, used) = match Parts::read(input, false) {
             Ok((parts, used)) => {
                 (Self { der: input[..used].into(), definite: None, parts, trailing: 0 }, used)
             }
@@ -176,7 +176,8 @@ impl Request {
         let scope = &ber[..ber.len().min(limits::MAX_STRICT_BYTES)];
         let (definite, used) =
             ber::to_definite(scope).map_err(|fault| fault.into_error(EXPECTED))?;
-        let (parts, _) = Parts::read(&definite).map_err(|fault| fault.into_error(EXPECTED))?;
+        let (parts, _) =
+            Parts::read(&definite, true).map_err(|fault| fault.into_error(EXPECTED))?;
         // The signed part as it came, because it is signed, around it DER: `i2d_X509_REQ`.
         let der = drained(X509Req::from_der(&scope[..used]).and_then(|request| request.to_der()))
             .map_err(|_| {
@@ -331,8 +332,9 @@ impl Request {
 }
 
 impl Parts {
-    /// Reads a request at the start of `der`, and gives the bytes it took.
-    fn read(der: &[u8]) -> Result<(Self, usize), Fault> {
+    /// Reads a request at the start of `der`, and gives the bytes it took. In DER that has been made of BER, what is still
+    /// BER is broken, and OpenSSL does not look at it.
+    fn read(der: &[u8], was_ber: bool) -> Result<(Self, usize), Fault> {
         let request = Reader::new(der, 0).expect(der::SEQUENCE, "a request")?;
         if request.raw.len() > limits::MAX_STRICT_BYTES {
             return Err(Fault::too_large(0, EXPECTED, limits::MAX_STRICT_BYTES));
@@ -357,7 +359,7 @@ impl Parts {
         };
         // The standard has them always, and empty if there are none; OpenSSL does without.
         if let Some(attributes) = reader.optional_list(0xa0)? {
-            parts.read_attributes(&attributes)?;
+            parts.read_attributes(&attributes, was_ber)?;
         }
         reader.end()?;
         Ok((parts, request.raw.len()))
@@ -365,7 +367,7 @@ impl Parts {
 
     /// Looks for the wanted extensions as OpenSSL's `X509_REQ_get_extensions` does: in the first
     /// attribute of the standard's type, else of Microsoft's, and of its values in the first.
-    fn read_attributes(&mut self, attributes: &Element<'_>) -> Result<(), Fault> {
+    fn read_attributes(&mut self, attributes: &Element<'_>, was_ber: bool) -> Result<(), Fault> {
         let mut reader = attributes.inside();
         let (mut standard, mut microsoft) = (None, None);
         while !reader.is_empty() {
@@ -401,7 +403,7 @@ impl Parts {
             match read_extension_list(&list) {
                 Ok(extensions) if list.tag == der::SEQUENCE => self.extensions = extensions,
                 Ok(_) => self.problem("an extension request that is no SEQUENCE"),
-                Err(fault) if fault.is_ber() => return Err(fault),
+                Err(fault) if fault.is_ber() && !was_ber => return Err(fault),
                 Err(fault) => {
                     self.problem(&fault.into_error("extension request").to_string());
                 }
