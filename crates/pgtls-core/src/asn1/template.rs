@@ -270,8 +270,12 @@ impl<'a> Input<'a> {
 
     /// As [`Input::header`], for an element with this class and number; `None` if it is another and may be missing.
     fn expect(self, tag: u8, is_optional: bool) -> Result<Option<Head<'a>>, Fault> {
-        if self.data.is_empty() {
+        let Some(first) = self.data.first() else {
             return Err(self.fault("data ends where an element should be"));
+        };
+        // The header of something else may be broken, too, but that is not what is wrong.
+        if !is_optional && first & LONG_TAG != LONG_TAG && first & !CONSTRUCTED != tag {
+            return Err(self.fault(format!("unexpected element with tag 0x{first:02x}")));
         }
         let head = self.header()?;
         match head.tag & !CONSTRUCTED == tag && tag & LONG_TAG != LONG_TAG {

@@ -98,6 +98,9 @@ fn compare(
         let (mine, other) = (ours(&der), theirs(&der));
         taken += usize::from(other.is_ok());
         match (mine, other) {
+            (Ok(mine), Ok(other)) if mine != other => {
+                differences.add(|| format!("round {round}, read otherwise: {}", hex(&der)));
+            }
             (Ok(_), Ok(_)) | (Err(_), Err(_)) => {}
             (Ok(_), Err(error)) if is_excepted(&error) => {}
             (Ok(_), Err(error)) => {
