@@ -65,7 +65,7 @@ pub(crate) use pgtls_core::login::explain::PLAINTEXT_REFUSED;
 pub(crate) enum Form {
     /// `text`, holding PEM.
     Text,
-    /// `bytea`, holding DER.
+    /// `bytea`, holding DER or PEM.
     Binary,
 }
 
@@ -95,6 +95,7 @@ impl Error {
             Self::Argument { source: CoreError::TooLarge { .. }, .. } => {
                 ERRCODE_PROGRAM_LIMIT_EXCEEDED
             }
+            Self::Argument { source: CoreError::OutOfMemory, .. } => ERRCODE_OUT_OF_MEMORY,
             Self::Argument { form: Form::Text, .. } => ERRCODE_INVALID_TEXT_REPRESENTATION,
             Self::Argument { form: Form::Binary, .. } => ERRCODE_INVALID_BINARY_REPRESENTATION,
             Self::SessionCertificate(_) | Self::SessionCrl(_) => ERRCODE_DATA_CORRUPTED,
@@ -149,8 +150,8 @@ impl Error {
             Self::Argument { form: Form::Text, source: CoreError::NoPemBlock { .. } } => {
                 "Pass PEM text, which starts with a line such as \"-----BEGIN CERTIFICATE-----\"; for DER use the function's bytea form."
             }
-            Self::Argument { form: Form::Binary, .. } => {
-                "Pass DER; for PEM use the function's text form."
+            Self::Argument { form: Form::Binary, source: CoreError::NoPemBlock { .. } } => {
+                "Pass DER, one after the other, or PEM."
             }
             Self::UnknownFieldName(_) => {
                 "Use a short name such as \"CN\", a long name such as \"commonName\", or a dotted OID such as \"2.5.4.3\"."

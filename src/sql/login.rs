@@ -13,7 +13,7 @@ use pgtls_core::login::facts::{Facts, Question, Remark};
 use pgtls_core::login::step::Explanation;
 use pgtls_core::time::UnixTime;
 use pgtls_core::verify::verdict::Verdict;
-use pgtls_core::x509::bundle::parse_certificates;
+use pgtls_core::x509::bundle::parse_certificates_as_sent;
 use pgtls_core::x509::certificate::Certificate;
 
 use super::mapping::{Server, checked_mappings};
@@ -47,7 +47,7 @@ impl<'a> Arguments<'a> {
         let (Some(role), Some(database), Some(at), Some(tls)) = (role, database, at, ssl) else {
             return Ok(None);
         };
-        let certificates = certificate.map(parse_certificates).transpose();
+        let certificates = certificate.map(parse_certificates_as_sent).transpose();
         let address = client_addr
             .map(|address| address.0.parse().map_err(|_| Error::NotOneAddress(address.0)));
         Ok(Some(Self {

@@ -10,23 +10,31 @@ use pgtls_core::x509::certificate::Certificate;
 
 use crate::error::{Error, Form, Result};
 use crate::pg::datum::json::Json;
-use crate::pg::datum::rows::{Rows, row};
+use crate::pg::datum::rows::{Row, Rows, row};
 
 /// All certificates of an argument.
 fn parse(input: &[u8], form: Form) -> Result<Vec<Certificate>> {
     parse_certificates(input).map_err(Error::argument(form))
 }
 
+/// The certificate columns, and what makes no sense in the certificate.
+fn parsed_row(certificate: &Certificate) -> Row {
+    let problems: Vec<String> = certificate.problems().iter().map(ToString::to_string).collect();
+    let mut row = row(certificate.columns());
+    row.push(("problems".into(), Some(problems).filter(|all| !all.is_empty()).into()));
+    row
+}
+
 // The text arguments are taken as bytes: PEM is ASCII, and what stands around it may be in any encoding.
 
 #[pg_extern(sql = false)]
 fn pgtls_parse_certificates_text(pem: &[u8]) -> Result<Rows, ErrorReport> {
-    Ok(parse(pem, Form::Text)?.iter().map(|certificate| row(certificate.columns())).collect())
+    Ok(parse(pem, Form::Text)?.iter().map(parsed_row).collect())
 }
 
 #[pg_extern(sql = false)]
 fn pgtls_parse_certificates_bytea(der: &[u8]) -> Result<Rows, ErrorReport> {
-    Ok(parse(der, Form::Binary)?.iter().map(|certificate| row(certificate.columns())).collect())
+    Ok(parse(der, Form::Binary)?.iter().map(parsed_row).collect())
 }
 
 #[pg_extern(sql = false)]

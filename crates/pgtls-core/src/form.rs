@@ -24,6 +24,11 @@ pub(crate) fn of(input: &[u8]) -> Form {
     if is_whole(input) || !pem::has_block(input) { Form::Der } else { Form::Pem }
 }
 
+/// Whether input with certificates, lists or requests is DER, rather than text that may hold PEM.
+pub fn is_der(input: &[u8]) -> bool {
+    of(input) == Form::Der
+}
+
 /// Whether it is all characters that people write, which the tags of an OBJECT IDENTIFIER and an INTEGER are not.
 fn is_text(input: &[u8]) -> bool {
     let is_written = |c: char| !c.is_control() || c.is_ascii_whitespace();

@@ -13,7 +13,7 @@
 pub mod asn1;
 pub mod crl;
 pub mod error;
-mod form;
+pub mod form;
 pub mod json;
 pub mod limits;
 pub mod login;

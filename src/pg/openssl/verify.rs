@@ -10,7 +10,7 @@ use openssl::stack::Stack;
 use openssl::x509::verify::X509VerifyParamRef;
 use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef};
 use pgtls_core::time::UnixTime;
-use pgtls_core::verify::verdict::{Refusal, Verdict};
+use pgtls_core::verify::verdict::{Refusal, Unreadable, Verdict};
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::pg::openssl::trust_store::{TrustStore, reason};
@@ -90,8 +90,11 @@ pub(crate) fn judge(
 
 fn ask(store: &TrustStore, chain: &[Certificate], policy: Policy) -> Result<Verdict, ErrorStack> {
     let mut certificates = Stack::new()?;
-    for certificate in chain {
-        certificates.push(X509::from_der(certificate.as_der())?)?;
+    for (certificate, position) in chain.iter().zip(1..) {
+        match X509::from_der(certificate.as_der()) {
+            Ok(read) if certificate.trailing_bytes() == 0 => certificates.push(read)?,
+            read => return Ok(unreadable(certificate, position, read.err())),
+        }
     }
     let Some(leaf) = certificates.get(0).map(ToOwned::to_owned) else {
         return Err(ErrorStack::get());
@@ -116,6 +119,16 @@ fn apply(policy: Policy, context: &mut X509StoreContextRef) -> Result<(), ErrorS
     parameters.set_time(policy.at.0);
     parameters.set_auth_level(policy.security_level);
     Ok(())
+}
+
+/// What becomes of a client that sends this certificate (`tls_process_client_certificate` of OpenSSL).
+fn unreadable(certificate: &Certificate, position: usize, error: Option<ErrorStack>) -> Verdict {
+    let problem = certificate.refusal().map(|problem| problem.to_string());
+    Verdict::Unreadable(Unreadable {
+        position,
+        problem: problem.unwrap_or_else(|| "OpenSSL refuses it".to_owned()),
+        logged: error.map_or("cert length mismatch".to_owned(), |error| reason(&error)),
+    })
 }
 
 fn subjects(context: &X509StoreContextRef) -> Vec<String> {

@@ -91,7 +91,7 @@ pub(crate) static NAME: Item = Item::Name;
 static TIME: Item = Item::OneOf(1 << der::UTC_TIME | 1 << der::GENERALIZED_TIME);
 
 /// `X509_ALGOR`.
-static ALGORITHM: Item =
+pub(crate) static ALGORITHM: Item =
     Item::Sequence(&[Field::new("", &OBJECT), Field::new("parameters", &ANY).optional()]);
 
 /// `X509_PUBKEY`. A key that cannot be decoded is found out when it is used.

@@ -406,7 +406,14 @@ impl Inner {
         let inner_algorithm = Algorithm::read(&mut fields, "a signature algorithm")?.element;
         let issuer_element = fields.expect_list(der::SEQUENCE, "an issuer")?;
         let issuer = Name::from_element(&issuer_element)?;
-        check_name(&issuer_element)?;
+        for (element, item, field) in [
+            (outer_algorithm, &template::ALGORITHM, "signatureAlgorithm"),
+            (inner_algorithm, &template::ALGORITHM, "signature"),
+            (issuer_element, &template::NAME, "issuer"),
+        ] {
+            let checked = template::check(element.raw, item);
+            checked.map_err(|fault| fault.moved_by(element.offset).within(field))?;
+        }
         let this_update = list_time(&fields.expect_time("thisUpdate")?);
         let next_update = match fields.optional_time()?.as_ref().map(list_time) {
             None => NextUpdate::Never,
@@ -465,12 +472,6 @@ fn position(narrow: u32) -> usize {
 
 fn list_time(element: &Element<'_>) -> ListTime {
     ListTime { instant: element.time().ok(), is_plain: element.is_plain_time() }
-}
-
-/// Refuses a name that OpenSSL does not read.
-fn check_name(name: &Element<'_>) -> Result<(), Fault> {
-    let checked = template::check(name.raw, &template::NAME);
-    checked.map(drop).map_err(|fault| fault.moved_by(name.offset).within("issuer"))
 }
 
 impl Extensions {

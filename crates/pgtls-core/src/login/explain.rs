@@ -16,7 +16,7 @@ use crate::login::hba::{self, Client, ClientCertificate, ClientName, Method, Rul
 use crate::login::ident::{self, Decision};
 use crate::login::step::{Check, Explanation, Outcome, Step, Words};
 use crate::text::lossless;
-use crate::verify::verdict::{Refusal, Verdict};
+use crate::verify::verdict::{Refusal, Unreadable, Verdict};
 use crate::verify::verify_error::Topic;
 use crate::x509::certificate::Certificate;
 
@@ -189,7 +189,9 @@ impl<'a> Login<'a> {
             return self.skip(JUDGED, why);
         };
         self.chain();
-        self.subject(leaf);
+        if !matches!(self.facts.trust, Some(Ok(Verdict::Unreadable(_)))) {
+            self.subject(leaf);
+        }
     }
 
     fn chain(&mut self) {
@@ -218,7 +220,26 @@ impl<'a> Login<'a> {
                 self.step(Check::Validity, Outcome::Ok, at, None);
             }
             Some(Ok(Verdict::Refused(refusal))) => self.refused_chain(refusal, ca_file),
+            Some(Ok(Verdict::Unreadable(unreadable))) => self.unreadable_chain(unreadable),
         }
+    }
+
+    fn unreadable_chain(&mut self, unreadable: &Unreadable) {
+        let (alert, number) = Unreadable::ALERT;
+        let words = Words {
+            client: format!("TLS alert \"{alert}\" ({number})"),
+            log: Some(format!("LOG: could not accept SSL connection: {}", unreadable.logged)),
+        };
+        let detail = match self.question.certificates.len() {
+            1 => format!("the server cannot read the certificate: {}", unreadable.problem),
+            _ => format!(
+                "the server cannot read certificate number {}: {}",
+                unreadable.position, unreadable.problem
+            ),
+        };
+        self.fail(Check::Chain, detail, None, words);
+        let judged = [Check::Purpose, Check::Revocation, Check::Validity, Check::Subject];
+        self.skip(&judged, "the server cannot read the certificate");
     }
 
     fn refused_chain(&mut self, refusal: &Refusal, ca_file: Option<String>) {

@@ -118,9 +118,12 @@ impl Certificate {
 
     /// Reads the certificate at the start of a PEM block. OpenSSL lets anything follow there; in a `TRUSTED CERTIFICATE`
     /// these are trust settings.
-    pub(crate) fn from_block(block: &pem::Block) -> Result<Self, Error> {
+    pub(crate) fn from_block(
+        block: &pem::Block,
+        read: fn(&mut &[u8]) -> Result<Self, Error>,
+    ) -> Result<Self, Error> {
         let mut rest = block.der.as_slice();
-        let mut certificate = Self::take_der(&mut rest)?;
+        let mut certificate = read(&mut rest)?;
         if block.label != pem::TRUSTED_CERTIFICATE {
             certificate.trailing = rest.len();
         }
@@ -136,7 +139,8 @@ impl Certificate {
         Self::read(rest)
     }
 
-    fn read(rest: &mut &[u8]) -> Result<Self, Error> {
+    /// As [`Certificate::take_der`], but takes what OpenSSL refuses, too, if only its structure can be walked.
+    pub(crate) fn read(rest: &mut &[u8]) -> Result<Self, Error> {
         let der = std::mem::take(rest);
         let (certificate, used) = match Parts::read(der) {
             Ok((parts, used)) => {
@@ -169,6 +173,29 @@ impl Certificate {
         der.extend_from_slice(unsigned);
         let definite = Some(definite.into());
         Ok((Self { der: der.into(), definite, parts, trailing: 0 }, used))
+    }
+
+    /// Why a server, or a client that loads it, refuses to read it.
+    pub fn refusal(&self) -> Option<Error> {
+        let checked = template::check(&self.der, &template::CERTIFICATE).map(drop);
+        checked.and_then(|()| self.check_trailing()).err().map(|fault| fault.into_error(EXPECTED))
+    }
+
+    /// How many bytes followed it in its PEM block, which are no trust settings.
+    pub fn trailing_bytes(&self) -> usize {
+        self.trailing
+    }
+
+    fn check_trailing(&self) -> Result<(), Fault> {
+        match self.trailing {
+            0 => Ok(()),
+            count => {
+                let problem = format!(
+                    "{count} bytes after the certificate, with which neither libpq loads it nor a server takes it"
+                );
+                Err(Fault::new(self.der.len(), problem))
+            }
+        }
     }
 
     /// The DER it was read from; of a certificate that came as BER, what OpenSSL's `i2d_X509` makes of it.
@@ -369,10 +396,7 @@ impl Certificate {
                 problems.extension::<()>(Err((self.oid(&at.oid).into_owned(), fault)));
             }
         }
-        if self.trailing > 0 {
-            let problem = format!("{} bytes after the certificate are ignored", self.trailing);
-            problems.check::<()>("end", Err(&Fault::new(self.der.len(), problem)));
-        }
+        problems.check("end", self.check_trailing().as_ref());
         problems.0
     }
 

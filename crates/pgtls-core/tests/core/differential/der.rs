@@ -82,12 +82,12 @@ fn certificate_requests() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Tries so many changes of `seeds`. Each of the two gives the DER of what it has read.
+/// Tries so many changes of `seeds`.
 fn compare(
     seeds: &[Vec<u8>],
     count: usize,
-    ours: impl Fn(&[u8]) -> Result<Vec<u8>, Error>,
-    theirs: impl Fn(&[u8]) -> Result<Vec<u8>, ErrorStack>,
+    ours: impl Fn(&[u8]) -> Result<(), Error>,
+    theirs: impl Fn(&[u8]) -> Result<(), ErrorStack>,
 ) {
     let mut random = Random::new(11);
     let mut differences = Differences::default();
@@ -98,9 +98,6 @@ fn compare(
         let (mine, other) = (ours(&der), theirs(&der));
         taken += usize::from(other.is_ok());
         match (mine, other) {
-            (Ok(mine), Ok(other)) if mine != other => {
-                differences.add(|| format!("round {round}, read otherwise: {}", hex(&der)));
-            }
             (Ok(_), Ok(_)) | (Err(_), Err(_)) => {}
             (Ok(_), Err(error)) if is_excepted(&error) => {}
             (Ok(_), Err(error)) => {
@@ -135,11 +132,8 @@ fn certificates_are_taken_where_openssl_takes_them() {
     compare(
         &certificates(),
         count(160_000, 16_000),
-        |der| {
-            let certificates = parse_certificates(&block("CERTIFICATE", der))?;
-            Ok(certificates[0].as_der().to_vec())
-        },
-        |der| X509::from_der(der)?.to_der(),
+        |der| parse_certificates(&block("CERTIFICATE", der)).map(drop),
+        |der| X509::from_der(der).map(drop),
     );
 }
 
@@ -148,8 +142,8 @@ fn lists_are_taken_where_openssl_takes_them() {
     compare(
         &lists(),
         count(80_000, 8_000),
-        |der| parse_crls(block("X509 CRL", der))?.remove(0).crl.map(|crl| crl.as_der().to_vec()),
-        |der| X509Crl::from_der(der)?.to_der(),
+        |der| parse_crls(block("X509 CRL", der))?.remove(0).crl.map(drop),
+        |der| X509Crl::from_der(der).map(drop),
     );
 }
 
@@ -157,8 +151,8 @@ fn lists_are_taken_where_openssl_takes_them() {
 fn requests_are_taken_where_openssl_takes_them() {
     compare(
         &certificate_requests(),
-        count(40_000, 4_000),
-        |der| Ok(parse_requests(&block("CERTIFICATE REQUEST", der))?[0].as_der().to_vec()),
-        |der| X509Req::from_der(der)?.to_der(),
+        count(60_000, 6_000),
+        |der| parse_requests(&block("CERTIFICATE REQUEST", der)).map(drop),
+        |der| X509Req::from_der(der).map(drop),
     );
 }

@@ -38,8 +38,14 @@ unsafe extern "C" {
     fn BIO_new_fp(stream: *mut libc::FILE, close: c_int) -> *mut ffi::BIO;
 }
 
-/// What OpenSSL finds in a file: the DER of the certificates and of the lists.
+/// What is found in a file: the signed parts of the certificates and of the lists.
 type Found = (Vec<Vec<u8>>, Vec<Vec<u8>>);
+
+/// The signed part, which OpenSSL writes as it was; around it, it writes DER.
+fn signed(der: &[u8]) -> Vec<u8> {
+    let content = 2 + usize::from(der[1].saturating_sub(0x80) * u8::from(der[1] > 0x80));
+    der::split(&der[content..]).0.to_vec()
+}
 
 /// Calls `read` with a file that holds `text`.
 fn with_file<T>(text: &[u8], read: impl FnOnce(*mut ffi::BIO) -> T) -> T {
@@ -74,13 +80,13 @@ fn openssls(text: &[u8]) -> Option<Found> {
                 let info: *mut Info = ffi::OPENSSL_sk_value(stack, index).cast();
                 if !(*info).certificate.is_null() {
                     ffi::X509_up_ref((*info).certificate);
-                    found.0.push(X509::from_ptr((*info).certificate).to_der().unwrap());
+                    found.0.push(signed(&X509::from_ptr((*info).certificate).to_der().unwrap()));
                 }
                 if !(*info).list.is_null() {
                     let length = ffi::i2d_X509_CRL((*info).list, ptr::null_mut());
                     let mut der = vec![0; usize::try_from(length).unwrap()];
                     ffi::i2d_X509_CRL((*info).list, &mut der.as_mut_ptr());
-                    found.1.push(der);
+                    found.1.push(signed(&der));
                 }
                 X509_INFO_free(info);
             }
@@ -103,8 +109,8 @@ fn ours(text: &[u8]) -> Option<Found> {
         Err(_) => return None,
     };
     let lists: Result<Vec<Crl>, Error> = lists.into_iter().map(|member| member.crl).collect();
-    let certificates = certificates.iter().map(|it| it.as_der().to_vec()).collect();
-    Some((certificates, lists.ok()?.iter().map(|it| it.as_der().to_vec()).collect()))
+    let certificates = certificates.iter().map(|it| signed(it.as_der())).collect();
+    Some((certificates, lists.ok()?.iter().map(|it| signed(it.as_der())).collect()))
 }
 
 /// The requests that a loop over `PEM_read_bio_X509_REQ` finds; `None` if it ends at a broken one or finds none.
@@ -122,14 +128,14 @@ fn openssls_requests(text: &[u8]) -> Option<Vec<Vec<u8>>> {
                 return Some(found).filter(|found| is_end && !found.is_empty());
             }
             // SAFETY: it owns the request now.
-            found.push(unsafe { X509Req::from_ptr(request) }.to_der().unwrap());
+            found.push(signed(&unsafe { X509Req::from_ptr(request) }.to_der().unwrap()));
         }
     })
 }
 
 fn ours_requests(text: &[u8]) -> Option<Vec<Vec<u8>>> {
     let requests = parse_requests(text).ok()?;
-    Some(requests.iter().map(|it| it.as_der().to_vec()).collect())
+    Some(requests.iter().map(|it| signed(it.as_der())).collect())
 }
 
 fn certificate(common_name: &str) -> String {
