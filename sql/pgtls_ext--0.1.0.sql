@@ -243,7 +243,7 @@ RETURNS TABLE (
     not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
     key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
     fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
-    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer)
+    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer, problems text[])
 AS 'MODULE_PATHNAME', 'pgtls_parse_certificates_text_wrapper'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtls_parse_certificates(text) IS
@@ -255,11 +255,11 @@ RETURNS TABLE (
     not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
     key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
     fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
-    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer)
+    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer, problems text[])
 AS 'MODULE_PATHNAME', 'pgtls_parse_certificates_bytea_wrapper'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtls_parse_certificates(bytea) IS
-'the certificates in DER, one after the other';
+'the certificates in DER, one after the other, or in PEM';
 
 CREATE FUNCTION pgtls_certificate_json(pem text)
 RETURNS jsonb
@@ -296,7 +296,7 @@ AS 'MODULE_PATHNAME', 'pgtls_parse_requests_bytea_wrapper'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 ROWS 1;
 COMMENT ON FUNCTION pgtls_parse_requests(bytea) IS
-'the certificate requests in DER, one after the other';
+'the certificate requests in DER, one after the other, or in PEM';
 
 CREATE FUNCTION pgtls_parse_crls(pem text)
 RETURNS TABLE (
@@ -314,7 +314,7 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'pgtls_parse_crls_bytea_wrapper'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtls_parse_crls(bytea) IS
-'the CRLs in DER';
+'the CRLs in DER, one after the other, or in PEM';
 
 CREATE FUNCTION pgtls_parse_crl_entries(pem text)
 RETURNS TABLE (
@@ -330,7 +330,7 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'pgtls_parse_crl_entries_bytea_wrapper'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtls_parse_crl_entries(bytea) IS
-'the revoked certificates of the CRLs in DER';
+'the revoked certificates of the CRLs in DER, one after the other, or in PEM';
 
 /*
  * C. The instance.

@@ -79,7 +79,7 @@ pub(crate) use pgtls_core::login::explain::PLAINTEXT_REFUSED;
 pub(crate) enum Form {
     /// `text`, holding PEM.
     Text,
-    /// `bytea`, holding DER.
+    /// `bytea`, holding DER or PEM.
     Binary,
 }
 
@@ -172,9 +172,12 @@ impl Error {
             Self::Argument { form: Form::Text, source: CoreError::NoPemBlock { .. } } => {
                 "Pass PEM text, which starts with a line such as \"-----BEGIN CERTIFICATE-----\"; for DER use the function's bytea form."
             }
-            Self::Argument { form: Form::Binary, .. } => {
-                "Pass DER; for PEM use the function's text form."
+            Self::Argument {
+                source: CoreError::OutOfMemory | CoreError::TooLarge { .. }, ..
+            } => {
+                return None;
             }
+            Self::Argument { form: Form::Binary, .. } => "Pass DER, one after the other, or PEM.",
             Self::UnknownFieldName(_) => {
                 "Use a short name such as \"CN\", a long name such as \"commonName\", or a dotted OID such as \"2.5.4.3\"."
             }

@@ -11,7 +11,7 @@ use pgtls_core::value::Value;
 use pgtls_core::verify::credential::{Assessment, Standing};
 use pgtls_core::verify::verdict::Verdict;
 use pgtls_core::work;
-use pgtls_core::x509::bundle::parse_certificates;
+use pgtls_core::x509::bundle::certificates_from_openssl;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::checks::basis::{self, Basis, TlsConfiguration};
@@ -133,7 +133,7 @@ impl Evaluator {
     }
 
     fn judge(&self, der: &[u8]) -> Judged {
-        let chain = parse_certificates(der).unwrap_or_default();
+        let chain = certificates_from_openssl(der).unwrap_or_default();
         let (verdict, holds) = match &self.trust {
             Some(Ok((store, policy))) => {
                 (verify::judge(store, &chain, *policy), self.span(store, &chain))

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use memchr::memmem;
 use pgtls_core::crl::{Crl, parse_crls};
+use pgtls_core::form::is_der;
 use pgtls_core::work;
 use pgtls_core::x509::certificate::Certificate;
 
@@ -129,7 +130,7 @@ impl Kept {
 
 impl Content {
     fn read(bytes: Vec<u8>) -> Result<Self, String> {
-        if matches!(bytes[..], [DER_SEQUENCE, 0x80..=0xff, ..]) {
+        if is_der(&bytes) {
             return Err("is DER, but the server reads PEM only".to_owned());
         }
         // Most files of lists have no certificates, and are large.
@@ -171,6 +172,3 @@ fn loadable(crl: Crl) -> Result<Crl, String> {
 /// How much of the files' content a backend keeps, in bytes of the file: the lists of a file take less than that in
 /// memory. It is room for a CRL of two million entries.
 const KEPT_BYTES: usize = 128 * 1024 * 1024;
-
-/// The first byte of a list in DER; its second has the high bit set, because the list is longer than 127 bytes.
-const DER_SEQUENCE: u8 = 0x30;

@@ -13,7 +13,7 @@ use pgtls_core::verify::revocation::coverage::{self, chain_of};
 use pgtls_core::verify::revocation::crl_set::CrlSet;
 use pgtls_core::verify::revocation::status::{CertificateStatus, Status, WhyUnknown};
 use pgtls_core::verify::revocation::statuses;
-use pgtls_core::x509::bundle::parse_certificates;
+use pgtls_core::x509::bundle::certificates_from_openssl;
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::checks::basis;
@@ -116,7 +116,30 @@ pub(crate) fn of_certificate(leaf: &Certificate, others: &[Certificate]) -> Vec<
     let mut known =
         authorities(&TlsSettings::on_file()).and_then(std::result::Result::ok).unwrap_or_default();
     known.extend_from_slice(others);
-    by_files(&chain_of(leaf, &known, time::now()))
+    let chain = chain_of(leaf, &known, time::now());
+    let mut checked = by_files(&chain);
+    // A chain that does not end at a root has no issuer for its last certificate, which must not pass for its own. The
+    // server refuses such a chain before it looks at a CRL.
+    if let (Some(last), Some(top)) = (chain.last(), checked.last_mut())
+        && !last.subject().matches(last.issuer())
+        && matches!(top.answer, Answer::Status(_))
+    {
+        *top = issuer_unknown(top);
+    }
+    checked
+}
+
+fn issuer_unknown(checked: &Checked) -> Checked {
+    let why = WhyUnknown::IssuerUnknown;
+    let detail = format!(
+        "{why}: \"{}\" is neither in ssl_ca_file nor among the given certificates",
+        checked.certificate.issuer().oneline()
+    );
+    let answer = Answer::Status(Status::Unknown(why));
+    Checked {
+        detail: Some(detail),
+        ..plain(checked.by, checked.depth, &checked.certificate, answer)
+    }
 }
 
 /// What the context of this session said of the chain when the client logged in.
@@ -453,7 +476,7 @@ fn add_intermediates(authorities: &mut Vec<Certificate>) {
     let own = client_chain().ok().flatten();
     let own = own.iter().flat_map(|chain| chain.entries()).map(|entry| entry.certificate.clone());
     let known = inventory::known().into_iter().flatten();
-    let known = known.flat_map(|known| parse_certificates(&known.chain).unwrap_or_default());
+    let known = known.flat_map(|known| certificates_from_openssl(&known.chain).unwrap_or_default());
     for certificate in own.chain(known) {
         let is_intermediate = certificate.is_ca() == Some(true) && !certificate.self_signed();
         if is_intermediate && !authorities.contains(&certificate) {

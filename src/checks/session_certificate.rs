@@ -22,7 +22,7 @@ pub(crate) fn client_certificate() -> Result<Option<Rc<Certificate>>> {
         }
         let der = Session::current().and_then(|session| session.client_certificate_der());
         let certificate = der
-            .map(|der| Certificate::from_der(&der).map(Rc::new))
+            .map(|der| Certificate::from_openssl(&der).map(Rc::new))
             .transpose()
             .map_err(Error::SessionCertificate)?;
         Ok(cell.get_or_init(|| certificate).clone())

@@ -41,6 +41,6 @@ fn ssl_server_certificate() -> Result<Rows, ErrorReport> {
     let session = Session::current();
     let der = session.as_ref().and_then(Session::tls).and_then(|tls| tls.server_certificate_der());
     let Some(der) = der else { return Ok(Rows::none()) };
-    let certificate = Certificate::from_der(&der).map_err(Error::SessionCertificate)?;
+    let certificate = Certificate::from_openssl(&der).map_err(Error::SessionCertificate)?;
     Ok(Rows::one(row(certificate.columns())))
 }

@@ -7,7 +7,7 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::TimestampWithTimeZone;
 use pgtls_core::login::facts::{Crls, Replication};
-use pgtls_core::x509::bundle::parse_certificates;
+use pgtls_core::x509::bundle::parse_certificates_as_sent;
 
 use crate::checks::basis::Basis;
 use crate::checks::login::Login;
@@ -42,7 +42,7 @@ impl<'a> Given<'a> {
             (None, Some(database)) => (Replication::NotSaid, database),
             (Some(false) | None, None) => return Ok(None),
         };
-        let certificates = self.certificate.map(parse_certificates).transpose();
+        let certificates = self.certificate.map(parse_certificates_as_sent).transpose();
         let address = self
             .client_addr
             .as_ref()

@@ -6,18 +6,27 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::json;
 use pgtls_core::x509::bundle::each_certificate;
+use pgtls_core::x509::certificate::Certificate;
 
 use crate::error::{Error, Form, Result};
 use crate::pg::datum::json::Json;
-use crate::pg::datum::rows::{RowsOf, row};
+use crate::pg::datum::rows::{Row, RowsOf, row};
 
 /// A row for each certificate of an argument, made when its turn comes.
 fn rows(input: &[u8], form: Form) -> Result<RowsOf<'_>> {
     let certificates = each_certificate(input).map_err(Error::argument(form))?;
-    Ok(RowsOf::new(
-        certificates
-            .map(move |certificate| Ok(row(certificate.map_err(Error::argument(form))?.columns()))),
-    ))
+    let row = move |certificate: std::result::Result<Certificate, _>| {
+        Ok(parsed_row(&certificate.map_err(Error::argument(form))?))
+    };
+    Ok(RowsOf::new(certificates.map(row)))
+}
+
+/// The certificate columns, and what makes no sense in the certificate.
+fn parsed_row(certificate: &Certificate) -> Row {
+    let problems: Vec<String> = certificate.problems().iter().map(ToString::to_string).collect();
+    let mut row = row(certificate.columns());
+    row.push(("problems".into(), Some(problems).filter(|all| !all.is_empty()).into()));
+    row
 }
 
 // The text arguments are taken as bytes: PEM is ASCII, and what stands around it may be in any encoding.

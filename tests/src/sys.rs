@@ -159,11 +159,9 @@ pub(crate) fn spawn(mut command: Command) -> io::Result<Child> {
 ///
 /// # Panics
 /// If it fails, with what it printed.
-pub(crate) fn run_as_server(mut command: Command) -> Output {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+pub(crate) fn run_as_server(command: Command) -> Output {
     let shown = format!("{command:?}");
-    let output = spawn_as_server(command).and_then(Child::wait_with_output);
-    let output = output.unwrap_or_else(|e| panic!("{shown}: {e}"));
+    let output = output_as_server(command);
     assert!(
         output.status.success(),
         "{shown}: {}\n{}{}",
@@ -172,6 +170,14 @@ pub(crate) fn run_as_server(mut command: Command) -> Output {
         String::from_utf8_lossy(&output.stderr),
     );
     output
+}
+
+/// The same, however it ends.
+fn output_as_server(mut command: Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let shown = format!("{command:?}");
+    let output = spawn_as_server(command).and_then(Child::wait_with_output);
+    output.unwrap_or_else(|e| panic!("{shown}: {e}"))
 }
 
 /// The directory of this run: everything the harness writes is below it, and it goes when the process exits.
@@ -288,8 +294,9 @@ pub(crate) fn connect_from(source: Ipv4Addr, server: SocketAddrV4) -> io::Result
     }
 }
 
-/// Limits the address space of a process to what it has and `more` bytes; `None` lifts the limit.
-pub fn limit_address_space(pid: u32, more: Option<u64>) {
+/// Limits the address space of a process to what it has and `more` bytes; `None` lifts the limit. False if the process has
+/// ended.
+pub fn limit_address_space(pid: u32, more: Option<u64>) -> bool {
     let limit = match more {
         Some(more) => address_space(pid).saturating_add(more).to_string(),
         None => "unlimited".to_owned(),
@@ -297,8 +304,10 @@ pub fn limit_address_space(pid: u32, more: Option<u64>) {
     // By a process of the server's account: not every root may do that to others.
     let mut command = Command::new("prlimit");
     command.args(["--pid", &pid.to_string(), &format!("--as={limit}:")]);
-    let output = run_as_server(command);
-    assert!(output.status.success(), "prlimit of {pid}: {output:?}");
+    let output = output_as_server(command);
+    let is_there = output.status.success();
+    assert!(is_there || !process_exists(pid), "prlimit of {pid}: {output:?}");
+    is_there
 }
 
 /// The address space of a process, in bytes.

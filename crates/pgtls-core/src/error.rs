@@ -53,7 +53,7 @@ pub enum Error {
         limit: usize,
     },
 
-    /// The operating system refuses the memory that the input takes.
+    /// There is not enough memory for what the input decodes to.
     #[error("out of memory")]
     OutOfMemory,
 

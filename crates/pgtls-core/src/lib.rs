@@ -13,6 +13,7 @@
 pub mod asn1;
 pub mod crl;
 pub mod error;
+pub mod form;
 pub mod json;
 pub mod limits;
 pub mod login;

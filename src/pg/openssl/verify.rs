@@ -14,7 +14,7 @@ use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef};
 use pgtls_core::login::facts::Crls;
 use pgtls_core::time::UnixTime;
 use pgtls_core::verify::judgement::Judgement;
-use pgtls_core::verify::verdict::{Link, Refusal, Verdict};
+use pgtls_core::verify::verdict::{Link, Refusal, Unreadable, Verdict};
 use pgtls_core::work;
 use pgtls_core::x509::certificate::Certificate;
 
@@ -102,6 +102,9 @@ pub(crate) fn judge(
     chain: &[Certificate],
     policy: Policy,
 ) -> Result<Verdict, String> {
+    if let Some(unreadable) = unreadable(chain) {
+        return Ok(unreadable);
+    }
     let verdict = ask(store, chain, policy);
     // The verification may leave its reasons behind, also after a success: the next TLS call must not find them.
     let left = ErrorStack::get();
@@ -146,6 +149,9 @@ pub(crate) fn examine(
     policy: Policy,
     crls: Crls,
 ) -> Result<Judgement, String> {
+    if let Some(verdict) = unreadable(chain) {
+        return Ok(Judgement { verdict, also: Vec::new(), path: Vec::new() });
+    }
     NOTES.set(Notes::new(crls));
     let judgement = in_context(store, chain, policy, |context| {
         // SAFETY: the context is live and initialised; the function has the type that OpenSSL calls.
@@ -258,13 +264,33 @@ fn apply(policy: Policy, context: &mut X509StoreContextRef) -> Result<(), ErrorS
     Ok(())
 }
 
+/// What becomes of a client that sends a certificate which OpenSSL cannot read (`tls_process_client_certificate`): the first
+/// of the chain that is one.
+fn unreadable(chain: &[Certificate]) -> Option<Verdict> {
+    chain.iter().zip(1..).find_map(|(certificate, position)| {
+        let error = match X509::from_der(certificate.as_der()) {
+            Ok(_) if certificate.trailing_bytes() == 0 => return None,
+            read => read.err(),
+        };
+        if let Some(error) = &error {
+            give_up_without_memory(error);
+        }
+        let problem = certificate.refusal().map(|problem| problem.to_string());
+        Some(Verdict::Unreadable(Unreadable {
+            position,
+            problem: problem.unwrap_or_else(|| "OpenSSL refuses it".to_owned()),
+            logged: error.map_or("cert length mismatch".to_owned(), |error| reason(&error)),
+        }))
+    })
+}
+
 fn links(context: &X509StoreContextRef) -> Vec<Link> {
     let chain = context.chain().into_iter().flatten();
     chain.filter_map(read).map(|certificate| Link::from(&certificate)).collect()
 }
 
 fn read(x509: &X509Ref) -> Option<Certificate> {
-    Certificate::from_der(&x509.to_der().ok()?).ok()
+    Certificate::from_openssl(&x509.to_der().ok()?).ok()
 }
 
 fn refused(context: &X509StoreContextRef) -> Verdict {

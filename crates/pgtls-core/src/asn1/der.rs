@@ -59,6 +59,21 @@ impl Fault {
         Self { offset, problem: Problem::TooLarge { what, limit } }
     }
 
+    /// The same, in the field of this name; in none if that is empty.
+    pub(crate) fn within(self, field: &str) -> Self {
+        match self.problem {
+            Problem::Broken(problem) if !field.is_empty() => {
+                Self::new(self.offset, format!("{field}: {problem}"))
+            }
+            problem => Self { problem, ..self },
+        }
+    }
+
+    /// The same, of an element that starts so far into the outermost one.
+    pub(crate) fn moved_by(self, offset: usize) -> Self {
+        Self { offset: self.offset + offset, ..self }
+    }
+
     pub(crate) fn is_ber(&self) -> bool {
         matches!(self.problem, Problem::Ber(_))
     }
@@ -255,6 +270,22 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next element if it is a UTCTime or a GeneralizedTime.
+    pub(crate) fn optional_time(&mut self) -> Result<Option<Element<'a>>, Fault> {
+        match self.optional(UTC_TIME)? {
+            None => self.optional(GENERALIZED_TIME),
+            time => Ok(time),
+        }
+    }
+
+    /// The next element, which has to be a UTCTime or a GeneralizedTime; `what` names it in the error.
+    pub(crate) fn expect_time(&mut self, what: &'static str) -> Result<Element<'a>, Fault> {
+        match self.optional(UTC_TIME)? {
+            Some(time) => Ok(time),
+            None => self.expect(GENERALIZED_TIME, what),
+        }
+    }
+
     /// Fails if an element with the identifier octet `found` may be `wanted` in BER.
     fn refuse_ber(&self, found: u8, wanted: u8) -> Result<(), Fault> {
         if found & LONG_TAG == LONG_TAG {
@@ -309,6 +340,12 @@ impl Header {
             let last = rest.iter().position(|octet| octet & 0x80 == 0);
             let (number, after) = rest.split_at(last.ok_or("data ends within a tag")? + 1);
             rest = after;
+            // OpenSSL keeps it in an `int`.
+            let significant = number.iter().position(|octet| *octet != 0x80);
+            match &number[significant.unwrap_or(number.len() - 1)..] {
+                [] | [_] | [_, _] | [_, _, _] | [_, _, _, _] | [0x80..=0x87, _, _, _, _] => {}
+                _ => return Err("tag is too large"),
+            }
             // A number that has a short form.
             if let [zeroes @ .., short @ 0..LONG_TAG] = number
                 && zeroes.iter().all(|octet| *octet == 0x80)
@@ -329,7 +366,12 @@ impl Header {
                 let length = octets.iter().try_fold(0_usize, |length, octet| {
                     Some(length.checked_mul(256)? | usize::from(*octet))
                 });
-                Some(length.ok_or("length is too large")?)
+                // OpenSSL keeps it in a `long`.
+                Some(
+                    length
+                        .filter(|length| isize::try_from(*length).is_ok())
+                        .ok_or("length is too large")?,
+                )
             }
         };
         Ok(Self { tag, size: data.len() - rest.len(), length })

@@ -144,10 +144,7 @@ impl<'a> RawEntry<'a> {
         let mut fields = entry.inside();
         let serial = fields.expect(der::INTEGER, "a serial number")?;
         serial.integer()?;
-        let time = fields.any()?;
-        if time.tag != der::UTC_TIME && time.tag != der::GENERALIZED_TIME {
-            return Err(time.fault("revocation date is not a time"));
-        }
+        let time = fields.expect_time("revocationDate")?;
         let extensions = fields.optional_list(der::SEQUENCE)?.map(|extensions| extensions.inside());
         fields.end()?;
         Ok(Self { offset: entry.offset, serial, time, extensions })

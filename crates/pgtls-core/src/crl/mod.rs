@@ -29,6 +29,7 @@ pub use signature::SignatureCheck;
 use crate::asn1::ber;
 use crate::asn1::der::{self, Element, Fault, Reader};
 use crate::asn1::oid::Oid;
+use crate::asn1::template;
 use crate::crl::entry::{Field, RawEntry};
 use crate::crl::index::SerialIndex;
 use crate::error::Error;
@@ -39,7 +40,7 @@ use crate::x509::algorithm::Algorithm;
 use crate::x509::distribution_point::{DistributionPoint, IssuingDistributionPoint};
 use crate::x509::extension::{AuthorityKeyId, RawExtension};
 use crate::x509::general_name::{GeneralName, GeneralNameKind};
-use crate::x509::name::{self, Name};
+use crate::x509::name::Name;
 use crate::x509::serial::Serial;
 
 /// What an error calls the input of this module.
@@ -67,6 +68,8 @@ struct Inner {
     file: Arc<Vec<u8>>,
     /// Where this list is in `file`. All other ranges count from its start.
     list: Range<usize>,
+    /// How many bytes it was read from; as BER it may have been longer.
+    input: usize,
     tbs: Range<usize>,
     /// What was signed, if the list came as BER and `tbs` is not it.
     signed: Option<Box<[u8]>>,
@@ -143,10 +146,10 @@ pub struct Cursor(usize);
 impl Crl {
     /// Reads one list from its DER, and nothing behind it.
     pub fn from_der(der: Vec<u8>) -> Result<Self, Error> {
-        let whole = 0..der.len();
-        let crl = Self::parse(Arc::new(der), whole)?;
-        if crl.0.list.end < crl.0.file.len() {
-            let fault = Fault::new(crl.0.list.end, "bytes after the list");
+        let length = der.len();
+        let crl = Self::parse(Arc::new(der), 0..length)?;
+        if crl.0.input < length {
+            let fault = Fault::new(crl.0.input, "bytes after the list");
             return Err(fault.into_error(EXPECTED));
         }
         Ok(crl)
@@ -170,6 +173,11 @@ impl Crl {
     /// The DER of the list.
     pub fn as_der(&self) -> &[u8] {
         self.0.file.get(self.0.list.clone()).unwrap_or_default()
+    }
+
+    /// How many bytes the list was read from.
+    fn input_bytes(&self) -> usize {
+        self.0.input
     }
 
     fn part(&self, range: &Range<usize>) -> &[u8] {
@@ -367,9 +375,11 @@ fn is_named(general: &GeneralName, canonical: &[u8]) -> bool {
 impl Inner {
     /// Reads a list in BER, by way of a copy in DER. What was signed is the bytes as they came.
     fn from_ber(bytes: &[u8]) -> Result<Self, Fault> {
+        template::check(bytes, &template::CRL)?;
         work::expect(bytes.len().saturating_mul(ber::MEMORY_FACTOR));
-        let (definite, _) = ber::to_definite(bytes)?;
+        let (definite, used) = ber::to_definite(bytes)?;
         let mut inner = Self::walk(&definite)?;
+        inner.input = used;
         let rest = bytes.get(der::header_size(bytes)?..).unwrap_or_default();
         let (_, length) = ber::to_definite(rest)?;
         inner.signed = Some(rest.get(..length).unwrap_or_default().into());
@@ -398,20 +408,19 @@ impl Inner {
         let inner_algorithm = Algorithm::read(&mut fields, "a signature algorithm")?.element;
         let issuer_element = fields.expect_list(der::SEQUENCE, "an issuer")?;
         let issuer = Name::from_element(&issuer_element)?;
-        if !name::is_readable(&issuer) {
-            return Err(issuer_element.fault("issuer that OpenSSL does not read"));
+        for (element, item, field) in [
+            (outer_algorithm, &template::ALGORITHM, "signatureAlgorithm"),
+            (inner_algorithm, &template::ALGORITHM, "signature"),
+            (issuer_element, &template::NAME, "issuer"),
+        ] {
+            let checked = template::check(element.raw, item);
+            checked.map_err(|fault| fault.moved_by(element.offset).within(field))?;
         }
-        let this_update = time(&fields.any()?)?;
-        let mut rest = fields.clone();
-        let next_update = match rest.any() {
-            Ok(next) if [der::UTC_TIME, der::GENERALIZED_TIME].contains(&next.tag) => {
-                fields = rest;
-                match time(&next)? {
-                    ListTime { instant: Some(time), is_plain: true } => NextUpdate::At(time),
-                    _ => NextUpdate::Malformed,
-                }
-            }
-            _ => NextUpdate::Never,
+        let this_update = list_time(&fields.expect_time("thisUpdate")?);
+        let next_update = match fields.optional_time()?.as_ref().map(list_time) {
+            None => NextUpdate::Never,
+            Some(ListTime { instant: Some(time), is_plain: true }) => NextUpdate::At(time),
+            Some(_) => NextUpdate::Malformed,
         };
         let entries = fields.optional_list(der::SEQUENCE)?;
         let mut judgement = Judgement::default();
@@ -433,6 +442,7 @@ impl Inner {
         Ok(Self {
             file: Arc::default(),
             list: 0..list.raw.len(),
+            input: list.raw.len(),
             tbs: tbs.raw_range(),
             signed: None,
             signature: signature.content_range(),
@@ -462,13 +472,8 @@ fn position(narrow: u32) -> usize {
     usize::try_from(narrow).unwrap_or(usize::MAX)
 }
 
-fn time(element: &Element<'_>) -> Result<ListTime, Fault> {
-    match element.tag {
-        der::UTC_TIME | der::GENERALIZED_TIME => {
-            Ok(ListTime { instant: element.time().ok(), is_plain: element.is_plain_time() })
-        }
-        _ => Err(element.fault("not a time")),
-    }
+fn list_time(element: &Element<'_>) -> ListTime {
+    ListTime { instant: element.time().ok(), is_plain: element.is_plain_time() }
 }
 
 impl Extensions {

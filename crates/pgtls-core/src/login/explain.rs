@@ -17,7 +17,7 @@ use crate::login::ident::{self, Decision};
 use crate::login::step::{Check, Explanation, Outcome, Step, Words};
 use crate::text::lossless;
 use crate::verify::judgement::Judgement;
-use crate::verify::verdict::{Refusal, Verdict};
+use crate::verify::verdict::{Refusal, Unreadable, Verdict};
 use crate::verify::verify_error::Topic;
 use crate::x509::certificate::Certificate;
 
@@ -206,7 +206,11 @@ impl<'a> Login<'a> {
             return self.skip(JUDGED, why);
         };
         self.chain();
-        self.subject(leaf);
+        let is_unreadable = matches!(&self.facts.trust,
+            Some(Ok(judgement)) if matches!(judgement.verdict, Verdict::Unreadable(_)));
+        if !is_unreadable {
+            self.subject(leaf);
+        }
     }
 
     fn chain(&mut self) {
@@ -221,8 +225,28 @@ impl<'a> Login<'a> {
                     }
                 }
                 Verdict::Refused(refusal) => self.refused_chain(refusal, judgement),
+                Verdict::Unreadable(unreadable) => self.unreadable_chain(unreadable),
             },
         }
+    }
+
+    /// A certificate that the server cannot even read.
+    fn unreadable_chain(&mut self, unreadable: &Unreadable) {
+        let (alert, number) = Unreadable::ALERT;
+        let words = Words {
+            client: format!("TLS alert \"{alert}\" ({number})"),
+            log: Some(format!("LOG: could not accept SSL connection: {}", unreadable.logged)),
+        };
+        let detail = match self.question.certificates.len() {
+            1 => format!("the server cannot read the certificate: {}", unreadable.problem),
+            _ => format!(
+                "the server cannot read certificate number {}: {}",
+                unreadable.position, unreadable.problem
+            ),
+        };
+        self.fail(Check::Chain, detail, None, words);
+        let judged = [Check::Purpose, Check::Revocation, Check::Validity, Check::Subject];
+        self.skip(&judged, "the server cannot read the certificate");
     }
 
     /// The step of a question to OpenSSL that it has no objection to.

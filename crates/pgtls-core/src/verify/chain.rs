@@ -61,7 +61,7 @@ impl Chain {
         }
         let mut entries = Vec::with_capacity(verified.len());
         for (depth, der) in verified.iter().map(AsRef::as_ref).enumerate() {
-            let certificate = Certificate::from_der(der).map_err(|source| Error::Member {
+            let certificate = Certificate::from_openssl(der).map_err(|source| Error::Member {
                 expected: "certificate",
                 position: depth + 1,
                 source: Box::new(source),

@@ -129,7 +129,7 @@ impl Assessment {
         let certificate = chain.first()?;
         let refusal = match verdict {
             Ok(Verdict::Refused(refusal)) => Some(refusal),
-            Ok(Verdict::Trusted(_)) | Err(_) => None,
+            Ok(Verdict::Trusted(_) | Verdict::Unreadable(_)) | Err(_) => None,
         };
         if let Some(refusal) = refusal.filter(|refusal| refusal.code == code::CERT_REVOKED) {
             return Some(Self::refused(refusal, chain));
@@ -141,6 +141,11 @@ impl Assessment {
         if let Some(begins) = certificate.not_before().filter(|begins| *begins > now) {
             let detail = format_args!("not valid before {begins}");
             return Some(Self::with(Standing::NotYetValid, detail));
+        }
+        // Nobody logs in with one, so this is one of another server.
+        if let Ok(Verdict::Unreadable(unreadable)) = verdict {
+            let problem = &unreadable.problem;
+            return Some(Self::with(Standing::Unknown, format_args!("{problem}")));
         }
         if let Err(why) = verdict {
             return Some(Self::with(Standing::Unknown, format_args!("{why}")));

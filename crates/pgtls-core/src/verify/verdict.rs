@@ -14,6 +14,24 @@ pub enum Verdict {
     Trusted(Vec<Link>),
     /// It does not.
     Refused(Refusal),
+    /// One of the certificates cannot be read, so there is no chain.
+    Unreadable(Unreadable),
+}
+
+/// A certificate that a server cannot read when it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Which of those that are sent, counted from 1.
+    pub position: usize,
+    /// What is wrong with it, and where.
+    pub problem: String,
+    /// What the server logs behind `could not accept SSL connection: `.
+    pub logged: String,
+}
+
+impl Unreadable {
+    /// The TLS alert that the client is sent for it, with its number.
+    pub const ALERT: (&'static str, u8) = ("decode error", 50);
 }
 
 /// A certificate of a chain.

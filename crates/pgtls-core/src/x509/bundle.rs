@@ -1,7 +1,7 @@
 //! Several certificates in one input: PEM text or DER, one after the other.
 
-use crate::asn1::der;
 use crate::error::Error;
+use crate::form::{self, Form};
 use crate::x509::certificate::{Certificate, EXPECTED};
 use crate::{limits, pem, work};
 
@@ -17,10 +17,35 @@ pub fn parse_certificates(input: &[u8]) -> Result<Vec<Certificate>, Error> {
     Ok(certificates)
 }
 
+/// As [`parse_certificates`], but also those that OpenSSL refuses to read, if only their structure can be walked: what a
+/// client may send ([`Certificate::refusal`]).
+pub fn parse_certificates_as_sent(input: &[u8]) -> Result<Vec<Certificate>, Error> {
+    members(input, Certificate::read)?.collect()
+}
+
+/// The certificates of a session in DER, one after the other, as OpenSSL has read and written them.
+pub fn certificates_from_openssl(mut der: &[u8]) -> Result<Vec<Certificate>, Error> {
+    let mut certificates = Vec::new();
+    while !der.is_empty() {
+        certificates.push(Certificate::read(&mut der)?);
+    }
+    Ok(certificates)
+}
+
 /// As [`parse_certificates`], one after the other: members before and, in PEM, after a broken one can still be had.
 /// Where the armour itself is broken, nothing follows.
 pub fn each_certificate(
     input: &[u8],
+) -> Result<impl Iterator<Item = Result<Certificate, Error>> + use<'_>, Error> {
+    members(input, Certificate::take_der)
+}
+
+/// Reads the certificate at the start of DER, and leaves what follows it.
+type Read = fn(&mut &[u8]) -> Result<Certificate, Error>;
+
+fn members(
+    input: &[u8],
+    read: Read,
 ) -> Result<impl Iterator<Item = Result<Certificate, Error>> + use<'_>, Error> {
     if input.len() > limits::MAX_BUNDLE_BYTES {
         return Err(Error::TooLarge {
@@ -28,12 +53,11 @@ pub fn each_certificate(
             limit: limits::MAX_BUNDLE_BYTES,
         });
     }
-    // The length of a certificate takes more than one byte, and no text starts with `0` and a byte of that kind.
-    let is_der = matches!(input, [der::SEQUENCE, length, ..] if length & 0x80 != 0);
-    let mut members = if is_der {
-        Members::Der { rest: input, position: 0 }
-    } else {
-        Members::Pem { blocks: pem::blocks(input, pem::CERTIFICATE), position: 0 }
+    let mut members = match form::of(input) {
+        Form::Der => Members::Der { rest: input, position: 0, read },
+        Form::Pem => {
+            Members::Pem { blocks: pem::blocks(input, pem::CERTIFICATE), position: 0, read }
+        }
     };
     let Some(first) = members.next() else {
         return Err(Error::NoPemBlock { expected: EXPECTED });
@@ -50,8 +74,8 @@ pub fn each_certificate(
 }
 
 enum Members<'a> {
-    Pem { blocks: pem::Blocks<'a>, position: usize },
-    Der { rest: &'a [u8], position: usize },
+    Pem { blocks: pem::Blocks<'a>, position: usize, read: Read },
+    Der { rest: &'a [u8], position: usize, read: Read },
 }
 
 impl Iterator for Members<'_> {
@@ -60,17 +84,17 @@ impl Iterator for Members<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         work::between();
         let (position, certificate) = match self {
-            Self::Pem { blocks, position } => {
+            Self::Pem { blocks, position, read } => {
                 let block = blocks.next()?;
-                (position, block.and_then(|block| Certificate::from_block(&block)))
+                (position, block.and_then(|block| Certificate::from_block(&block, *read)))
             }
             Self::Der { rest: [], .. } => return None,
-            Self::Der { rest, position } => (position, Certificate::take_der(rest)),
+            Self::Der { rest, position, read } => (position, read(rest)),
         };
         *position += 1;
         let position = *position;
         if position > limits::MAX_CERTIFICATES {
-            *self = Self::Der { rest: &[], position };
+            *self = Self::Der { rest: &[], position, read: Certificate::take_der };
             return Some(Err(Error::TooLarge {
                 what: "number of certificates",
                 limit: limits::MAX_CERTIFICATES,

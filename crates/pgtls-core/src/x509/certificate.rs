@@ -17,6 +17,7 @@ use openssl::sha::sha256;
 use crate::asn1::ber;
 use crate::asn1::der::{self, Element, Fault, Reader};
 use crate::asn1::oid::{self, Oid};
+use crate::asn1::template;
 use crate::error::Error;
 use crate::time::UnixTime;
 use crate::value::Value;
@@ -96,30 +97,54 @@ impl fmt::Display for Problem {
 }
 
 impl Certificate {
-    /// Reads one certificate that is all of `der`, as OpenSSL's `d2i_X509` does.
+    /// Reads one certificate that is all of `der`, and refuses what OpenSSL's `d2i_X509` refuses.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let mut rest = der;
         let certificate = Self::take_der(&mut rest)?;
+        Self::check_end(certificate, der, rest)
+    }
+
+    /// Reads one certificate that OpenSSL has read already, in whatever version: the one of a session. Only bytes whose
+    /// structure cannot be walked are refused.
+    pub fn from_openssl(der: &[u8]) -> Result<Self, Error> {
+        let mut rest = der;
+        let certificate = Self::read(&mut rest)?;
+        Self::check_end(certificate, der, rest)
+    }
+
+    fn check_end(certificate: Self, der: &[u8], rest: &[u8]) -> Result<Self, Error> {
         if rest.is_empty() {
             return Ok(certificate);
         }
-        let offset = certificate.der.len();
+        let offset = der.len() - rest.len();
         Err(Fault::new(offset, "bytes after the certificate").into_error(EXPECTED))
     }
 
     /// Reads the certificate at the start of a PEM block. OpenSSL lets anything follow there; in a `TRUSTED CERTIFICATE`
     /// these are trust settings.
-    pub(crate) fn from_block(block: &pem::Block) -> Result<Self, Error> {
+    pub(crate) fn from_block(
+        block: &pem::Block,
+        read: fn(&mut &[u8]) -> Result<Self, Error>,
+    ) -> Result<Self, Error> {
         let mut rest = block.der.as_slice();
-        let mut certificate = Self::take_der(&mut rest)?;
+        let mut certificate = read(&mut rest)?;
         if block.label != pem::TRUSTED_CERTIFICATE {
             certificate.trailing = rest.len();
         }
         Ok(certificate)
     }
 
-    /// Reads one certificate and leaves in `rest` what follows it; nothing after an error.
+    /// Reads one certificate as OpenSSL's `d2i_X509` does, and leaves in `rest` what follows it; nothing after an error.
     pub(crate) fn take_der(rest: &mut &[u8]) -> Result<Self, Error> {
+        if let Err(fault) = template::check(rest, &template::CERTIFICATE) {
+            *rest = &[];
+            return Err(fault.into_error(EXPECTED));
+        }
+        Self::read(rest)
+    }
+
+    /// As [`Certificate::take_der`], but takes what OpenSSL refuses, too, if only its structure can be walked.
+    pub(crate) fn read(rest: &mut &[u8]) -> Result<Self, Error> {
         let der = std::mem::take(rest);
         let size = Reader::new(der, 0).any().map_or(der.len(), |element| element.raw.len());
         work::expect(size.min(limits::MAX_CERTIFICATE_BYTES).saturating_mul(MEMORY_FACTOR));
@@ -155,6 +180,29 @@ impl Certificate {
         der.extend_from_slice(unsigned);
         let definite = Some(definite.into());
         Ok((Self { der: der.into(), definite, parts, trailing: 0 }, used))
+    }
+
+    /// Why a server, or a client that loads it, refuses to read it.
+    pub fn refusal(&self) -> Option<Error> {
+        let checked = template::check(&self.der, &template::CERTIFICATE).map(drop);
+        checked.and_then(|()| self.check_trailing()).err().map(|fault| fault.into_error(EXPECTED))
+    }
+
+    /// How many bytes followed it in its PEM block, which are no trust settings.
+    pub fn trailing_bytes(&self) -> usize {
+        self.trailing
+    }
+
+    fn check_trailing(&self) -> Result<(), Fault> {
+        match self.trailing {
+            0 => Ok(()),
+            count => {
+                let problem = format!(
+                    "{count} bytes after the certificate, with which neither libpq loads it nor a server takes it"
+                );
+                Err(Fault::new(self.der.len(), problem))
+            }
+        }
     }
 
     /// The DER it was read from; of a certificate that came as BER, what OpenSSL's `i2d_X509` makes of it.
@@ -355,10 +403,7 @@ impl Certificate {
                 problems.extension::<()>(Err((self.oid(&at.oid).into_owned(), fault)));
             }
         }
-        if self.trailing > 0 {
-            let problem = format!("{} bytes after the certificate are ignored", self.trailing);
-            problems.check::<()>("end", Err(&Fault::new(self.der.len(), problem)));
-        }
+        problems.check("end", self.check_trailing().as_ref());
         problems.0
     }
 
@@ -621,11 +666,7 @@ impl PublicKey {
 
 fn read_validity<'a>(validity: &Element<'a>) -> Result<(Element<'a>, Element<'a>), Fault> {
     let mut reader = validity.inside();
-    let mut time = || match reader.optional(der::UTC_TIME)? {
-        Some(time) => Ok(time),
-        None => reader.expect(der::GENERALIZED_TIME, "a time"),
-    };
-    let times = (time()?, time()?);
+    let times = (reader.expect_time("notBefore")?, reader.expect_time("notAfter")?);
     reader.end()?;
     Ok(times)
 }

@@ -457,11 +457,3 @@ fn read_attribute<'a>(rdn: usize, set: &mut Reader<'a>) -> Result<Attribute<'a>,
     }
     Ok(Attribute { rdn, oid, tag: value.tag, content: value.content, raw: value.raw })
 }
-/// Whether OpenSSL reads a name: each value is of a type in `B_ASN1_PRINTABLE`, and text is in its encoding.
-pub(crate) fn is_readable(name: &Name) -> bool {
-    name.attributes().all(|attribute| match attribute.tag {
-        12 | 18..=20 | 22 | 28 | 30 => attribute.text().is_some(),
-        3 | 7..=11 | 13..=15 | 29 | der::SEQUENCE => true,
-        _ => false,
-    })
-}

@@ -15,8 +15,10 @@ use openssl::x509::X509Req;
 use crate::asn1::ber;
 use crate::asn1::der::{self, Element, Fault, Reader};
 use crate::asn1::oid::{self, Oid};
+use crate::asn1::template;
 use crate::crl::Crl;
 use crate::error::{Error, OtherInput};
+use crate::form::{self, Form};
 use crate::value::Value;
 use crate::work;
 use crate::x509::algorithm::Algorithm;
@@ -28,11 +30,7 @@ use crate::x509::{decoded, strict};
 use crate::{limits, pem, text};
 
 /// What an error says that was looked for.
-pub const EXPECTED: &str = "certificate request";
-
-/// Requests; the labels are those that OpenSSL's `PEM_read_bio_X509_REQ` takes.
-const REQUEST: pem::Kind =
-    pem::Kind { expected: EXPECTED, labels: &["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"] };
+pub const EXPECTED: &str = pem::REQUEST.expected;
 
 /// A certificate request, with its DER.
 #[derive(Debug, Clone)]
@@ -65,18 +63,21 @@ pub fn parse_requests(input: &[u8]) -> Result<Vec<Request>, Error> {
             limit: limits::MAX_BUNDLE_BYTES,
         });
     }
-    let is_der = matches!(input, [der::SEQUENCE, length, ..] if length & 0x80 != 0);
     let mut results = Vec::new();
-    if is_der {
-        let mut rest = input;
-        while !rest.is_empty() && results.len() <= limits::MAX_CERTIFICATES {
-            work::between();
-            work::push(&mut results, Request::take_der(&mut rest));
+    match form::of(input) {
+        Form::Der => {
+            let mut rest = input;
+            while !rest.is_empty() && results.len() <= limits::MAX_CERTIFICATES {
+                work::between();
+                work::push(&mut results, Request::take_der(&mut rest));
+            }
         }
-    } else {
-        for block in pem::blocks(input, REQUEST).take(limits::MAX_CERTIFICATES + 1) {
-            work::between();
-            work::push(&mut results, block.and_then(|block| Request::from_block(&block)));
+        Form::Pem => {
+            for block in pem::blocks(input, pem::REQUEST).take(limits::MAX_CERTIFICATES + 1) {
+                work::between();
+                let request = block.and_then(|block| Request::from_block(&block));
+                work::push(&mut results, request);
+            }
         }
     }
     if results.len() > limits::MAX_CERTIFICATES {
@@ -103,7 +104,7 @@ pub fn parse_requests(input: &[u8]) -> Result<Vec<Request>, Error> {
 
 /// What input without a request is instead, if that is plain to see.
 fn other_input(input: &[u8]) -> Option<OtherInput> {
-    if matches!(input, [der::SEQUENCE, ..]) {
+    if form::of(input) == Form::Der {
         return other_der(input);
     }
     let text = std::str::from_utf8(input).ok()?.trim_start_matches('\u{feff}').trim();
@@ -118,7 +119,7 @@ fn other_input(input: &[u8]) -> Option<OtherInput> {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => Some(OtherInput::PublicKey),
             "PKCS7" | "CMS" => Some(OtherInput::Pkcs7),
             // Line ends that were written as the characters backslash and n.
-            _ if REQUEST.labels.contains(&label) && !text.contains('\n') => {
+            _ if pem::REQUEST.labels.contains(&label) && !text.contains('\n') => {
                 Some(OtherInput::SingleLine)
             }
             _ => None,
@@ -161,7 +162,8 @@ impl Request {
     /// Reads one request and leaves in `rest` what follows it; nothing after an error.
     fn take_der(rest: &mut &[u8]) -> Result<Self, Error> {
         let input = std::mem::take(rest);
-        let (request, used) = match Parts::read(input) {
+        template::check(input, &template::REQUEST).map_err(|fault| fault.into_error(EXPECTED))?;
+        let (request, used) = match Parts::read(input, false) {
             Ok((parts, used)) => {
                 (Self { der: input[..used].into(), definite: None, parts, trailing: 0 }, used)
             }
@@ -178,7 +180,8 @@ impl Request {
         let scope = &ber[..ber.len().min(limits::MAX_STRICT_BYTES)];
         let (definite, used) =
             ber::to_definite(scope).map_err(|fault| fault.into_error(EXPECTED))?;
-        let (parts, _) = Parts::read(&definite).map_err(|fault| fault.into_error(EXPECTED))?;
+        let (parts, _) =
+            Parts::read(&definite, true).map_err(|fault| fault.into_error(EXPECTED))?;
         // The signed part as it came, because it is signed, around it DER: `i2d_X509_REQ`.
         let der = drained(X509Req::from_der(&scope[..used]).and_then(|request| request.to_der()))
             .map_err(|_| {
@@ -333,8 +336,9 @@ impl Request {
 }
 
 impl Parts {
-    /// Reads a request at the start of `der`, and gives the bytes it took.
-    fn read(der: &[u8]) -> Result<(Self, usize), Fault> {
+    /// Reads a request at the start of `der`, and gives the bytes it took. In DER that has been made of BER, what is still
+    /// BER is broken, and OpenSSL does not look at it.
+    fn read(der: &[u8], was_ber: bool) -> Result<(Self, usize), Fault> {
         let request = Reader::new(der, 0).expect(der::SEQUENCE, "a request")?;
         if request.raw.len() > limits::MAX_STRICT_BYTES {
             return Err(Fault::too_large(0, EXPECTED, limits::MAX_STRICT_BYTES));
@@ -359,7 +363,7 @@ impl Parts {
         };
         // The standard has them always, and empty if there are none; OpenSSL does without.
         if let Some(attributes) = reader.optional_list(0xa0)? {
-            parts.read_attributes(&attributes)?;
+            parts.read_attributes(&attributes, was_ber)?;
         }
         reader.end()?;
         Ok((parts, request.raw.len()))
@@ -367,7 +371,7 @@ impl Parts {
 
     /// Looks for the wanted extensions as OpenSSL's `X509_REQ_get_extensions` does: in the first
     /// attribute of the standard's type, else of Microsoft's, and of its values in the first.
-    fn read_attributes(&mut self, attributes: &Element<'_>) -> Result<(), Fault> {
+    fn read_attributes(&mut self, attributes: &Element<'_>, was_ber: bool) -> Result<(), Fault> {
         let mut reader = attributes.inside();
         let (mut standard, mut microsoft) = (None, None);
         while !reader.is_empty() {
@@ -403,7 +407,7 @@ impl Parts {
             match read_extension_list(&list) {
                 Ok(extensions) if list.tag == der::SEQUENCE => self.extensions = extensions,
                 Ok(_) => self.problem("an extension request that is no SEQUENCE"),
-                Err(fault) if fault.is_ber() => return Err(fault),
+                Err(fault) if fault.is_ber() && !was_ber => return Err(fault),
                 Err(fault) => {
                     self.problem(&fault.into_error("extension request").to_string());
                 }

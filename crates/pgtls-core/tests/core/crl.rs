@@ -324,6 +324,7 @@ fn all_line_lengths() {
     }
 }
 
+/// Behind broken armour OpenSSL finds nothing, and the server takes nothing from the file.
 #[test]
 fn a_broken_list_does_not_hide_the_others() {
     let good = |number: u64| crl_pem(number);
@@ -339,30 +340,28 @@ fn a_broken_list_does_not_hide_the_others() {
         wrong
     };
     let not_der = || list_pem(b"\x04\x02ab");
-    type Expectation = fn(&Error) -> bool;
-    let broken: [(Vec<u8>, Expectation); 6] = [
-        (cut(), |error| matches!(error, Error::Pem { problem: "no END line", .. })),
-        (wrong_character(), |error| matches!(error, Error::Pem { problem: "invalid base64", .. })),
-        (not_der(), |error| matches!(error, Error::Der { offset: 0, .. })),
-        (list_pem(&[]), |error| matches!(error, Error::Der { offset: 0, .. })),
-        (b"-----BEGIN X509 CRL-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec(), |error| {
-            matches!(error, Error::Pem { problem: "wrong END line", .. })
-        }),
-        (b"-----BEGIN X509 CRL-----\nAAA\n-----END X509 CRL-----\n".to_vec(), |error| {
-            matches!(error, Error::Pem { problem: "base64 is cut short", .. })
-        }),
-    ];
-    for (bad, is_expected) in broken {
-        let file = [good(1), bad.clone(), good(2), bad, good(3)].concat();
-        let found = numbers(file);
-        assert_eq!(found.len(), 5);
-        for (index, number) in [(0, "1"), (2, "2"), (4, "3")] {
-            assert_eq!(found[index].as_deref(), Ok(number));
-        }
-        for index in [1, 3] {
-            let error = found[index].as_ref().unwrap_err();
-            assert!(is_expected(error), "{error:?}");
-        }
+    let file = [good(1), not_der(), good(2), not_der(), good(3)].concat();
+    let found = numbers(file);
+    let [Ok(_), Err(first), Ok(_), Err(second), Ok(_)] = &found[..] else { panic!("{found:?}") };
+    for error in [first, second] {
+        assert!(matches!(error, Error::Der { offset: 0, .. }), "{error:?}");
+    }
+    for (bad, expected) in [
+        (cut(), "base64 is not a multiple of four"),
+        (wrong_character(), "not a base64 character"),
+        (list_pem(&[]), "block is empty"),
+        (
+            b"-----BEGIN X509 CRL-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec(),
+            "END line does not match the BEGIN line",
+        ),
+        (
+            b"-----BEGIN X509 CRL-----\nAAA\n-----END X509 CRL-----\n".to_vec(),
+            "base64 is not a multiple of four",
+        ),
+    ] {
+        let found = numbers([good(1), bad, good(2)].concat());
+        let [Ok(_), Err(Error::Pem { problem, .. })] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(*problem, expected);
     }
 }
 
@@ -374,7 +373,8 @@ fn errors_say_where() {
     };
     let good = crl_pem(1);
     for at in [25, 26, 90, 100, 200] {
-        for wrong in [b'*', b'-', b':', 0, 0x80, b'.'] {
+        // Not above ASCII at the end of a line, where it may be stripped.
+        for wrong in [b'*', 0x80, b'.', b'_'] {
             let mut file = good.clone();
             if file[at] != b'\n' {
                 file[at] = wrong;
@@ -398,14 +398,13 @@ fn errors_say_where() {
 
 #[test]
 fn files_without_a_list() {
-    let empty: [&[u8]; 8] = [
+    let empty: [&[u8]; 7] = [
         b"",
         b"\n\n",
         b"0",
         b"0 certificates",
         b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         b" -----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
-        "\u{feff}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n".as_bytes(),
         &[0; 4096],
     ];
     for file in empty {
@@ -421,11 +420,23 @@ fn files_without_a_list() {
 fn der_files() {
     let der = list().with(crl_number(1)).sign(&KEY);
     assert_eq!(numbers(der.clone()), [Ok("1".to_owned())]);
-    let longer = [der.clone(), vec![0]].concat();
+    // One list after the other; behind a broken one nothing can be found.
+    assert_eq!(numbers([&der[..], &der].concat()), [Ok("1".to_owned()), Ok("1".to_owned())]);
+    let found = parse_crls([&der[..], &[0], &der].concat()).unwrap();
+    assert_eq!(found.iter().map(|it| it.crl.is_ok()).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(found[1].offset, der.len());
     assert!(matches!(
-        &parse_crls(longer).unwrap()[0].crl,
-        Err(Error::Der { offset, .. }) if *offset == der.len()
+        Crl::from_der([&der[..], &[0]].concat()),
+        Err(Error::Der { offset, .. }) if offset == der.len()
     ));
+    // A list has a length below 128 if it is short enough.
+    let short = seq(&[
+        &seq(&[&algorithm("1.2.3"), &name(""), &tlv(0x17, b"250101000000Z")]),
+        &algorithm("1.2.3"),
+        &bit_string(&[]),
+    ]);
+    assert!(short[1] < 0x80);
+    assert!(parse_crls(short).unwrap()[0].crl.is_ok());
     for length in 2..der.len() {
         assert!(parse_crls(der[..length].to_vec()).unwrap()[0].crl.is_err(), "{length}");
     }

@@ -7,6 +7,7 @@ mod bundles;
 mod certificates;
 mod chains;
 mod crl;
+mod differential;
 mod extensions;
 mod fixtures;
 mod fuzz;

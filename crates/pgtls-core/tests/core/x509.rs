@@ -434,11 +434,11 @@ fn what_is_no_request_is_named_for_what_it_is() {
     for (input, found) in [
         (&certificate[..], OtherInput::Certificate),
         (certificate_pem.as_bytes(), OtherInput::Certificate),
-        (pem::encode("X509 CRL", b"").as_bytes(), OtherInput::Crl),
+        (pem::encode("X509 CRL", b"x").as_bytes(), OtherInput::Crl),
         (&key, OtherInput::PrivateKey),
         (&rsa.private_key_to_der().unwrap(), OtherInput::PrivateKey),
         (&rsa.private_key_to_pkcs8().unwrap(), OtherInput::PrivateKey),
-        (pem::encode("PKCS7", b"").as_bytes(), OtherInput::Pkcs7),
+        (pem::encode("PKCS7", b"x").as_bytes(), OtherInput::Pkcs7),
         (line.as_bytes(), OtherInput::SingleLine),
         (b"/etc/ssl/alice.csr", OtherInput::FileName),
         (b"alice.csr\n", OtherInput::FileName),

@@ -140,7 +140,7 @@ impl CoverageStatus {
         match why {
             WhyUnknown::Expired => Self::Stale,
             WhyUnknown::NotYetValid => Self::NotYetValid,
-            WhyUnknown::CrlMissing => Self::Missing,
+            WhyUnknown::CrlMissing | WhyUnknown::IssuerUnknown => Self::Missing,
             WhyUnknown::OutOfScope => Self::OutOfScope,
             WhyUnknown::BadSignature | WhyUnknown::NoCrlSign | WhyUnknown::IssuerKeyUnreadable => {
                 Self::BadSignature
@@ -259,6 +259,7 @@ fn in_words(status: Status) -> &'static str {
         Status::Revoked { .. } => "revoked",
         Status::Unknown(why) => match why {
             WhyUnknown::CrlMissing => "unknown, because the CRL is missing",
+            WhyUnknown::IssuerUnknown => "unknown, because its issuer is not known",
             WhyUnknown::Expired => "unknown, because the CRL has expired",
             WhyUnknown::NotYetValid => "unknown, because the CRL is not yet valid",
             WhyUnknown::BadSignature => "unknown, because the signature of the CRL is wrong",

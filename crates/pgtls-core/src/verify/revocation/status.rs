@@ -56,6 +56,8 @@ impl Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhyUnknown {
+    /// The certificate of its issuer is not known, so neither is the list, nor who may have signed it.
+    IssuerUnknown,
     /// There is none of this issuer that is meant for TLS certificates and signed with a key of the chain.
     CrlMissing,
     /// The issuer's certificate has a key usage, and it does not include signing lists.
@@ -81,10 +83,11 @@ pub enum WhyUnknown {
 }
 
 impl WhyUnknown {
-    /// The word that SQL shows: `crl_missing`, `no_crl_sign`, `out_of_scope`, `malformed_date`, `crl_not_yet_valid`,
+    /// The word that SQL shows: `issuer_unknown`, `crl_missing`, `no_crl_sign`, `out_of_scope`, `malformed_date`, `crl_not_yet_valid`,
     /// `crl_expired`, `issuer_key_unreadable`, `bad_signature` or `unsupported`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::IssuerUnknown => "issuer_unknown",
             Self::CrlMissing => "crl_missing",
             Self::NoCrlSign => "no_crl_sign",
             Self::OutOfScope => "out_of_scope",
@@ -100,6 +103,7 @@ impl WhyUnknown {
     /// The `X509_V_ERR_…` number, see [`Status::verify_error`].
     fn verify_error(self) -> Option<i32> {
         match self {
+            Self::IssuerUnknown => Some(20),
             Self::CrlMissing => Some(3),
             Self::NoCrlSign => Some(35),
             Self::OutOfScope => Some(44),
@@ -119,6 +123,7 @@ impl WhyUnknown {
 impl fmt::Display for WhyUnknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::IssuerUnknown => "the certificate of its issuer is not known",
             Self::CrlMissing => "there is no usable CRL of its issuer",
             Self::NoCrlSign => "the key usage of its issuer does not include signing CRLs",
             Self::OutOfScope => "the CRL of its issuer is about other certificates",

@@ -9,8 +9,13 @@ use pgtls_core::{json, pem};
 
 /// Bytes as one certificate.
 pub fn certificate(data: &[u8]) {
-    let Ok(certificate) = Certificate::from_der(data) else { return };
+    // What another version of OpenSSL may have taken.
+    let Ok(certificate) = Certificate::from_openssl(data) else {
+        assert!(Certificate::from_der(data).is_err());
+        return;
+    };
     assert_consistent(&certificate);
+    let Ok(certificate) = Certificate::from_der(data) else { return };
     // As OpenSSL would write it, and by way of PEM, it is still the same.
     assert_eq!(Certificate::from_der(certificate.as_der()).as_ref(), Ok(&certificate));
     assert_eq!(parse_certificates(certificate.to_pem().as_bytes()), Ok(vec![certificate]));
