@@ -9,6 +9,7 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 
 tests_calling_c=(
     ./tests/src/sys.rs                        # signals, accounts, child processes
+    ./crates/pgtls-core/tests/core/differential/pem.rs # its PEM reader, to compare with
     ./crates/pgtls-core/tests/core/reference.rs # what OpenSSL itself says, to compare with
 )
 

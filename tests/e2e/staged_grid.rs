@@ -148,6 +148,14 @@ enum Told {
 
 const TOLD: [Told; 4] = [Told::Nothing, Told::Reload, Told::FailingReload, Told::Restart];
 
+/// Reloads, and waits until it is written down what is in force: what is done to the files right after a reload may else be
+/// what the process finds that does so.
+fn reload(cluster: &Cluster) -> String {
+    let log = cluster.reload();
+    cluster.sql("select count(*) from pgtls_configuration");
+    log
+}
+
 fn admits(cluster: &Cluster, client: &Identity) -> bool {
     cluster.client("alice").with(client).connect().is_ok()
 }
@@ -176,17 +184,17 @@ fn now_and_after_a_reload_are_as_foretold() {
                 continue;
             }
             good(&cluster);
-            cluster.reload();
+            reload(&cluster);
             let mut old = cluster.admin();
             (change.make)(&cluster);
             match told {
                 Told::Nothing => {}
-                Told::Reload => drop(cluster.reload()),
+                Told::Reload => drop(reload(&cluster)),
                 Told::FailingReload => {
                     let certificate = cluster.tls_path("server.crt");
                     let whole = std::fs::read(&certificate).unwrap();
                     std::fs::write(&certificate, "broken").unwrap();
-                    cluster.reload();
+                    reload(&cluster);
                     std::fs::write(&certificate, whole).unwrap();
                 }
                 Told::Restart => {
@@ -219,7 +227,7 @@ fn now_and_after_a_reload_are_as_foretold() {
             let taken = "select outcome from pgtls_check_reload() where item = 'reload'";
             let taken = [old.value(taken), young.value(taken)];
             let then = clients.map(|client| [&old, &young].map(|it| foretold(it, client, true)));
-            let log = cluster.reload();
+            let log = reload(&cluster);
             let is_taken = !log.contains("was not reloaded");
             asked += 2;
             if taken.iter().any(|outcome| (outcome == "ok") != is_taken) {

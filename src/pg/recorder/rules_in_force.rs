@@ -83,14 +83,19 @@ fn decide(
     let is_older =
         |file: &str| files::last_change(Path::new(file)).is_none_or(|changed| changed <= of.read);
     // A server does not start with a `pg_hba.conf` that it cannot use, but does with such a `pg_ident.conf`: with none.
-    let rules = match hba::problem(&rules).is_some() || hba_refused {
-        true => rules_before,
-        false => Some(rules).filter(|rules| rules.iter().all(|line| is_older(&line.file))),
+    // Of a file that has changed since, nothing can be said that was not said by the server.
+    let rules = match rules.iter().all(|line| is_older(&line.file)) {
+        _ if hba_refused => rules_before,
+        false => None,
+        true if hba::problem(&rules).is_some() => rules_before,
+        true => Some(rules),
     };
-    let mappings = match ident::problem(&mappings).is_some() || ident_refused {
+    let mappings = match mappings.iter().all(|line| is_older(&line.file)) {
+        _ if ident_refused => mappings_before,
+        false => None,
+        true if ident::problem(&mappings).is_none() => Some(mappings),
         true if is_start => Some(Vec::new()),
         true => mappings_before,
-        false => Some(mappings).filter(|lines| lines.iter().all(|line| is_older(&line.file))),
     };
     Rules { of, rules, mappings }
 }
