@@ -130,6 +130,10 @@ fn what_is_foretold_is_what_a_reload_and_a_restart_do() {
             .preloaded()
             .start();
         (case.change)(&cluster);
+        // OpenSSL 1.1.1 takes any list of ciphers, because those of TLS 1.3 are left.
+        let openssl = "select openssl_runtime like 'OpenSSL 1.%' from pgtls_status";
+        let takes_any = case.name == "no such cipher" && cluster.admin().value(openssl) == "t";
+        let item = case.item.filter(|_| !takes_any);
         let steps = cluster
             .sql("select item, outcome, detail, hint from pgtls_check_reload() order by step");
         let steps: Vec<Vec<String>> = steps
@@ -149,12 +153,12 @@ fn what_is_foretold_is_what_a_reload_and_a_restart_do() {
         let is_taken = !log.contains("was not reloaded");
         cluster.shut_down(Shutdown::Fast);
         let started = cluster.try_start_again();
-        let expected: Vec<_> = case.item.into_iter().collect();
+        let expected: Vec<_> = item.into_iter().collect();
         let found: Vec<_> = against.iter().map(|step| &*step[0]).collect();
         let said = against.first().map(|step| step[2].clone()).unwrap_or_default();
         // What the server says of a line of rules has other words in its log than in its view.
         let is_said =
-            |log: &str| log.contains(&said) || case.item.is_none_or(|it| !it.starts_with("ssl_"));
+            |log: &str| log.contains(&said) || item.is_none_or(|it| !it.starts_with("ssl_"));
         let agrees = found == expected
             && (of("reload") == "ok") == is_taken
             && (of("restart") == "ok") == started.is_ok()
@@ -163,13 +167,8 @@ fn what_is_foretold_is_what_a_reload_and_a_restart_do() {
             wrong.push(format!("{}: {steps:?}\nreload: {log}\nstart: {started:?}", case.name));
         }
         // The words decide nothing alone: these two are what the table says.
-        assert_eq!(is_taken, case.item.is_none_or(|item| item == ONLY_START), "{}", case.name);
-        assert_eq!(
-            started.is_ok(),
-            case.item.is_none_or(|item| item == ONLY_RELOAD),
-            "{}",
-            case.name
-        );
+        assert_eq!(is_taken, item.is_none_or(|item| item == ONLY_START), "{}", case.name);
+        assert_eq!(started.is_ok(), item.is_none_or(|item| item == ONLY_RELOAD), "{}", case.name);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
