@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Runs a command of the README as a newcomer would: on a Debian 12 that has git and make and nothing
-# else, in a fresh clone, as an ordinary user with sudo.
+# else, in a fresh clone.
 #
-#   scripts/fresh-machine.sh COMMAND...
+#   scripts/fresh-machine.sh [--as WHO] COMMAND...
+#
+# WHO is `sudoer`, an ordinary user with sudo (the default), `root`, or `user`, who is neither.
 #
 # The machine is a chroot that is made for this run and removed after it. It installs from the archives
 # that the host installs from. Needs root. Exits with 75 if the chroot cannot be made, else as COMMAND.
@@ -13,6 +15,17 @@ say() { printf '%s\n' "fresh-machine: $*" >&2; }
 unavailable() { say "$*"; exit 75; }
 
 [ "$(id -u)" = 0 ] || { say "this needs root"; exit 1; }
+
+who=sudoer
+if [ "${1-}" = --as ]; then
+    who=$2
+    shift 2
+fi
+case $who in
+sudoer | user) account=newcomer home=/home/newcomer ;;
+root) account=root home=/root ;;
+*) say "--as $who: not sudoer, root or user"; exit 2 ;;
+esac
 
 # The host's sources of Debian 12, in the form of one line each.
 archives() {
@@ -45,23 +58,25 @@ if [ -d /usr/local/share/ca-certificates ]; then
     chroot "$root" update-ca-certificates >/dev/null 2>&1
 fi
 chroot "$root" useradd --create-home --shell /bin/bash newcomer
-echo 'newcomer ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/newcomer"
-git clone --quiet --no-hardlinks "$source_dir" "$root/home/newcomer/pgtls_ext"
-chroot "$root" chown -R newcomer: /home/newcomer/pgtls_ext
+if [ "$who" = sudoer ]; then
+    echo 'newcomer ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/newcomer"
+fi
+git clone --quiet --no-hardlinks "$source_dir" "$root$home/pgtls_ext"
+chroot "$root" chown -R "$account:" "$home/pgtls_ext"
 
 started=$SECONDS status=0
 # Namespaces of its own: whatever the command leaves running or mounted ends with it.
 # shellcheck disable=SC2016  # expanded inside
 unshare --mount --propagation private --pid --fork --kill-child -- bash -euc '
-    root=$1
-    shift
+    root=$1 account=$2 home=$3
+    shift 3
     mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
-    exec chroot "$root" /usr/bin/env -i HOME=/home/newcomer USER=newcomer LANG=C.UTF-8 \
+    exec chroot "$root" /usr/bin/env -i HOME="$home" USER="$account" LANG=C.UTF-8 \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        setpriv --reuid=newcomer --regid=newcomer --init-groups \
+        setpriv --reuid="$account" --regid="$account" --init-groups \
         sh -c "cd ~/pgtls_ext && exec \"\$@\"" sh "$@"
-' bash "$root" "$@" </dev/null || status=$?
-say "'$*' took $((SECONDS - started)) s and ended with $status"
+' bash "$root" "$account" "$home" "$@" </dev/null || status=$?
+say "'$*' as $who took $((SECONDS - started)) s and ended with $status"
 exit "$status"

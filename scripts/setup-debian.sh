@@ -113,6 +113,9 @@ as_root() {
     fi
 }
 
+# Whether as_root will work; sudo may ask for a password here, or know nothing of this user.
+may_be_root() { [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo true; }; }
+
 # Debian's package makes and starts a cluster when it is first installed; nobody asked for one.
 # A machine that already has PostgreSQL keeps its own settings.
 prevent_main_cluster() {
@@ -129,9 +132,8 @@ prevent_main_cluster() {
 install_packages() {
     local -a options=(--yes --no-install-recommends -o Dpkg::Options::=--force-confold)
     say "missing: $(missing_packages "$@" | tr '\n' ' ')"
-    if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
-        die "not root, and no sudo. As root, run: apt-get install ${options[0]} ${options[1]} $*"
-    fi
+    may_be_root || die "not root, and no sudo. As root, run:" \
+        "apt-get update && apt-get install ${options[0]} ${options[1]} $*"
     case " $* " in
     *" postgresql-"*) prevent_main_cluster ;;
     esac
