@@ -16,7 +16,9 @@ use pgtls_core::verify::credential::Standing;
 use crate::checks::access::{Server, checked_mappings};
 use crate::checks::basis::Basis;
 use crate::checks::configuration;
-use crate::checks::credentials::{Credential, invalid_sessions};
+use crate::checks::credentials::{
+    Credential, are_verdicts_written, invalid_sessions, write_verdicts,
+};
 use crate::pg::recorder::sessions::{self, Recorded};
 use crate::pg::recorder::{in_force, publication, rules_in_force, save};
 use crate::pg::server::guc::Action;
@@ -45,8 +47,16 @@ pub(crate) fn install() {
 process::background_worker!(pgtls_ext_worker_main, run);
 process::background_worker!(pgtls_ext_publisher_main, publish);
 
-/// Writes down what this process, which is younger than the last reload, knows to be in force.
+/// Writes down what this process, which is younger than the last reload, knows to be in force, and what is said of the
+/// clients' certificates by that.
 fn publish() {
+    if !in_force::is_published() {
+        publish_what_is_in_force();
+    }
+    done(write_verdicts);
+}
+
+fn publish_what_is_in_force() {
     done(|| {
         publication::publish();
         Ok(())
@@ -86,6 +96,7 @@ fn run() {
     // What was there before this worker came may be unsaved, too.
     let mut saved = (Instant::now(), 0);
     let mut checked = Instant::now();
+    let mut judged = Instant::now();
     // This process is young itself, if there is no place for another.
     if !ask_for_publisher() {
         publish();
@@ -98,8 +109,12 @@ fn run() {
                 Ok(())
             });
         }
-        if reload || !in_force::is_published() {
+        let verdicts_due = judged.elapsed() >= SAVE_INTERVAL;
+        if reload || !in_force::is_published() || (verdicts_due && verdicts_lack()) {
             ask_for_publisher();
+        }
+        if verdicts_due {
+            judged = Instant::now();
         }
         // A reload is also the way to have everything saved now.
         if reload || saved.0.elapsed() >= SAVE_INTERVAL {
@@ -120,6 +135,16 @@ fn run() {
     save_changes(saved.1);
     // This may be somebody's `kill`, after which the worker should come back; at a shutdown the server starts nothing.
     process::exit_and_be_restarted()
+}
+
+/// Whether nothing was written down of some chain.
+fn verdicts_lack() -> bool {
+    let mut lack = false;
+    done(|| {
+        lack = !are_verdicts_written();
+        Ok(())
+    });
+    lack
 }
 
 /// Saves what has changed, and says up to which change all is saved. What could not be saved is tried again.

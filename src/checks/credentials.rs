@@ -21,6 +21,8 @@ use crate::pg::memory;
 use crate::pg::openssl::trust_store::TrustStore;
 use crate::pg::openssl::verify::{self, Policy};
 use crate::pg::recorder::sessions::{self, Recorded};
+use crate::pg::recorder::verdicts::{self, Known, Verdicts};
+use crate::pg::recorder::{in_force, inventory};
 use crate::pg::server::guc;
 
 /// What is worked out about a chain.
@@ -36,11 +38,17 @@ pub(crate) struct Credential {
 /// Evaluates chains by one configuration, each distinct one once.
 ///
 /// What OpenSSL says of a chain is kept from query to query, as long as the configuration is the same and no certificate or
-/// list begins or ends: judging takes about half a millisecond, and there may be thousands of chains.
+/// list begins or ends: judging takes about half a millisecond, and there may be thousands of chains. What another process
+/// has written down of a chain is taken as it is, and then the configuration need not be loaded.
 pub(crate) struct Evaluator {
     basis: Basis,
+    /// Of what is in force, if that is the basis.
+    numbers: Option<in_force::Numbers>,
+    written: Option<Rc<Verdicts>>,
     /// What is trusted and how it is asked, or why that cannot be used; `None` until somebody asks.
     trust: Option<Result<(TrustStore, Policy), String>>,
+    /// Whether what was kept of earlier queries has been looked at.
+    begun: bool,
     now: UnixTime,
     renewal_window: i64,
     known: BTreeMap<Vec<u8>, Judged>,
@@ -58,8 +66,16 @@ struct Judged {
 /// Most chains that are kept from query to query; some kilobytes each.
 const KEPT_CHAINS: usize = 2_000;
 
-/// What is kept, and for which files and policy.
-type Kept = (TrustStore, Policy, BTreeMap<Vec<u8>, Judged>);
+/// What chains were judged by.
+enum Source {
+    /// What was in force when it had these numbers.
+    InForce(in_force::Numbers),
+    /// What this process has loaded.
+    Loaded(TrustStore, Policy),
+}
+
+/// What is kept, and what it was judged by.
+type Kept = (Source, BTreeMap<Vec<u8>, Judged>);
 
 thread_local! {
     static IN_FORCE: RefCell<Option<Kept>> = const { RefCell::new(None) };
@@ -68,8 +84,22 @@ thread_local! {
 
 impl Evaluator {
     pub(crate) fn new(basis: Basis) -> Self {
+        let numbers = match basis {
+            Basis::InForce => in_force::numbers(),
+            Basis::OnFile => None,
+        };
+        let written = numbers.and_then(verdicts::written);
+        Self::with(basis, numbers, written)
+    }
+
+    fn with(
+        basis: Basis,
+        numbers: Option<in_force::Numbers>,
+        written: Option<Rc<Verdicts>>,
+    ) -> Self {
         let (now, renewal_window) = (time::clock(), guc::renewal_window());
-        Self { basis, trust: None, now, renewal_window, known: BTreeMap::new() }
+        let known = BTreeMap::new();
+        Self { basis, numbers, written, trust: None, begun: false, now, renewal_window, known }
     }
 
     /// What was kept of earlier queries.
@@ -93,7 +123,7 @@ impl Evaluator {
     /// was too large to be recorded.
     pub(crate) fn of_chain(&mut self, chain: &[u8]) -> Credential {
         memory::check_for_interrupts();
-        self.load();
+        self.begin();
         let now = self.now.0;
         if let Some(known) = self.known.get(chain).filter(|known| known.holds.contains(&now)) {
             return known.credential.clone();
@@ -106,20 +136,29 @@ impl Evaluator {
         credential
     }
 
-    /// Looks for the configuration at the first call, and takes over what was kept if it was worked out from the same.
-    fn load(&mut self) {
-        if self.trust.is_some() {
+    /// At the first call, takes over what was kept if it was worked out from the same.
+    fn begin(&mut self) {
+        if std::mem::replace(&mut self.begun, true) {
             return;
         }
-        let trust = TlsConfiguration::of(self.basis).trust(self.now);
-        if let (Ok((store, policy)), Some(kept)) = (&trust, self.kept().take())
-            && store.is(&kept.0)
-            && policy.is_like(kept.1)
-        {
-            self.known = kept.2;
+        let Some((source, known)) = self.kept().take() else { return };
+        let is_same = match &source {
+            Source::InForce(numbers) => self.numbers.as_ref() == Some(numbers),
+            Source::Loaded(store, policy) => {
+                let current = self.load().as_ref();
+                current.is_ok_and(|current| current.0.is(store) && current.1.is_like(*policy))
+            }
+        };
+        if is_same {
+            self.known = known;
             self.assess_again();
         }
-        self.trust = Some(trust);
+    }
+
+    /// The configuration, loaded when it is first asked for.
+    fn load(&mut self) -> &Result<(TrustStore, Policy), String> {
+        let (basis, now) = (self.basis, self.now);
+        self.trust.get_or_insert_with(|| TlsConfiguration::of(basis).trust(now))
     }
 
     /// The verdicts are those of earlier, but dates and renewal window count now.
@@ -132,15 +171,9 @@ impl Evaluator {
         }
     }
 
-    fn judge(&self, der: &[u8]) -> Judged {
+    fn judge(&mut self, der: &[u8]) -> Judged {
         let chain = certificates_from_openssl(der).unwrap_or_default();
-        let (verdict, holds) = match &self.trust {
-            Some(Ok((store, policy))) => {
-                (verify::judge(store, &chain, *policy), self.span(store, &chain))
-            }
-            Some(Err(why)) => (Err(why.clone()), self.now.0..=self.now.0),
-            None => (Err("nothing was read".to_owned()), self.now.0..=self.now.0),
-        };
+        let (verdict, holds) = self.verdict(der, &chain);
         let too_large = || Assessment::unknown("the certificate was too large to be recorded");
         let assessment = Assessment::of(&chain, &verdict, self.now, self.renewal_window);
         let leaf = chain.first();
@@ -152,29 +185,82 @@ impl Evaluator {
         Judged { chain, verdict, holds, credential }
     }
 
-    /// The time around now in which neither a certificate of the chain nor anything in the store begins or ends.
-    fn span(&self, store: &TrustStore, chain: &[Certificate]) -> RangeInclusive<i64> {
+    /// What is said of a chain, and for which seconds it holds.
+    fn verdict(
+        &mut self,
+        der: &[u8],
+        chain: &[Certificate],
+    ) -> (Result<Verdict, String>, RangeInclusive<i64>) {
         let now = self.now;
-        let Some(changes) = store.changes() else { return now.0..=now.0 };
-        let own = chain.iter().flat_map(|c| [c.not_before(), c.not_after()]).flatten();
-        let changes = || changes.iter().copied().chain(own.clone());
-        let last = changes().filter(|change| *change <= now).max();
-        let next = changes().filter(|change| *change >= now).min();
-        let after = last.map_or(i64::MIN, |change| change.0.saturating_add(1));
-        let before = next.map_or(i64::MAX, |change| change.0.saturating_sub(1));
-        // In the very second of a change, what is said of it holds for no other.
-        if after <= now.0 && now.0 <= before { after..=before } else { now.0..=now.0 }
+        let written = self.written.as_ref().and_then(|written| written.of(der, now.0));
+        if let Some((verdict, holds)) = written {
+            return (Ok(verdict), holds);
+        }
+        match self.load() {
+            Ok((store, policy)) => (verify::judge(store, chain, *policy), span(now, store, chain)),
+            Err(why) => (Err(why.clone()), now.0..=now.0),
+        }
     }
+}
+
+/// The time around now in which neither a certificate of the chain nor anything in the store begins or ends.
+fn span(now: UnixTime, store: &TrustStore, chain: &[Certificate]) -> RangeInclusive<i64> {
+    let Some(changes) = store.changes() else { return now.0..=now.0 };
+    let own = chain.iter().flat_map(|c| [c.not_before(), c.not_after()]).flatten();
+    let changes = || changes.iter().copied().chain(own.clone());
+    let last = changes().filter(|change| *change <= now).max();
+    let next = changes().filter(|change| *change >= now).min();
+    let after = last.map_or(i64::MIN, |change| change.0.saturating_add(1));
+    let before = next.map_or(i64::MAX, |change| change.0.saturating_sub(1));
+    // In the very second of a change, what is said of it holds for no other.
+    if after <= now.0 && now.0 <= before { after..=before } else { now.0..=now.0 }
 }
 
 impl Drop for Evaluator {
     fn drop(&mut self) {
-        if let Some(Ok((store, policy))) = self.trust.take()
-            && store.changes().is_some()
-        {
-            self.kept().set(Some((store, policy, std::mem::take(&mut self.known))));
-        }
+        let trust = self.trust.take();
+        let may_change = |store: &TrustStore| store.changes().is_none();
+        let source = match (self.numbers, trust) {
+            (_, Some(Ok((store, _)))) if may_change(&store) => return,
+            (Some(numbers), Some(Ok(_)) | None) if self.begun => Source::InForce(numbers),
+            (None, Some(Ok((store, policy)))) => Source::Loaded(store, policy),
+            _ => return,
+        };
+        self.kept().set(Some((source, std::mem::take(&mut self.known))));
     }
+}
+
+/// Of how many chains it is written down what is said of them; a reader has all of it in memory.
+const WRITTEN_CHAINS: usize = 10_000;
+
+/// Judges every chain that is known by what is in force, and writes down what was said, for all processes.
+pub(crate) fn write_verdicts() -> Result<(), String> {
+    let Some(numbers) = in_force::numbers() else { return Ok(()) };
+    let mut evaluator = Evaluator::with(Basis::InForce, None, None);
+    verdicts::write(numbers, known_chains(), |chain| {
+        work::between();
+        let judged = evaluator.judge(chain);
+        let lasts = judged.holds.start() < judged.holds.end();
+        match judged.verdict {
+            Ok(verdict) if lasts => Known { verdict: Some(verdict), holds: judged.holds },
+            // That it cannot be said once for all is true until something else comes into force.
+            _ => Known { verdict: None, holds: i64::MIN..=i64::MAX },
+        }
+    })
+}
+
+/// Whether it is written down of every chain that is known what is said of it now.
+pub(crate) fn are_verdicts_written() -> bool {
+    let written = in_force::numbers().and_then(verdicts::written);
+    let now = time::clock().0;
+    known_chains().all(|chain| written.as_ref().is_some_and(|it| it.has(&chain, now)))
+}
+
+/// The chains of all sessions and of the inventory.
+fn known_chains() -> impl Iterator<Item = Vec<u8>> {
+    let sessions = sessions::recorded().into_iter().map(|recorded| recorded.chain);
+    let inventory = inventory::known().into_iter().flatten().map(|known| known.chain);
+    sessions.chain(inventory).filter(|chain| !chain.is_empty()).take(WRITTEN_CHAINS)
 }
 
 /// Evaluates chains by what is in force and by the files.

@@ -27,3 +27,4 @@ mod sessions;
 mod settings;
 mod staged_grid;
 mod stress;
+mod verdicts;

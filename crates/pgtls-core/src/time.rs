@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Seconds since 1970-01-01 00:00:00 UTC, without leap seconds; negative before.
 ///
 /// The core never asks for the current time: whoever calls passes it in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UnixTime(pub i64);
 
 const SECONDS_OF_DAY: i64 = 86_400;

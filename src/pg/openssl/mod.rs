@@ -1,5 +1,6 @@
 //! OpenSSL: what it says of certificates, stores and connections.
 
+mod checked_crls;
 pub(crate) mod dry_run;
 pub(in crate::pg) mod group;
 pub(crate) mod libssl;

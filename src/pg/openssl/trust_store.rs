@@ -20,6 +20,7 @@ use pgtls_core::time::UnixTime;
 use pgtls_core::work;
 
 use crate::pg::datum::text::lossless;
+use crate::pg::openssl::checked_crls::CheckedCrls;
 use crate::pg::openssl::server_context::Material;
 use crate::pg::server::files::{self, Identity};
 use crate::pg::server::tls_settings::TlsSettings;
@@ -150,6 +151,7 @@ struct Content {
     store: X509Store,
     /// See [`TrustStore::changes`].
     changes: Option<Vec<UnixTime>>,
+    checked: CheckedCrls,
 }
 
 impl TrustStore {
@@ -170,7 +172,7 @@ impl TrustStore {
         KEPT.set(None);
         let store = fill(settings)?;
         let changes = stamp.as_ref().and_then(|_| changes(&store).ok());
-        let store = Self(Rc::new(Content { store, changes }));
+        let store = Self::of(store, changes);
         KEPT.set(stamp.map(|stamp| (stamp, store.clone())));
         Ok(store)
     }
@@ -201,7 +203,17 @@ impl TrustStore {
             load(&store, c"", directories)?;
         }
         let changes = directories.is_empty().then(|| changes(&store).ok()).flatten();
-        Ok(Self(Rc::new(Content { store, changes })))
+        Ok(Self::of(store, changes))
+    }
+
+    fn of(store: X509Store, changes: Option<Vec<UnixTime>>) -> Self {
+        let checked = CheckedCrls::of(&store);
+        Self(Rc::new(Content { store, changes, checked }))
+    }
+
+    /// Which of its lists OpenSSL has checked.
+    pub(in crate::pg) fn checked(&self) -> &CheckedCrls {
+        &self.0.checked
     }
 
     /// The moments at which a certificate or list in it begins or ends, in order. `None` if they are not known, or what it

@@ -105,7 +105,7 @@ pub(crate) fn judge(
     if let Some(unreadable) = unreadable(chain) {
         return Ok(unreadable);
     }
-    let verdict = ask(store, chain, policy);
+    let verdict = store.checked().during(|| ask(store, chain, policy));
     // The verification may leave its reasons behind, also after a success: the next TLS call must not find them.
     let left = ErrorStack::get();
     if matches!(&verdict, Ok(Verdict::Refused(refusal)) if refusal.code == OUT_OF_MEMORY) {

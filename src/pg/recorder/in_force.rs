@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openssl::x509::X509;
+use serde::{Deserialize, Serialize};
 
 use crate::pg::connection::tls;
 use crate::pg::memory;
@@ -88,8 +89,24 @@ pub(crate) enum Unknown {
 const PATIENCE: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(10);
 
-/// What was read of a publication: its generation, its number, and the content.
-type Kept = (u64, u64, Rc<InForce>);
+/// Two of these are the same only if the same is in force, and known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Numbers {
+    generation: u64,
+    publication: u64,
+}
+
+/// The numbers of what is in force now; `None` without preloading.
+pub(crate) fn numbers() -> Option<Numbers> {
+    let shared = Segment::in_child()?.shared();
+    Some(Numbers {
+        generation: shared.generation.load(Ordering::Acquire),
+        publication: shared.publications.load(Ordering::Acquire),
+    })
+}
+
+/// What was read of a publication, and its numbers.
+type Kept = (Numbers, Rc<InForce>);
 
 thread_local! {
     static KEPT: RefCell<Option<Kept>> = const { RefCell::new(None) };
@@ -101,11 +118,10 @@ pub(crate) fn current() -> Result<Rc<InForce>, Unknown> {
     let mut waited = Duration::ZERO;
     loop {
         let shared = segment.shared();
-        let generation = shared.generation.load(Ordering::Acquire);
-        let number = shared.publications.load(Ordering::Acquire);
+        let numbers = numbers().ok_or(Unknown::NotPreloaded)?;
+        let generation = numbers.generation;
         let known = KEPT.with_borrow(|kept| {
-            let kept = kept.as_ref().filter(|kept| (kept.0, kept.1) == (generation, number));
-            kept.map(|kept| kept.2.clone())
+            kept.as_ref().filter(|kept| kept.0 == numbers).map(|kept| kept.1.clone())
         });
         if let Some(known) = known {
             return Ok(known);
@@ -125,7 +141,7 @@ pub(crate) fn current() -> Result<Rc<InForce>, Unknown> {
         match found {
             Ok(in_force) => {
                 let in_force = Rc::new(in_force);
-                KEPT.set(Some((generation, number, in_force.clone())));
+                KEPT.set(Some((numbers, in_force.clone())));
                 return Ok(in_force);
             }
             Err(why) if waited >= PATIENCE => return Err(Unknown::NotPublished(why)),

@@ -12,4 +12,6 @@ pub(crate) mod same_files;
 pub(crate) mod save;
 pub(in crate::pg) mod segment;
 pub(crate) mod sessions;
+mod shared_file;
 pub(crate) mod status;
+pub(crate) mod verdicts;

@@ -4,10 +4,9 @@
 //! holds, in a file that readers of any age and on any kind of connection can read. The file starts with a line of JSON,
 //! behind which stand the certificates and lists in DER. It holds nothing secret: no key, no password.
 
-use std::ffi::{CStr, CString};
-use std::fs::OpenOptions;
+use std::ffi::CString;
+use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use openssl::error::ErrorStack;
@@ -20,12 +19,14 @@ use crate::pg::openssl::server_context::Material;
 use crate::pg::recorder::in_force::{InForce, Origin};
 use crate::pg::recorder::reload::{self, Reload};
 use crate::pg::recorder::segment::Segment;
+use crate::pg::recorder::shared_file::SharedFile;
 use crate::pg::server::files;
 use crate::pg::server::tls_settings::TlsSettings;
 
-/// Relative to the data directory. This directory of the server's is for what need not survive it; no backup takes it.
-const FILE: &CStr = c"pg_stat_tmp/pgtls_ext.in_force";
-const NEW_FILE: &CStr = c"pg_stat_tmp/pgtls_ext.in_force.tmp";
+const FILE: SharedFile = SharedFile {
+    name: "pg_stat_tmp/pgtls_ext.in_force",
+    new_name: "pg_stat_tmp/pgtls_ext.in_force.tmp",
+};
 
 /// Largest file that is read: as much as the largest CRL file and CA file together.
 const MAX_BYTES: u64 = 4 * files::MAX_FILE_BYTES;
@@ -39,8 +40,7 @@ pub(crate) fn publish() {
     let Some(segment) = Segment::in_child() else { return };
     let shared = segment.shared();
     let written = in_force().and_then(|in_force| {
-        write_aside(&in_force).map_err(|error| error.to_string())?;
-        std::fs::rename(path(NEW_FILE), path(FILE)).map_err(|error| error.to_string())
+        FILE.replace(|file| write(file, &in_force)).map_err(|error| error.to_string())
     });
     let generation = reload::generation();
     match written {
@@ -51,7 +51,7 @@ pub(crate) fn publish() {
         Err(_) if shared.unpublished.swap(generation, Ordering::Relaxed) == generation => {}
         Err(why) => pgrx::log!(
             "pgtls_ext could not write down in \"{}\" what is in force: {why}",
-            FILE.to_string_lossy(),
+            FILE.path().display(),
         ),
     }
 }
@@ -73,19 +73,7 @@ fn in_force() -> Result<InForce, String> {
     }
 }
 
-fn path(name: &'static CStr) -> &'static Path {
-    Path::new(name.to_str().unwrap_or_default())
-}
-
-/// Writes a new file. What is in its place goes first: a FIFO there would make the open wait for a reader, and a link
-/// would have another file overwritten.
-fn write_aside(in_force: &InForce) -> io::Result<()> {
-    match std::fs::remove_file(path(NEW_FILE)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = OpenOptions::new().write(true).create_new(true).open(path(NEW_FILE))?;
-    let mut file = BufWriter::new(file);
+fn write(file: &mut BufWriter<File>, in_force: &InForce) -> io::Result<()> {
     let certificates = in_force.chain.iter().chain(&in_force.material.certificates);
     let certificates: Vec<Vec<u8>> =
         certificates.map(|one| one.to_der()).collect::<Result<_, ErrorStack>>()?;
@@ -116,7 +104,7 @@ fn write_aside(in_force: &InForce) -> io::Result<()> {
     for crl in &in_force.material.crls {
         file.write_all(&tls::crl_der(crl).ok_or(ErrorKind::OutOfMemory)?)?;
     }
-    file.flush()
+    Ok(())
 }
 
 /// The settings byte for byte: names of files need not be text.
@@ -127,7 +115,7 @@ fn settings(in_force: &InForce) -> Value {
 
 /// What was published last; or why it cannot be read.
 pub(in crate::pg) fn read() -> Result<(Reload, InForce), String> {
-    let content = files::open_up_to(path(FILE), MAX_BYTES).and_then(files::Readable::read)?;
+    let content = files::open_up_to(FILE.path(), MAX_BYTES).and_then(files::Readable::read)?;
     decode(&content).ok_or_else(|| "is damaged".to_owned())
 }
 

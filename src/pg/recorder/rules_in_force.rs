@@ -6,9 +6,6 @@
 //! what is in force. What is written down has no option of an external method, so no secret.
 
 use std::cell::RefCell;
-use std::ffi::CStr;
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -22,11 +19,11 @@ use crate::pg::recorder::in_force::Unknown;
 use crate::pg::recorder::reload::{self, Reload};
 use crate::pg::recorder::reload_error;
 use crate::pg::recorder::segment::Segment;
+use crate::pg::recorder::shared_file::SharedFile;
 use crate::pg::server::files;
 
-/// Relative to the data directory.
-const FILE: &CStr = c"pg_stat_tmp/pgtls_ext.rules";
-const NEW_FILE: &CStr = c"pg_stat_tmp/pgtls_ext.rules.tmp";
+const FILE: SharedFile =
+    SharedFile { name: "pg_stat_tmp/pgtls_ext.rules", new_name: "pg_stat_tmp/pgtls_ext.rules.tmp" };
 
 /// Largest file that is read.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -58,10 +55,10 @@ pub(crate) fn publish(read: impl FnOnce() -> (Vec<hba::Line>, Vec<ident::Line>))
     let is_written = before.as_ref().is_some_and(|before| before.of == of);
     if !is_written {
         let rules = decide(of, before, read());
-        if let Err(why) = write_aside(&rules) {
+        if let Err(why) = FILE.replace(|file| Ok(serde_json::to_writer(file, &rules)?)) {
             pgrx::log!(
                 "pgtls_ext could not write down in \"{}\" which rules are in force: {why}",
-                FILE.to_string_lossy(),
+                FILE.path().display(),
             );
             return;
         }
@@ -100,25 +97,9 @@ fn decide(
     Rules { of, rules, mappings }
 }
 
-fn write_aside(rules: &Rules) -> io::Result<()> {
-    match std::fs::remove_file(path(NEW_FILE)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = OpenOptions::new().write(true).create_new(true).open(path(NEW_FILE))?;
-    let mut file = BufWriter::new(file);
-    serde_json::to_writer(&mut file, rules)?;
-    file.flush()?;
-    std::fs::rename(path(NEW_FILE), path(FILE))
-}
-
 fn load() -> Result<Rules, String> {
-    let content = files::open_up_to(path(FILE), MAX_BYTES).and_then(files::Readable::read)?;
+    let content = files::open_up_to(FILE.path(), MAX_BYTES).and_then(files::Readable::read)?;
     serde_json::from_slice(&content).map_err(|error| error.to_string())
-}
-
-fn path(name: &'static CStr) -> &'static Path {
-    Path::new(name.to_str().unwrap_or_default())
 }
 
 /// What is in force now.

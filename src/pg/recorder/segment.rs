@@ -66,6 +66,8 @@ pub(in crate::pg) struct Shared {
     pub(in crate::pg) rules_published: AtomicU64,
     /// How often something was published.
     pub(in crate::pg) publications: AtomicU64,
+    /// How often verdicts were written down (see `verdicts`).
+    pub(in crate::pg) verdicts: AtomicU64,
     /// Grows with every change that is worth saving.
     pub(in crate::pg) changes: AtomicU64,
     /// When this memory was made, in the same unit.

@@ -3,12 +3,14 @@
 //!
 //! OpenSSL is asked by whoever can reach the files that the server trusts; here is only its answer.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::UnixTime;
 use crate::verify::verify_error::{Topic, code};
 use crate::x509::certificate::Certificate;
 
 /// OpenSSL's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// The chain leads to something that the server trusts: its certificates, leaf first.
     Trusted(Vec<Link>),
@@ -19,7 +21,7 @@ pub enum Verdict {
 }
 
 /// A certificate that a server cannot read when it is sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unreadable {
     /// Which of those that are sent, counted from 1.
     pub position: usize,
@@ -35,7 +37,7 @@ impl Unreadable {
 }
 
 /// A certificate of a chain.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Its subject, as `/CN=alice`.
     pub subject: String,
@@ -56,7 +58,7 @@ impl From<&Certificate> for Link {
 }
 
 /// Why a chain is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// OpenSSL's `X509_V_ERR_*` code.
     pub code: i32,
@@ -64,7 +66,8 @@ pub struct Refusal {
     pub text: String,
     /// How far from the leaf the certificate is that it is about; the leaf is 0.
     pub depth: u32,
-    /// That certificate, if there is one.
+    /// That certificate, if there is one; it is not written down with the rest.
+    #[serde(skip)]
     pub certificate: Option<Box<Certificate>>,
     /// What the server logs behind `could not accept SSL connection: `.
     pub logged: String,
