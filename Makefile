@@ -88,7 +88,7 @@ clean: ## remove everything that was built (not the chroots: scripts/chroot.sh r
 ifeq ($(WHERE),chroot)
 
 # The same target, inside the chroot of that version; make knows no difference there.
-IN_CHROOT := build stage test test-login-grid test-staged-grid test-stress test-allocations demo bench package
+IN_CHROOT := build stage test test-login-grid test-staged-grid test-stress test-load test-allocations demo bench package
 .PHONY: $(IN_CHROOT) install
 $(IN_CHROOT): deps
 	@scripts/setup-debian.sh chroot
@@ -105,7 +105,7 @@ install:
 else ifeq ($(WHERE),registry)
 
 # The same target, with the PostgreSQL that is fetched. It is for tests: nobody would install for it.
-IN_REGISTRY := build stage test test-login-grid test-staged-grid test-stress test-allocations demo
+IN_REGISTRY := build stage test test-login-grid test-staged-grid test-stress test-load test-allocations demo
 .PHONY: $(IN_REGISTRY) install bench package
 $(IN_REGISTRY): deps
 	@scripts/setup-debian.sh registry || [ $@ = test ]
@@ -178,6 +178,11 @@ test-stress: stage ## 100 clients that come and go for 5 minutes while the views
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' PGTLS_STRESS_CLIENTS=100 PGTLS_STRESS_SECONDS=300 \
 		scripts/cargo.sh test --workspace --no-default-features --features pgtls_ext/pg$(PG) --test e2e -- \
 		--nocapture rows_are_consistent
+
+.PHONY: test-load
+test-load: stage ## files that change and are reloaded for 2 minutes: nobody is ended whom the server admits
+	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' PGTLS_LOAD_SECONDS=120 \
+		scripts/cargo.sh test --workspace $(FEATURES) --test e2e -- --nocapture nobody_is_ended
 
 .PHONY: demo
 demo: ## see it at work in a throw-away server (KEEP=1: leave that up)

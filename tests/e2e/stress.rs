@@ -163,3 +163,63 @@ fn rows_are_consistent_while_clients_come_and_go() {
         admin.value("select tracked_sessions from pgtls_status") == "1"
     });
 }
+
+/// Files change and are reloaded all the time, and what is on file would refuse everybody. But each reload that would load
+/// it fails, so the server never refuses anybody, and nobody may be ended, by the worker or by the function.
+#[test]
+fn nobody_is_ended_whom_the_server_admits() {
+    let pki = Pki::standard();
+    let good = pki.crl(pki.intermediate()).build();
+    let revoking = pki.crl(pki.intermediate()).revoke(&pki.alice().cert).build();
+    let cluster = Cluster::builder()
+        .roles(&["alice"])
+        .crl_file(&[pki.root_crl(), &good])
+        .set("pgtls_ext.credential_check_interval", "1s")
+        .set("pgtls_ext.credential_action", "terminate")
+        .preloaded()
+        .start();
+    let login = || cluster.client("alice").with(pki.alice()).login();
+    let staying: Vec<Session> = (0..5).map(|_| login()).collect();
+    let mark = cluster.mark();
+    let end = Instant::now() + Duration::from_secs(asked("PGTLS_LOAD_SECONDS", 12));
+    let (mut refused, mut taken, mut logins) = (0, 0, 0);
+    let reloads_taken = |admin: &Session| admin.value("select last_reload_ok from pgtls_status");
+    let admin = cluster.admin();
+    let ending = AtomicU64::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let admin = cluster.admin();
+            while Instant::now() < end {
+                let ended = "select count(*) from pgtls_terminate_invalid(false)";
+                let ended: u64 = admin.value(ended).parse().unwrap();
+                ending.fetch_add(ended, Ordering::Relaxed);
+            }
+        });
+        while Instant::now() < end {
+            // A reload can take neither: the certificate goes first and comes back last.
+            std::fs::write(cluster.tls_path("server.crt"), "broken").unwrap();
+            cluster.replace_crl(&[pki.root_crl(), &revoking]);
+            cluster.reload();
+            refused += u64::from(reloads_taken(&admin) == "f");
+            logins += u64::from(login().value("select 1") == "1");
+            cluster.replace_crl(&[pki.root_crl(), &good]);
+            cluster.replace_server(pki.server());
+            cluster.reload();
+            taken += u64::from(reloads_taken(&admin) == "t");
+            logins += u64::from(login().value("select 1") == "1");
+        }
+    });
+    println!("{refused} reloads refused, {taken} taken, {logins} logins");
+    assert!(refused > 5 && taken > 5 && logins > 10, "{refused} {taken} {logins}");
+    assert_eq!(ending.load(Ordering::Relaxed), 0, "ended by the function");
+    for session in &staying {
+        assert_eq!(session.value("select 1"), "1");
+    }
+    assert!(!cluster.log_since(mark).contains("terminating its session"));
+
+    // The same list in force ends all of them.
+    cluster.replace_crl(&[pki.root_crl(), &revoking]);
+    cluster.reload();
+    let left = "select count(*) from pg_stat_activity where usename = 'alice'";
+    eventually("they are ended", || admin.value(left) == "0");
+}

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use pgtls_e2e::prelude::*;
 
-use crate::measure::{heading, medians, peak_memory, report, report_memory, wall_time};
+use crate::measure::{
+    heading, medians, peak_memory, processor_time_of, report, report_memory, wall_time,
+};
 
 const ENTRIES: u32 = 1_000_000;
 
@@ -15,10 +17,41 @@ const ROUNDS: usize = 5;
 pub(crate) fn run() {
     let pki = Pki::standard();
     let large = pki.crl(pki.intermediate()).many(ENTRIES).revoke(&pki.revoked().cert).build();
+    fresh_backends(pki, &large);
+    status(pki, &large);
+}
+
+/// Who is connected, asked by a session that has just come, as an exporter asks: with the list in force and without it.
+fn fresh_backends(pki: &Pki, large: &Crl) {
+    let start = |crls: &[&Crl]| {
+        let cluster = Cluster::builder().roles(&["alice"]).crl_file(crls).preloaded().start();
+        let client = cluster.client("alice").with(pki.alice()).login();
+        // What is known of the client's certificate is written down.
+        cluster.reload();
+        let written = cluster.data_dir().join("pg_stat_tmp/pgtls_ext.verdicts");
+        let is_written =
+            || std::fs::read_to_string(&written).is_ok_and(|it| it.contains("Trusted"));
+        eventually("a verdict is written down", is_written);
+        (cluster, client)
+    };
+    let small = start(&pki.crls());
+    let large = start(&[pki.root_crl(), large]);
+    let sql = "select count(s) from pgtls_sessions s where credential_status = 'valid'";
+    let ask = |cluster: &Cluster| {
+        let session = cluster.admin();
+        session.run("select 1");
+        processor_time_of(session.pid(), || assert_eq!(session.value(sql), "1"))
+    };
+    let [without, with] = medians(15, [&small.0, &large.0].map(|c| move || ask(c)));
+    heading("a CRL of 1,000,000 entries", "without", "with it");
+    report("pgtls_sessions, fresh", without, with, Some(1.2));
+}
+
+fn status(pki: &Pki, large: &Crl) {
     // The root alone in the CA file would leave nobody to check the signature of the intermediate's list.
     let cluster = Cluster::builder()
         .trust(&[pki.root(), pki.intermediate()])
-        .crl_file(&[pki.root_crl(), &large])
+        .crl_file(&[pki.root_crl(), large])
         .extension()
         .start();
     let question = |identity: &Identity| {

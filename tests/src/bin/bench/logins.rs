@@ -2,10 +2,13 @@
 
 use pgtls_e2e::prelude::*;
 
-use crate::measure::{heading, medians, processor_time, report, wall_time};
+use crate::measure::{heading, medians, processor_time, processor_time_of, report, wall_time};
 
 /// How often each side connects.
 const CONNECTIONS: usize = 400;
+
+/// How often each side reloads.
+const RELOADS: usize = 60;
 
 /// How often each side has its turn in the rest.
 const ROUNDS: usize = 15;
@@ -15,6 +18,7 @@ const MAPPINGS: usize = 10_000;
 
 pub(crate) fn run() {
     connections();
+    reloads();
     what_if();
     mappings();
 }
@@ -31,6 +35,18 @@ fn connections() {
     report("connect, disconnect", without, with, Some(1.02));
     let recorded = "select logins >= 400 from pgtls_client_certificates";
     assert_eq!(preloaded.admin().value(recorded), "t", "the logins were not recorded");
+}
+
+/// What a reload takes of the postmaster's time, with the library preloaded and on a server that never heard of it.
+fn reloads() {
+    let pki = Pki::standard();
+    let crls = pki.crls();
+    let plain = Cluster::builder().roles(&["alice"]).crl_file(&crls).start();
+    let preloaded = Cluster::builder().roles(&["alice"]).crl_file(&crls).preloaded().start();
+    let reload = |cluster: &Cluster| processor_time_of(cluster.pid(), || drop(cluster.reload()));
+    let [without, with] = medians(RELOADS, [&plain, &preloaded].map(|c| move || reload(c)));
+    heading("a reload", "without", "preloaded");
+    report("the postmaster's time", without, with, Some(1.05));
 }
 
 /// The question whether a login would succeed, against trying it with psql.

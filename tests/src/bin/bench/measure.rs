@@ -14,14 +14,19 @@ pub(crate) fn wall_time(run: impl FnOnce()) -> f64 {
 
 /// Nanoseconds that the session's backend is on a processor for a query: what others do meanwhile does not count.
 pub(crate) fn processor_time(session: &Session, sql: &str) -> f64 {
-    let statistics = format!("/proc/{}/schedstat", session.pid());
+    processor_time_of(session.pid(), || session.run(sql))
+}
+
+/// Nanoseconds that a process is on a processor while something is done.
+pub(crate) fn processor_time_of(pid: u32, run: impl FnOnce()) -> f64 {
+    let statistics = format!("/proc/{pid}/schedstat");
     let spent = || -> u64 {
         let statistics = fs::read_to_string(&statistics).unwrap_or_default();
         let first = statistics.split_whitespace().next().and_then(|first| first.parse().ok());
         first.expect("Linux keeps statistics of its scheduler")
     };
     let before = spent();
-    session.run(sql);
+    run();
     (spent() - before) as f64
 }
 

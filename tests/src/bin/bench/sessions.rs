@@ -13,7 +13,52 @@ const CERTIFICATES: usize = 50;
 /// How often each side has its turn.
 const ROUNDS: usize = 15;
 
+/// Entries of the inventory.
+const KNOWN: usize = 1_000;
+
 pub(crate) fn run() {
+    inventory();
+    busy();
+}
+
+/// A full inventory, asked by a session that has just come, against the server's view of its sessions.
+fn inventory() {
+    let pki = Pki::standard();
+    let crls = pki.crls();
+    let cluster = Cluster::builder()
+        .roles(&["alice"])
+        .set("max_connections", 120)
+        .crl_file(&crls)
+        .preloaded()
+        .start();
+    for _ in 0..KNOWN {
+        let identity = pki.issue("/O=Acme/CN=alice").by(pki.intermediate()).build();
+        drop(cluster.client("alice").with(&identity).login());
+    }
+    let alice = pki.alice();
+    let _sessions: Vec<Session> =
+        (0..100).map(|_| cluster.client("alice").with(alice).login()).collect();
+    cluster.reload();
+    let written = cluster.data_dir().join("pg_stat_tmp/pgtls_ext.verdicts");
+    let count = || std::fs::read_to_string(&written).unwrap_or_default().matches("Trusted").count();
+    eventually("verdicts are written down", || count() >= KNOWN);
+    let whole = |view: &str| format!("select count(v) from {view} v");
+    let [theirs, ours] = medians(
+        ROUNDS,
+        ["pg_stat_activity", "pgtls_client_certificates"].map(whole).map(|sql| {
+            let cluster = &cluster;
+            move || {
+                let session = cluster.admin();
+                session.run("select 1");
+                processor_time(&session, &sql)
+            }
+        }),
+    );
+    heading("1,000 certificates", "server", "pgtls_ext");
+    report("pgtls_client_certificates", theirs, ours, Some(5.0));
+}
+
+fn busy() {
     let pki = Pki::standard();
     let crls = pki.crls();
     let cluster = Cluster::builder()
