@@ -12,10 +12,10 @@ use pgtls_e2e::prelude::*;
 const COLUMNS: usize = 80;
 
 /// What can be read in two minutes, less the ten lines that `make` may print before.
-const LINES: usize = 190;
+const LINES: usize = 195;
 
 /// What a demonstration has to say, scene by scene, in this order.
-const SCENES: [(&str, &[&str]); 8] = [
+const SCENES: [(&str, &[&str]); 9] = [
     (
         "1. Who is connected",
         &[
@@ -56,10 +56,16 @@ const SCENES: [(&str, &[&str]); 8] = [
     (
         "8. The server got",
         &[
+            " ssl_cert_file | failed\n",
+            " reload        | failed\n restart       | failed\n",
             " pg_reload_conf \n----------------\n t",
             "last_reload_ok    | f",
             "last_reload_error | SSL configuration was not reloaded: could not load",
         ],
+    ),
+    (
+        "9. The file is mended. What ends next",
+        &[" client | /O=Acme/CN=billing ", "| renew_soon", " crl ", " server | /CN=localhost "],
     ),
 ];
 

@@ -20,7 +20,8 @@ pub(crate) fn play(office: &Office, terminal: &mut Terminal) {
     a_crl_that_locks_out(office, terminal);
     a_revocation(office, terminal);
     why_others_failed(office, terminal);
-    a_reload_that_did_not_take(office, terminal);
+    a_reload_that_is_tried_first(office, terminal);
+    what_ends_next(office, terminal);
 }
 
 fn introduction(office: &Office, terminal: &Terminal) {
@@ -158,14 +159,27 @@ from pgtls_recent_failures order by at;",
     );
 }
 
-fn a_reload_that_did_not_take(office: &Office, terminal: &mut Terminal) {
-    terminal.scene("The server got a new certificate file, a broken one. Did the reload take it?");
+fn a_reload_that_is_tried_first(office: &Office, terminal: &mut Terminal) {
+    terminal.scene("The server got a new certificate file. What would a reload make of it?");
     office.with_a_broken_server_certificate(|| {
+        terminal.show(
+            &office.admin,
+            "select item, outcome from pgtls_check_reload() where outcome = 'failed';",
+        );
         let mark = office.cluster.mark();
+        terminal.say("Somebody reloads all the same. pg_reload_conf() says true; did it take?");
         terminal.show(&office.admin, "select pg_reload_conf();");
         office.cluster.wait_for_log(mark, "SSL configuration was not reloaded");
-        terminal.say("pg_reload_conf() says true all the same. This tells whether it took:");
         terminal
             .show(&office.admin, "select last_reload_ok, last_reload_error from pgtls_status \\gx");
     });
+}
+
+fn what_ends_next(office: &Office, terminal: &mut Terminal) {
+    terminal.scene("The file is mended. What ends next, of all that the server depends on?");
+    terminal.show(
+        &office.admin,
+        "select ends_at::date, kind, name, status
+from pgtls_expiring() limit 4;",
+    );
 }
