@@ -5,9 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# PG=NN is a PostgreSQL of this Debian release or, if it has another one, of a chroot; 16, which none
-# has, is one of the package registries.
-# PG_CONFIG=... is one in any other place.
+# PG=NN is a PostgreSQL of this Debian release or, if it has another one, of a chroot; 16, which
+# none has, is one of the package registries. PG_CONFIG=... is one in any other place.
 ifdef PG_CONFIG
 ifeq ($(shell '$(PG_CONFIG)' --version),)
 $(error PG_CONFIG=$(PG_CONFIG): not a pg_config)
@@ -32,8 +31,8 @@ export PG
 export PGTLS_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
-# A target directory per version, so that they do not rebuild each other's bindings. PostgreSQL 15 on
-# the host shares the one of plain `cargo build`, whose default it is.
+# A target directory per version, so that they do not rebuild each other's bindings. PostgreSQL 15
+# on the host shares the one of plain `cargo build`, whose default it is.
 TARGET := target$(if $(PGTLS_IN_CHROOT)$(filter-out 15,$(PG)),/pg$(PG))
 export CARGO_TARGET_DIR := $(CURDIR)/$(TARGET)
 export PGRX_PG_CONFIG_PATH := $(PG_CONFIG)
@@ -42,8 +41,9 @@ export PGRX_PG_CONFIG_PATH := $(PG_CONFIG)
 PROFILE ?= release
 LIBRARY = $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/libpgtls_ext.so
 STAGE := $(CURDIR)/target/stage/pg$(PG)
-# A dev build is one of all packages and their tests, and every dev command names the whole workspace:
-# for one package cargo would choose other features of shared crates, and compile those again.
+# A dev build is one of all packages and their tests, and every dev command names the whole
+# workspace: for one package cargo would choose other features of shared crates, and compile those
+# again.
 FEATURES := --no-default-features --features pgtls_ext/pg$(PG)
 # The demonstration does without the tests: who wants to see it need not wait for them.
 PACKAGES = $(if $(filter dev,$(PROFILE)),--workspace --lib --bins $(if $(NO_TESTS),,--tests),-p pgtls_ext)
@@ -104,7 +104,8 @@ install:
 
 else ifeq ($(WHERE),registry)
 
-# The same target, with the PostgreSQL that is fetched. It is for tests: nobody would install for it.
+# The same target, with the PostgreSQL that is fetched. It is for tests: nobody would install for
+# it.
 IN_REGISTRY := build stage test test-login-grid test-staged-grid test-stress test-load test-allocations demo
 .PHONY: $(IN_REGISTRY) install bench package
 $(IN_REGISTRY): deps

@@ -1,8 +1,8 @@
 //! Generates bindings for the server headers that pgrx leaves out.
 //!
-//! pgrx treats `Port` as opaque, and its layout differs in every major version and by configure options, so it is
-//! generated from the headers of the very server the extension is built for. Types that pgrx has (`List`, `Node` …) are
-//! taken from pgrx, those of OpenSSL from `openssl-sys`.
+//! pgrx treats `Port` as opaque, and its layout differs in every major version and by configure
+//! options, so it is generated from the headers of the very server the extension is built for.
+//! Types that pgrx has (`List`, `Node` …) are taken from pgrx, those of OpenSSL from `openssl-sys`.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ const VARIABLES: &[&str] = &[
     "ssl_crl_dir",
     "ssl_crl_file",
 ];
-/// Functions wanted from the headers. Those of the server that can raise an error have to be called through a guard.
+/// Functions wanted from the headers. Those of the server that can raise an error have to be called
+/// through a guard.
 const FUNCTIONS: &[&str] = &[
     "free_auth_file",
     "hba_authname",
@@ -94,8 +95,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 struct PgConfig(PathBuf);
 
 impl PgConfig {
-    /// The program named by `PGRX_PG_CONFIG_PATH` (as pgrx itself takes it), whose major version has to be the one of
-    /// the enabled feature.
+    /// The program named by `PGRX_PG_CONFIG_PATH` (as pgrx itself takes it), whose major version
+    /// has to be the one of the enabled feature.
     fn find() -> Result<Self, Box<dyn std::error::Error>> {
         let path = env::var_os("PGRX_PG_CONFIG_PATH")
             .ok_or("set PGRX_PG_CONFIG_PATH to the pg_config of the server to build for")?;
@@ -128,8 +129,8 @@ impl PgConfig {
     }
 }
 
-/// The version of OpenSSL's headers, which `openssl-sys` tells the packages that depend on it: since 3.0 `MNN00PP0` in
-/// hexadecimal.
+/// The version of OpenSSL's headers, which `openssl-sys` tells the packages that depend on it:
+/// since 3.0 `MNN00PP0` in hexadecimal.
 fn openssl_built_against() -> String {
     let number = env::var("DEP_OPENSSL_VERSION_NUMBER").unwrap_or_default();
     match u64::from_str_radix(&number, 16) {
@@ -148,7 +149,8 @@ fn openssl_built_against() -> String {
     }
 }
 
-/// Without OpenSSL in the server there is no `SSL` object to look at, and `Port` has another layout.
+/// Without OpenSSL in the server there is no `SSL` object to look at, and `Port` has another
+/// layout.
 #[allow(clippy::disallowed_methods, reason = "runs at build time")]
 fn require_openssl(include: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let config = std::fs::read_to_string(include.join("pg_config.h"))?;

@@ -4,7 +4,8 @@
 #
 #   scripts/bench.sh [PART...]
 #
-# The part `core` is that of the library without a server; the others are those of the program bench.
+# The part `core` is that of the library without a server; the others are those of the program
+# bench.
 set -euo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.."

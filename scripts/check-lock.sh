@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What may be in the lock files. The two rules that matter most are looked for here, so that they hold
-# on every machine; where cargo-deny is installed, it checks all of deny.toml. It is not installed for
-# this: compiling it takes longer than all of `make lint`.
+# What may be in the lock files. The two rules that matter most are looked for here, so that they
+# hold on every machine; where cargo-deny is installed, it checks all of deny.toml. It is not
+# installed for this: compiling it takes longer than all of `make lint`.
 set -euo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.."

@@ -24,8 +24,8 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 say() { printf '%s\n' "chroot: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-# The one table of versions: a PostgreSQL major version and the Debian release that ships it. None ships
-# 16, which scripts/pg16.sh makes.
+# The one table of versions: a PostgreSQL major version and the Debian release that ships it. None
+# ships 16, which scripts/pg16.sh makes.
 suite_of() {
     case $1 in
     15) echo bookworm ;;
@@ -40,7 +40,8 @@ suite_of() {
 extra_suite_of() { if [ "$1" = 19 ]; then echo experimental; fi; }
 
 # What is needed to build and to test, and no more: no clang and llvm headers (hook_bindgen says how
-# bindgen is served), no recommended packages. The server's headers, which pgrx reads, name those of ICU.
+# bindgen is served), no recommended packages. The server's headers, which pgrx reads, name those of
+# ICU.
 packages_of() {
     echo "postgresql-$1" openssl ca-certificates \
         gcc libc6-dev make pkg-config libssl-dev libkrb5-dev libicu-dev libipc-run-perl
@@ -94,8 +95,8 @@ mirror() {
 
 # --- create ---------------------------------------------------------------------------------------
 
-# Before apt looks at anything: apt takes nothing from experimental by itself. Here it takes PostgreSQL
-# and its client library from where they are newest. $1 root, $2 version.
+# Before apt looks at anything: apt takes nothing from experimental by itself. Here it takes
+# PostgreSQL and its client library from where they are newest. $1 root, $2 version.
 hook_pins() {
     local suite
     suite=$(extra_suite_of "$2")

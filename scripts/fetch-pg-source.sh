@@ -6,8 +6,9 @@
 #
 # Unpacks src/test/ssl and contrib/sslinfo. What else `prove` needs is installed with the headers:
 # $(dirname $(pg_config --pgxs))/../../src/test/perl and pg_regress. The apt configuration of the
-# machine is neither changed nor used for package lists: sources are looked up in a state of our own.
-# Where the archive does not have the source of that version, those of the next older one are taken.
+# machine is neither changed nor used for package lists: sources are looked up in a state of our
+# own. Where the archive does not have the source of that version, those of the next older one are
+# taken.
 #
 # Environment: PGTLS_CACHE  cache directory, as in scripts/chroot.sh
 set -euo pipefail
@@ -20,8 +21,8 @@ root=$("$here/chroot.sh" path "$version")
 cache=$(dirname "$root")
 result=$cache/source-pg$version
 
-# The major versions whose tests will do, best first: its own, then the next older ones. A newer one's
-# tests use settings that the server does not have.
+# The major versions whose tests will do, best first: its own, then the next older ones. A newer
+# one's tests use settings that the server does not have.
 candidates() {
     local other
     for other in 18 17 15; do
@@ -29,8 +30,8 @@ candidates() {
     done
 }
 
-# $1: a directory for apt's state, $2: the major version. Leaves the archive in it. An archive that its
-# list names and that is not there any more is an error here, as is a list that cannot be had.
+# $1: a directory for apt's state, $2: the major version. Leaves the archive in it. An archive that
+# its list names and that is not there any more is an error here, as is a list that cannot be had.
 download() {
     local suite mirror
     suite=$("$here/chroot.sh" path "$2")

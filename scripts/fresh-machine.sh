@@ -6,8 +6,9 @@
 #
 # WHO is `sudoer`, an ordinary user with sudo (the default), `root`, or `user`, who is neither.
 #
-# The machine is a chroot that is made for this run and removed after it. It installs from the archives
-# that the host installs from. Needs root. Exits with 75 if the chroot cannot be made, else as COMMAND.
+# The machine is a chroot that is made for this run and removed after it. It installs from the
+# archives that the host installs from. Needs root. Exits with 75 if the chroot cannot be made, else
+# as COMMAND.
 set -euo pipefail
 
 source_dir=$(dirname "$(dirname "$(readlink -f "$0")")")

@@ -3,10 +3,10 @@
 #
 #   scripts/fuzz.sh SECONDS [TARGET...]
 #
-# Inputs start from the fixtures of the tests. A crash, an input that takes over five seconds and more
-# than 64 MB of memory are findings: they are kept in fuzz/artifacts, end their own target only, and
-# make the exit status non-zero. The core has no unsafe code, so it runs without a sanitizer, which
-# would need more memory than the limit.
+# Inputs start from the fixtures of the tests. A crash, an input that takes over five seconds and
+# more than 64 MB of memory are findings: they are kept in fuzz/artifacts, end their own target
+# only, and make the exit status non-zero. The core has no unsafe code, so it runs without a
+# sanitizer, which would need more memory than the limit.
 set -euo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.."

@@ -15,8 +15,8 @@
 #   npm     server, extensions and libpq of 16.14, built with OpenSSL 1.1.1, which comes with it; no
 #           headers, no client programs, no GSSAPI
 #   Debian  headers of OpenSSL 1.1.1 (bullseye)
-# Headers and server are of one version and of configurations that differ in ICU, libxml2 and OpenSSL.
-# Of these only OpenSSL changes what an extension sees, and it is set in pg_config.h.
+# Headers and server are of one version and of configurations that differ in ICU, libxml2 and
+# OpenSSL. Of these only OpenSSL changes what an extension sees, and it is set in pg_config.h.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
@@ -118,7 +118,8 @@ build() {
     done
 
     # What is linked against is the server's own library. For programs that find it by
-    # LD_LIBRARY_PATH it has a directory without the other libraries, which are older than the host's.
+    # LD_LIBRARY_PATH it has a directory without the other libraries, which are older than the
+    # host's.
     dpkg-deb --extract libssl-dev_*.deb libssl-dev
     mkdir -p "$into/openssl/lib"
     cp -a libssl-dev/usr/include "$into/openssl/include"

@@ -77,8 +77,8 @@ has_rust() { command -v cargo >/dev/null && command -v rustc >/dev/null; }
 # Whether the tool-chain is Debian's, of which missing parts can be installed.
 has_debian_rust() { is_installed rustc-web; }
 
-# Debian has a current Rust beside the one of its release, under these names. It is installed only where
-# there is none: a tool-chain that is there is the user's choice. $1: build or check.
+# Debian has a current Rust beside the one of its release, under these names. It is installed only
+# where there is none: a tool-chain that is there is the user's choice. $1: build or check.
 rust_packages() {
     if has_rust && ! has_debian_rust; then return; fi
     # pgrx formats what it generates.

@@ -11,8 +11,8 @@
 #
 # What a suite prints is shown as it comes. Tests that fail without a failed test (they did not
 # compile, they crashed) or that ran no test count as one failure. The exit status is non-zero on
-# failure; that of `summary` also when nothing ran at all. Where something was skipped, `summary` names
-# it with the reason, and its last line goes on with ", N skipped".
+# failure; that of `summary` also when nothing ran at all. Where something was skipped, `summary`
+# names it with the reason, and its last line goes on with ", N skipped".
 set -euo pipefail
 
 trap 'exit 130' INT TERM HUP

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Every suite on several PostgreSQL versions: `make test PG=NN` for each. Called by `make test-matrix`.
+# Every suite on several PostgreSQL versions: `make test PG=NN` for each. Called by
+# `make test-matrix`.
 #
 #   scripts/test-matrix.sh NN...
 #
-# The version of the host runs first, while the chroots that are missing are made, and PostgreSQL 16 is
-# fetched (scripts/pg16.sh); the others then run side by side, each line of theirs marked with its version. Ends with the time of each phase
-# and "N passed, N failed" over all of it.
+# The version of the host runs first, while the chroots that are missing are made, and PostgreSQL 16
+# is fetched (scripts/pg16.sh); the others then run side by side, each line of theirs marked with
+# its version. Ends with the time of each phase and "N passed, N failed" over all of it.
 #
 # Environment: PGTLS_TEST_PKI  directory of the test certificates (made anew unless given)
 set -euo pipefail
@@ -61,8 +62,8 @@ create_all() {
     create_chroots
 }
 
-# The core does not know the server: it is tested once as a whole, and again where OpenSSL is another
-# (scripts/test.sh). $1: all, openssl or none; $2: the version.
+# The core does not know the server: it is tested once as a whole, and again where OpenSSL is
+# another (scripts/test.sh). $1: all, openssl or none; $2: the version.
 test_version() { PGTLS_CORE_TESTS=$1 make --no-print-directory test PG="$2" </dev/null; }
 test_marked() { test_version "$@" 2>&1 | sed -u "s/^/[$2] /"; }
 

@@ -5,8 +5,9 @@
 #   scripts/test.sh NN [FILTER]
 #
 # FILTER picks end-to-end tests. A suite that fails does not keep the others from running. Ends with
-# "N passed, N failed" over all suites; the exit status is 0 only if none failed. Every cargo command
-# names the whole workspace, as the build does (see Makefile), and so finds everything built.
+# "N passed, N failed" over all suites; the exit status is 0 only if none failed. Every cargo
+# command names the whole workspace, as the build does (see Makefile), and so finds everything
+# built.
 #
 # Environment: PG_CONFIG         the server to test
 #              PGTLS_STAGE       where the extension is staged
@@ -15,11 +16,11 @@
 #              PGTLS_LEFT_OUT    table of what cannot run with this server: a suite, a test of it or
 #                                "-" for all of it, and the reason, with tabs between them
 #
-# The core knows no server, so its tests say the same for every PostgreSQL that is linked with the same
-# OpenSSL. A chroot has an OpenSSL of its own: there, those that compare the core with OpenSSL are run
-# again (`openssl`). Left out are the replay of the fuzzers' findings, the logins and the unit tests:
-# 9 of 43 seconds of CPU. scripts/test-matrix.sh says which version runs what; `make test PG=NN` by
-# itself runs all of them.
+# The core knows no server, so its tests say the same for every PostgreSQL that is linked with the
+# same OpenSSL. A chroot has an OpenSSL of its own: there, those that compare the core with OpenSSL
+# are run again (`openssl`). Left out are the replay of the fuzzers' findings, the logins and the
+# unit tests: 9 of 43 seconds of CPU. scripts/test-matrix.sh says which version runs what;
+# `make test PG=NN` by itself runs all of them.
 set -euo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -37,8 +38,8 @@ unavailable() { scripts/suites.sh unavailable "$results" "$@"; }
 left_out=${PGTLS_LEFT_OUT:-/dev/null}
 
 # leave_out SUITE PATTERN...: sets `skips` to what makes cargo leave out the tests of the table, and
-# counts each as skipped. PATTERNs are those that pick tests: what they do not pick is left out anyhow.
-# A name in the table that no test has is an error.
+# counts each as skipped. PATTERNs are those that pick tests: what they do not pick is left out
+# anyhow. A name in the table that no test has is an error.
 leave_out() {
     local suite=$1 of name reason pattern picked
     shift
@@ -90,8 +91,8 @@ none) ;;
     ;;
 esac
 if [ "${PGTLS_CORE_TESTS:-all}" = all ] && grep -rqE '^ *//[/!] ```rust$' crates/*/src; then
-    # Not --doc, which leaves out what only tests depend on and so would compile half the tree again.
-    # Only the names of documentation tests have this in them.
+    # Not --doc, which leaves out what only tests depend on and so would compile half the tree
+    # again. Only the names of documentation tests have this in them.
     tests documentation scripts/cargo.sh test "${workspace[@]}" -- '.rs - ' || true
 fi
 if [ "$built" = 1 ]; then

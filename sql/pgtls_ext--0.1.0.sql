@@ -336,8 +336,8 @@ COMMENT ON FUNCTION pgtls_parse_crl_entries(bytea) IS
  * C. The instance.
  */
 
--- Everything about sessions that pg_stat_activity and pg_stat_ssl lack. The function itself shows a row only to who may
--- see the same session in pg_stat_activity, so everybody may call it.
+-- Everything about sessions that pg_stat_activity and pg_stat_ssl lack. The function itself shows a
+-- row only to who may see the same session in pg_stat_activity, so everybody may call it.
 CREATE FUNCTION pgtls_session_facts()
 RETURNS TABLE (
     pid integer, backend_start timestamptz, key_exchange_group text, sni text, alpn text,
@@ -356,9 +356,10 @@ ROWS 100;
 COMMENT ON FUNCTION pgtls_session_facts() IS
 'what was recorded of each session at its login, and what its certificate is worth now; see the view pgtls_sessions';
 
--- Rows are visible as in pg_stat_ssl: to see another role's session takes membership in that role or in pg_read_all_stats.
--- DISTINCT ON proves to the planner that the recorded facts add no rows, so it leaves them out of queries that do not ask
--- for any: such a query costs what pg_stat_activity and pg_stat_ssl cost.
+-- Rows are visible as in pg_stat_ssl: to see another role's session takes membership in that role
+-- or in pg_read_all_stats. DISTINCT ON proves to the planner that the recorded facts add no rows,
+-- so it leaves them out of queries that do not ask for any: such a query costs what
+-- pg_stat_activity and pg_stat_ssl cost.
 CREATE VIEW pgtls_sessions AS
 SELECT a.pid, a.datname, a.usename, a.application_name, a.client_addr, a.client_port, a.backend_start, a.state,
        a.backend_type,
@@ -498,8 +499,9 @@ COMMENT ON VIEW pgtls_status IS
 REVOKE ALL ON pgtls_status FROM PUBLIC;
 GRANT SELECT ON pgtls_status TO pg_monitor;
 
--- The configured files tell what the instance trusts and revokes, hence pg_monitor. Whoever reads a view runs its functions,
--- so these are granted with it. Files are read at each call: VOLATILE, and not in parallel workers, which have no client.
+-- The configured files tell what the instance trusts and revokes, hence pg_monitor. Whoever reads a
+-- view runs its functions, so these are granted with it. Files are read at each call: VOLATILE, and
+-- not in parallel workers, which have no client.
 
 CREATE FUNCTION pgtls_configuration()
 RETURNS TABLE (

@@ -1,7 +1,7 @@
 //! The one place where a Rust error becomes a PostgreSQL error: SQLSTATE, message, detail, hint.
 //!
-//! Messages are in the server's style: lower case, no full stop. Hints are whole sentences and say what to do. None of
-//! them carries key material or the content of a file.
+//! Messages are in the server's style: lower case, no full stop. Hints are whole sentences and say
+//! what to do. None of them carries key material or the content of a file.
 
 use std::fmt;
 

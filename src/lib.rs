@@ -5,7 +5,8 @@
 //! * [`sql`]: the SQL surface: arguments and rows. [`worker`]: the background worker.
 //! * [`checks`]: the answers. No SQL types, no pointers.
 //! * [`pg`]: everything that touches the server or OpenSSL by pointer; all unsafe code is here.
-//! * `pgtls_core` (a crate of its own): certificates, names, chains as pure data. It knows neither of the others.
+//! * `pgtls_core` (a crate of its own): certificates, names, chains as pure data. It knows neither
+//!   of the others.
 //!
 //! `docs/architecture.md` is the map.
 #![deny(unsafe_code)]

@@ -1,8 +1,9 @@
-//! The background worker: reads what was saved, saves it now and then and at the end, and checks the certificates of
-//! connected sessions if asked to.
+//! The background worker: reads what was saved, saves it now and then and at the end, and checks
+//! the certificates of connected sessions if asked to.
 //!
-//! It needs shared memory and files, but no database. A piece of work that fails, also for want of memory, is given up with
-//! a line in the log and tried again later. If the worker itself fails it is started again after a while.
+//! It needs shared memory and files, but no database. A piece of work that fails, also for want of
+//! memory, is given up with a line in the log and tried again later. If the worker itself fails it
+//! is started again after a while.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -47,8 +48,8 @@ pub(crate) fn install() {
 process::background_worker!(pgtls_ext_worker_main, run);
 process::background_worker!(pgtls_ext_publisher_main, publish);
 
-/// Writes down what this process, which is younger than the last reload, knows to be in force, and what is said of the
-/// clients' certificates by that.
+/// Writes down what this process, which is younger than the last reload, knows to be in force, and
+/// what is said of the clients' certificates by that.
 fn publish() {
     if !in_force::is_published() {
         publish_what_is_in_force();
@@ -73,8 +74,9 @@ fn publish_what_is_in_force() {
     });
 }
 
-/// Has the server start a process that inherits what is in force now, and writes it down for all others. If the server has
-/// no place for one, it is asked again later. What the process takes for it, it gives back with its end.
+/// Has the server start a process that inherits what is in force now, and writes it down for all
+/// others. If the server has no place for one, it is asked again later. What the process takes for
+/// it, it gives back with its end.
 fn ask_for_publisher() -> bool {
     BackgroundWorkerBuilder::new("pgtls_ext publisher")
         .set_type("pgtls_ext publisher")
@@ -130,10 +132,11 @@ fn run() {
             checked = Instant::now();
         }
     }
-    // At a shutdown, backends are told to end when the worker is, or before: what a login leaves behind is in shared memory
-    // by then, but for one that is under way.
+    // At a shutdown, backends are told to end when the worker is, or before: what a login leaves
+    // behind is in shared memory by then, but for one that is under way.
     save_changes(saved.1);
-    // This may be somebody's `kill`, after which the worker should come back; at a shutdown the server starts nothing.
+    // This may be somebody's `kill`, after which the worker should come back; at a shutdown the
+    // server starts nothing.
     process::exit_and_be_restarted()
 }
 
@@ -147,7 +150,8 @@ fn verdicts_lack() -> bool {
     lack
 }
 
-/// Saves what has changed, and says up to which change all is saved. What could not be saved is tried again.
+/// Saves what has changed, and says up to which change all is saved. What could not be saved is
+/// tried again.
 fn save_changes(saved: u64) -> u64 {
     let changes = save::changes();
     if changes == saved || done(save::write) { changes } else { saved }
@@ -183,11 +187,12 @@ thread_local! {
     static REPORTED: RefCell<HashSet<(i32, i64, Standing)>> = RefCell::default();
 }
 
-/// What the worker does at every interval: says which sessions have a certificate that is not good any more, each once,
-/// and ends them if `credential_action` says so.
+/// What the worker does at every interval: says which sessions have a certificate that is not good
+/// any more, each once, and ends them if `credential_action` says so.
 ///
-/// Sessions are judged by what is in force: the server would admit anybody else again at once. Nobody is ended at all while
-/// the CA file depends on the host name that the client asked for, which is not looked at.
+/// Sessions are judged by what is in force: the server would admit anybody else again at once.
+/// Nobody is ended at all while the CA file depends on the host name that the client asked for,
+/// which is not looked at.
 fn check_credentials() {
     let invalid = invalid_sessions(Basis::InForce);
     let mut reported = REPORTED.take();

@@ -1,7 +1,7 @@
 //! Rules and mappings: which of them decide, and whether an identity may be a role.
 //!
-//! What is not known to be in force is read from the files as they are now. Where the server would not load a file as it
-//! is, an answer is `None` then.
+//! What is not known to be in force is read from the files as they are now. Where the server would
+//! not load a file as it is, an answer is `None` then.
 
 use pgtls_core::login::access::Surroundings;
 use pgtls_core::login::hba::{self, Client, ClientName};
@@ -49,7 +49,8 @@ pub(crate) struct AuthFiles {
     pub(crate) basis: Basis,
     pub(crate) rules: Vec<hba::Line>,
     pub(crate) mappings: Vec<ident::Line>,
-    /// Whether what is in force is known, and the same as what is on file; `None` if it is not known.
+    /// Whether what is in force is known, and the same as what is on file; `None` if it is not
+    /// known.
     pub(crate) rules_in_force: Option<bool>,
     pub(crate) mappings_in_force: Option<bool>,
 }
@@ -89,7 +90,8 @@ fn same_mappings(known: &[ident::Line], on_file: &[ident::Line]) -> bool {
             .all(|(a, b)| (&a.mapping, &a.problem) == (&b.mapping, &b.problem))
 }
 
-/// Whether an identity may be a role by a map of the file; `None` if the server would not load the file.
+/// Whether an identity may be a role by a map of the file; `None` if the server would not load the
+/// file.
 pub(crate) fn is_mapped(map: Option<&[u8]>, identity: &[u8], role: &[u8]) -> Option<bool> {
     let server = Server::new();
     let around = server.around();
@@ -112,8 +114,8 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    /// By the rule that this session logged in by, if that is recorded; else by the one that matches now. `None` if there
-    /// is no rule, or no telling which are in force.
+    /// By the rule that this session logged in by, if that is recorded; else by the one that
+    /// matches now. `None` if there is no rule, or no telling which are in force.
     pub(crate) fn of_session(session: &Session, around: &Surroundings<'_>) -> Option<Self> {
         Self::recorded().or_else(|| Self::by_rule_now(session, around))
     }

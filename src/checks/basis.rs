@@ -13,7 +13,8 @@ use crate::pg::server::tls_settings::TlsSettings;
 /// By which configuration something is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Basis {
-    /// The one that new logins meet now. Without preloading only the files are known, and stand for it.
+    /// The one that new logins meet now. Without preloading only the files are known, and stand for
+    /// it.
     InForce,
     /// The files as they are now: what new logins would meet after a reload.
     OnFile,
@@ -26,7 +27,8 @@ impl Basis {
     }
 }
 
-/// What is in force; `None` where only the files can be known, and an error in words where nothing is known.
+/// What is in force; `None` where only the files can be known, and an error in words where nothing
+/// is known.
 pub(crate) fn in_force() -> Result<Option<Rc<InForce>>, String> {
     match in_force::current() {
         Ok(in_force) => Ok(Some(in_force)),

@@ -23,8 +23,8 @@ pub(crate) struct Item {
     pub(crate) value_in_force: Option<String>,
     /// Its value after a reload; `None` for an empty one.
     pub(crate) value_on_file: Option<String>,
-    /// Whether a reload would change nothing of it, neither the value nor the content of the file that it names; `None` where
-    /// that is not known.
+    /// Whether a reload would change nothing of it, neither the value nor the content of the file
+    /// that it names; `None` where that is not known.
     pub(crate) in_force: Option<bool>,
     /// When what is in force was loaded, in microseconds of the server's epoch.
     pub(crate) loaded_at: Option<i64>,
@@ -42,7 +42,8 @@ const HBA_FILE: &str = "hba_file";
 const IDENT_FILE: &str = "ident_file";
 
 impl Item {
-    /// Whether it names a file that is read when the server loads its configuration, and never again.
+    /// Whether it names a file that is read when the server loads its configuration, and never
+    /// again.
     pub(crate) fn is_read_once(&self) -> bool {
         [CA_FILE, CRL_FILE, HBA_FILE, IDENT_FILE].contains(&&*self.name)
     }
@@ -128,7 +129,8 @@ fn tls_items() -> Vec<Item> {
     tls_settings::NAMES.iter().filter_map(|name| item(name)).collect()
 }
 
-/// In the process that publishes what is in force: finds out once for all whether the files of CAs and CRLs hold just that.
+/// In the process that publishes what is in force: finds out once for all whether the files of CAs
+/// and CRLs hold just that.
 pub(crate) fn publish_same_files() {
     let Ok(Some(in_force)) = basis::in_force() else { return };
     let settings = TlsSettings::current();

@@ -37,9 +37,10 @@ pub(crate) struct Credential {
 
 /// Evaluates chains by one configuration, each distinct one once.
 ///
-/// What OpenSSL says of a chain is kept from query to query, as long as the configuration is the same and no certificate or
-/// list begins or ends: judging takes about half a millisecond, and there may be thousands of chains. What another process
-/// has written down of a chain is taken as it is, and then the configuration need not be loaded.
+/// What OpenSSL says of a chain is kept from query to query, as long as the configuration is the
+/// same and no certificate or list begins or ends: judging takes about half a millisecond, and
+/// there may be thousands of chains. What another process has written down of a chain is taken as
+/// it is, and then the configuration need not be loaded.
 pub(crate) struct Evaluator {
     basis: Basis,
     /// Of what is in force, if that is the basis.
@@ -119,8 +120,8 @@ impl Evaluator {
         self.of_chain(&recorded.chain)
     }
 
-    /// The credential of a chain: DER of its certificates, leaf first, one after the other. Empty if the first of them
-    /// was too large to be recorded.
+    /// The credential of a chain: DER of its certificates, leaf first, one after the other. Empty
+    /// if the first of them was too large to be recorded.
     pub(crate) fn of_chain(&mut self, chain: &[u8]) -> Credential {
         memory::check_for_interrupts();
         self.begin();
@@ -203,7 +204,8 @@ impl Evaluator {
     }
 }
 
-/// The time around now in which neither a certificate of the chain nor anything in the store begins or ends.
+/// The time around now in which neither a certificate of the chain nor anything in the store begins
+/// or ends.
 fn span(now: UnixTime, store: &TrustStore, chain: &[Certificate]) -> RangeInclusive<i64> {
     let Some(changes) = store.changes() else { return now.0..=now.0 };
     let own = chain.iter().flat_map(|c| [c.not_before(), c.not_after()]).flatten();
@@ -233,7 +235,8 @@ impl Drop for Evaluator {
 /// Of how many chains it is written down what is said of them; a reader has all of it in memory.
 const WRITTEN_CHAINS: usize = 10_000;
 
-/// Judges every chain that is known by what is in force, and writes down what was said, for all processes.
+/// Judges every chain that is known by what is in force, and writes down what was said, for all
+/// processes.
 pub(crate) fn write_verdicts() -> Result<(), String> {
     let Some(numbers) = in_force::numbers() else { return Ok(()) };
     let mut evaluator = Evaluator::with(Basis::InForce, None, None);

@@ -22,9 +22,10 @@ fn lists_of_hashed(file: &Path) -> Vec<ListedCrl> {
 
 /// The lists in a directory, in the order of their names.
 ///
-/// OpenSSL loads `HASH.r0`, `HASH.r1` and so on up to the first that is missing, where HASH is that of the issuer's name;
-/// whatever else is in the directory it never sees. One that is there and cannot be loaded whole ends the search in
-/// OpenSSL 3.5.7, with nothing of it used, but neither in 3.0.22 nor in 3.6.5.
+/// OpenSSL loads `HASH.r0`, `HASH.r1` and so on up to the first that is missing, where HASH is that
+/// of the issuer's name; whatever else is in the directory it never sees. One that is there and
+/// cannot be loaded whole ends the search in OpenSSL 3.5.7, with nothing of it used, but neither in
+/// 3.0.22 nor in 3.6.5.
 pub(super) fn lists_in(directory: &Path) -> Vec<ListedCrl> {
     let in_words = |file: &Path, problem: &str| ListedCrl::problem(file, true, problem.to_owned());
     let (paths, more) = match files::list(directory) {

@@ -1,8 +1,8 @@
 //! What one file with CRLs holds, and which of it the server takes.
 //!
-//! A CRL may have a million entries, so what was read of a file is kept until the file changes, up to [`KEPT_BYTES`] in
-//! all. A backend that never asks keeps nothing. A file that cannot be read is a problem in words, never an error: one bad
-//! file must not hide the others.
+//! A CRL may have a million entries, so what was read of a file is kept until the file changes, up
+//! to [`KEPT_BYTES`] in all. A backend that never asks keeps nothing. A file that cannot be read is
+//! a problem in words, never an error: one bad file must not hide the others.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -31,7 +31,8 @@ pub(crate) struct ListedCrl {
     pub(crate) problem: Option<String>,
     /// Whether it is from `ssl_crl_dir`, which the server looks into at every login.
     pub(crate) in_directory: bool,
-    /// Whether it is used only by some versions of OpenSSL, or for some chains; then there is a problem, too.
+    /// Whether it is used only by some versions of OpenSSL, or for some chains; then there is a
+    /// problem, too.
     pub(crate) is_uncertain: bool,
 }
 
@@ -110,7 +111,8 @@ impl Kept {
         if let Some(content) = known {
             return Ok(content);
         }
-        // What is outdated goes first: the old and the new content of a large file need not be there at once.
+        // What is outdated goes first: the old and the new content of a large file need not be
+        // there at once.
         KEPT.with_borrow_mut(|kept| kept.remove(path));
         let bytes = file.read()?;
         let size = bytes.len();
@@ -152,7 +154,8 @@ impl Content {
         Ok(Self { members: work::collect(members.into_iter().map(member)), certificates })
     }
 
-    /// The certificates among PEM blocks of any kind; of what is too large for a bundle of certificates, none.
+    /// The certificates among PEM blocks of any kind; of what is too large for a bundle of
+    /// certificates, none.
     fn certificates(bytes: &[u8]) -> Result<Vec<Certificate>, String> {
         use pgtls_core::error::Error::{NoPemBlock, TooLarge};
         match pgtls_core::x509::bundle::parse_certificates(bytes) {
@@ -163,12 +166,13 @@ impl Content {
     }
 }
 
-/// A list that the server can load. What is strange about one is for the OpenSSL that runs to judge: its versions differ.
+/// A list that the server can load. What is strange about one is for the OpenSSL that runs to
+/// judge: its versions differ.
 fn loadable(crl: Crl) -> Result<Crl, String> {
     let why = (!crl.problems().is_empty()).then(|| probe::why_unreadable(crl.as_der())).flatten();
     why.map_or(Ok(crl), Err)
 }
 
-/// How much of the files' content a backend keeps, in bytes of the file: the lists of a file take less than that in
-/// memory. It is room for a CRL of two million entries.
+/// How much of the files' content a backend keeps, in bytes of the file: the lists of a file take
+/// less than that in memory. It is room for a CRL of two million entries.
 const KEPT_BYTES: usize = 128 * 1024 * 1024;

@@ -1,4 +1,5 @@
-//! How the certificates of the inventory are used: who is connected with one, and which has taken its place.
+//! How the certificates of the inventory are used: who is connected with one, and which has taken
+//! its place.
 
 use std::collections::HashMap;
 
@@ -26,8 +27,8 @@ impl Usage {
         self.connected.get(fingerprint).copied().unwrap_or(0)
     }
 
-    /// The fingerprint of the latest certificate with which the same identity has logged in, if that is a newer one than
-    /// the first of this chain.
+    /// The fingerprint of the latest certificate with which the same identity has logged in, if
+    /// that is a newer one than the first of this chain.
     pub(crate) fn superseded_by(&self, chain: &[u8]) -> Option<[u8; 32]> {
         let life = identity::life(chain)?;
         let (begins, fingerprint) = self.latest.get(&life.identity)?;

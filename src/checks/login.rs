@@ -21,10 +21,12 @@ use crate::pg::datum::text::first_unsayable;
 use crate::pg::openssl::verify;
 use crate::pg::server::{catalog, files, guc};
 
-/// Most chains of one certificate that are looked at, each of which lasts longer than the one before.
+/// Most chains of one certificate that are looked at, each of which lasts longer than the one
+/// before.
 const MOST_PATHS: usize = 16;
 
-/// What a login takes for each byte of its certificates: names are shown escaped, and several steps show them.
+/// What a login takes for each byte of its certificates: names are shown escaped, and several steps
+/// show them.
 const MEMORY_FACTOR: usize = 64;
 
 /// A login that is asked about.

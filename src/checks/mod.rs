@@ -1,7 +1,7 @@
 //! The answers: what the files, the connection and the records say about a question.
 //!
-//! Safe, without SQL types and without pointers. The facts come from `pg`, what they mean is decided by the core; `sql` makes
-//! rows of the answers, and the worker acts on them.
+//! Safe, without SQL types and without pointers. The facts come from `pg`, what they mean is
+//! decided by the core; `sql` makes rows of the answers, and the worker acts on them.
 
 pub(crate) mod access;
 pub(crate) mod basis;

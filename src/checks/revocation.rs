@@ -1,7 +1,8 @@
-//! Revocation: what do the CRLs say about a certificate, and what do they do to the clients of each CA?
+//! Revocation: what do the CRLs say about a certificate, and what do they do to the clients of each
+//! CA?
 //!
-//! Three things are told apart: what this session's TLS context holds, what is in force for new logins, and what the files
-//! that the settings name hold now.
+//! Three things are told apart: what this session's TLS context holds, what is in force for new
+//! logins, and what the files that the settings name hold now.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -96,7 +97,8 @@ pub(crate) fn rules() -> Rules {
 }
 
 thread_local! {
-    /// The answers as of the login: neither the chain nor the context nor that moment changes during a session.
+    /// The answers as of the login: neither the chain nor the context nor that moment changes
+    /// during a session.
     static AT_LOGIN: OnceCell<Rc<Vec<Checked>>> = const { OnceCell::new() };
 }
 
@@ -110,7 +112,8 @@ pub(crate) fn of_session() -> Result<Vec<Checked>> {
     Ok(checked)
 }
 
-/// A certificate, and its issuers as far as they are known: among the given ones and in the CA file.
+/// A certificate, and its issuers as far as they are known: among the given ones and in the CA
+/// file.
 pub(crate) fn of_certificate(leaf: &Certificate, others: &[Certificate]) -> Vec<Checked> {
     // OpenSSL looks for issuers among what it trusts first.
     let mut known =
@@ -118,8 +121,8 @@ pub(crate) fn of_certificate(leaf: &Certificate, others: &[Certificate]) -> Vec<
     known.extend_from_slice(others);
     let chain = chain_of(leaf, &known, time::now());
     let mut checked = by_files(&chain);
-    // A chain that does not end at a root has no issuer for its last certificate, which must not pass for its own. The
-    // server refuses such a chain before it looks at a CRL.
+    // A chain that does not end at a root has no issuer for its last certificate, which must not
+    // pass for its own. The server refuses such a chain before it looks at a CRL.
     if let (Some(last), Some(top)) = (chain.last(), checked.last_mut())
         && !last.subject().matches(last.issuer())
         && matches!(top.answer, Answer::Status(_))
@@ -177,8 +180,8 @@ fn by_files(chain: &[Certificate]) -> Vec<Checked> {
     (0..).zip(chain).map(entry).collect()
 }
 
-/// The answers by what can be used of the files. Where it is uncertain what that is, nothing can be said of a certificate
-/// for which it makes a difference.
+/// The answers by what can be used of the files. Where it is uncertain what that is, nothing can be
+/// said of a certificate for which it makes a difference.
 fn by_usable(chain: &[Certificate], usable: Option<&Usable>) -> Vec<Checked> {
     let now = time::now();
     let certain = check(By::File, chain, usable.map(|usable| &usable.certain), now);
@@ -273,7 +276,8 @@ pub(crate) fn crls() -> Vec<CrlState> {
 enum Known {
     /// All of it.
     InForce(Rc<InForce>),
-    /// Without preloading: the signatures of those in the context of this session; `None` if it has none.
+    /// Without preloading: the signatures of those in the context of this session; `None` if it has
+    /// none.
     Context(Option<Vec<Vec<u8>>>),
 }
 
@@ -373,7 +377,8 @@ impl Covered {
     }
 }
 
-/// The coverage of every CA: of what is in force, of the files, and intermediate ones that clients have sent.
+/// The coverage of every CA: of what is in force, of the files, and intermediate ones that clients
+/// have sent.
 pub(crate) fn coverage() -> Vec<CaCoverage> {
     let on_file = coverage_on_file();
     let in_force = match basis::in_force() {
@@ -450,7 +455,8 @@ fn coverage_in_force(in_force: &InForce) -> Vec<(Option<Certificate>, Covered)> 
     covered(authorities.collect(), set.as_ref())
 }
 
-/// What a set of CRLs does to the clients of these CAs and of the intermediate ones that clients have sent.
+/// What a set of CRLs does to the clients of these CAs and of the intermediate ones that clients
+/// have sent.
 fn covered(
     mut authorities: Vec<Certificate>,
     set: Option<&CrlSet>,
@@ -470,8 +476,9 @@ fn covered(
         .collect()
 }
 
-/// Adds the intermediate CAs that clients have sent, as far as they are known: the client of this session, and with
-/// preloading those of the inventory. The server checks their CRLs, though it need not have their certificates.
+/// Adds the intermediate CAs that clients have sent, as far as they are known: the client of this
+/// session, and with preloading those of the inventory. The server checks their CRLs, though it
+/// need not have their certificates.
 fn add_intermediates(authorities: &mut Vec<Certificate>) {
     let own = client_chain().ok().flatten();
     let own = own.iter().flat_map(|chain| chain.entries()).map(|entry| entry.certificate.clone());

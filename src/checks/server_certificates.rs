@@ -46,8 +46,8 @@ pub(crate) struct ServerCertificate {
     /// `None` if that is not known.
     pub(crate) in_force: Option<bool>,
     pub(crate) on_file: bool,
-    /// Whether `ssl_key_file` has its key; `None` for other certificates than the server's own on file, and for a key that
-    /// takes a passphrase.
+    /// Whether `ssl_key_file` has its key; `None` for other certificates than the server's own on
+    /// file, and for a key that takes a passphrase.
     pub(crate) key_matches: Option<bool>,
     pub(crate) problem: Option<String>,
     pub(crate) file: Option<String>,

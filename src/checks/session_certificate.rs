@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::pg::connection::port::Session;
 
 thread_local! {
-    /// The client's certificate, read once: it cannot change during a session. `None` inside: there is none.
+    /// The client's certificate, read once: it cannot change during a session. `None` inside: there
+    /// is none.
     static CLIENT: OnceCell<Option<Rc<Certificate>>> = const { OnceCell::new() };
 }
 

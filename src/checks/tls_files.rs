@@ -1,4 +1,5 @@
-//! What the files hold that the server's settings name, as they are now: `ssl_ca_file`, `ssl_crl_file`, `ssl_crl_dir`.
+//! What the files hold that the server's settings name, as they are now: `ssl_ca_file`,
+//! `ssl_crl_file`, `ssl_crl_dir`.
 
 use pgtls_core::verify::revocation::crl_set::CrlSet;
 use pgtls_core::x509::certificate::Certificate;
@@ -14,7 +15,8 @@ pub(crate) struct Crls {
     pub(crate) lists: Vec<ListedCrl>,
     /// Whether a file or a directory is configured; if not, the server does not check revocation.
     pub(crate) is_configured: bool,
-    /// Whether the server would load `ssl_crl_file` as it is now. If not, a reload is refused, and so is a start.
+    /// Whether the server would load `ssl_crl_file` as it is now. If not, a reload is refused, and
+    /// so is a start.
     pub(crate) is_loadable: bool,
 }
 
@@ -41,7 +43,8 @@ impl Crls {
         Self { lists, is_configured, is_loadable }
     }
 
-    /// The lists that the server can use, as a set to judge by; `None` if it does not check revocation.
+    /// The lists that the server can use, as a set to judge by; `None` if it does not check
+    /// revocation.
     pub(crate) fn usable(&self) -> Option<Usable> {
         let set = |is_usable: fn(&ListedCrl) -> bool| {
             let mut set = CrlSet::new();
@@ -68,9 +71,11 @@ pub(crate) struct Usable {
     pub(crate) all: Option<CrlSet>,
 }
 
-/// The certificates that the server trusts, or why `ssl_ca_file` cannot be read; `None` if none is configured.
+/// The certificates that the server trusts, or why `ssl_ca_file` cannot be read; `None` if none is
+/// configured.
 ///
-/// OpenSSL takes certificates from wherever it takes lists, and trusts them as those of the CA file.
+/// OpenSSL takes certificates from wherever it takes lists, and trusts them as those of the CA
+/// file.
 pub(crate) fn authorities(settings: &TlsSettings) -> Option<Result<Vec<Certificate>, String>> {
     let path = settings.path(c"ssl_ca_file")?;
     let read = || {

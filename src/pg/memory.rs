@@ -243,14 +243,17 @@ pub(crate) fn check_for_interrupts() {
     }
 }
 
-/// Sizes of the pieces that a copy of an error takes: the error itself, its message, detail, hint and context.
+/// Sizes of the pieces that a copy of an error takes: the error itself, its message, detail, hint
+/// and context.
 const PIECES_OF_AN_ERROR: [usize; 10] = [32, 32, 64, 64, 128, 128, 256, 256, 512, 1024];
 
-/// Leaves room for the copy of an error in the current memory context. pgrx copies each error of the server that passes
-/// through it, and if there is no memory for that, the next error comes from the copying, until the server panics.
+/// Leaves room for the copy of an error in the current memory context. pgrx copies each error of
+/// the server that passes through it, and if there is no memory for that, the next error comes from
+/// the copying, until the server panics.
 pub(in crate::pg) fn make_room_for_an_error() {
     let flags = c_int::try_from(pg_sys::MCXT_ALLOC_NO_OOM).unwrap_or_default();
-    // SAFETY: told to return null and not to raise. What is given back stays with the context, for pieces of its size.
+    // SAFETY: told to return null and not to raise. What is given back stays with the context, for
+    // pieces of its size.
     let pieces = PIECES_OF_AN_ERROR.map(|size| unsafe { pg_sys::palloc_extended(size, flags) });
     for piece in pieces.into_iter().filter(|piece| !piece.is_null()) {
         // SAFETY: made above, and nobody else has it.

@@ -1,4 +1,5 @@
-//! `ssl_client_chain` and its kin: the certificates of both ends of this session, and where they come from.
+//! `ssl_client_chain` and its kin: the certificates of both ends of this session, and where they
+//! come from.
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;

@@ -1,4 +1,5 @@
-//! `pgtls_client_certificates`: every client certificate that was ever seen, and what it is worth now.
+//! `pgtls_client_certificates`: every client certificate that was ever seen, and what it is worth
+//! now.
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -56,7 +57,8 @@ fn pgtls_certificate_inventory() -> Result<Rows, ErrorReport> {
     })))
 }
 
-/// 32 bytes in hexadecimal, in small letters or large, as OpenSSL prints them with colons, or without.
+/// 32 bytes in hexadecimal, in small letters or large, as OpenSSL prints them with colons, or
+/// without.
 fn fingerprint(text: &str) -> Result<[u8; 32]> {
     let digits =
         text.bytes().filter(|byte| *byte != b':').map(|byte| char::from(byte).to_digit(16));

@@ -14,8 +14,8 @@ pub(super) fn hex(bytes: &[u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The columns of a credential's certificate under these names. A certificate that was not recorded is at least named by its
-/// fingerprint.
+/// The columns of a credential's certificate under these names. A certificate that was not recorded
+/// is at least named by its fingerprint.
 pub(super) fn certificate_columns<'a>(
     credential: &'a Credential,
     fingerprint: Option<&'a [u8; 32]>,

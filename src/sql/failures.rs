@@ -26,7 +26,8 @@ fn pgtls_failure_counts() -> Result<Rows, ErrorReport> {
     Ok(counts.into_iter().map(row).collect())
 }
 
-/// Text that an unauthenticated client had a hand in: control characters are escaped, so that it stays on its line.
+/// Text that an unauthenticated client had a hand in: control characters are escaped, so that it
+/// stays on its line.
 fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for character in lossless(bytes).chars() {

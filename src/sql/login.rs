@@ -1,4 +1,5 @@
-//! `pgtls_explain_login`, `pgtls_check_login` and `pgtls_login_ends_at`: would this client get in, and until when?
+//! `pgtls_explain_login`, `pgtls_check_login` and `pgtls_login_ends_at`: would this client get in,
+//! and until when?
 
 use std::ffi::CStr;
 

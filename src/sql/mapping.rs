@@ -1,7 +1,7 @@
 //! `pgtls_hba_rules`, `pgtls_ident_mappings`, and whom the mappings let an identity be.
 //!
-//! What is read are the files as they are now. Where the server would not load a file as it is, what is in force is not
-//! known: a check is NULL then.
+//! What is read are the files as they are now. Where the server would not load a file as it is,
+//! what is in force is not known: a check is NULL then.
 
 use std::ffi::CStr;
 

@@ -1,7 +1,8 @@
-//! The SQL surface. Thin and safe: each function fetches through `pg`, evaluates with the core, and maps to SQL.
+//! The SQL surface. Thin and safe: each function fetches through `pg`, evaluates with the core, and
+//! maps to SQL.
 //!
-//! What SQL sees of a function (its volatility, parallel safety, arguments, columns, privileges and comment) is declared
-//! in `sql/pgtls_ext--*.sql`, not here: hence `sql = false`.
+//! What SQL sees of a function (its volatility, parallel safety, arguments, columns, privileges and
+//! comment) is declared in `sql/pgtls_ext--*.sql`, not here: hence `sql = false`.
 // An `ErrorReport` is what carries SQLSTATE, detail and hint through pgrx, and it is large.
 #![allow(clippy::result_large_err)]
 

@@ -1,6 +1,7 @@
 //! `pgtls_parse_certificates` and `pgtls_certificate_json`: certificates given as an argument.
 //!
-//! Functions of their argument alone. Bad input is an error that says what was expected and where it broke.
+//! Functions of their argument alone. Bad input is an error that says what was expected and where
+//! it broke.
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -29,7 +30,8 @@ fn parsed_row(certificate: &Certificate) -> Row {
     row
 }
 
-// The text arguments are taken as bytes: PEM is ASCII, and what stands around it may be in any encoding.
+// The text arguments are taken as bytes: PEM is ASCII, and what stands around it may be in any
+// encoding.
 
 #[pg_extern(sql = false)]
 fn pgtls_parse_certificates_text<'a>(pem: &'a [u8]) -> Result<RowsOf<'a>, ErrorReport> {

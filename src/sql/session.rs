@@ -1,7 +1,7 @@
 //! `ssl_*`: what this session's own connection is.
 //!
-//! Without TLS, without a client certificate and in a process without a client, everything is NULL or no row, except
-//! `ssl_is_used()` and `ssl_client_cert_present()`, which are false.
+//! Without TLS, without a client certificate and in a process without a client, everything is NULL
+//! or no row, except `ssl_is_used()` and `ssl_client_cert_present()`, which are false.
 //!
 //! Those two are in `src/pg/flags.rs`.
 //!
@@ -141,8 +141,8 @@ fn ssl_issuer_field(field: &str) -> Result<Option<Kept>, ErrorReport> {
     name_field(field, Certificate::issuer, &ISSUER_FIELDS)
 }
 
-/// The first value of a field of one of the certificate's names. As in sslinfo, the field's name is not looked at when
-/// there is no certificate.
+/// The first value of a field of one of the certificate's names. As in sslinfo, the field's name is
+/// not looked at when there is no certificate.
 fn name_field(
     field: &str,
     name: impl FnOnce(&Certificate) -> &Name,

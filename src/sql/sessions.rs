@@ -1,7 +1,7 @@
 //! `pgtls_sessions`: the TLS facts of every client backend, and what its certificate is worth now.
 //!
-//! What pg_stat_activity and pg_stat_ssl have is taken from there, in SQL; here is what they lack. Without preloading there
-//! is a row for the session that asks, and no other.
+//! What pg_stat_activity and pg_stat_ssl have is taken from there, in SQL; here is what they lack.
+//! Without preloading there is a row for the session that asks, and no other.
 
 use std::sync::OnceLock;
 
@@ -56,7 +56,8 @@ fn certificate_names() -> &'static [&'static str] {
     })
 }
 
-/// Whether its identity has logged in with a newer certificate; `None` without one, or where the recorder does not know.
+/// Whether its identity has logged in with a newer certificate; `None` without one, or where the
+/// recorder does not know.
 fn superseded(session: &Session, usage: &Usage) -> Option<bool> {
     let is_known = session.source == "recorded" && !session.recorded.chain.is_empty();
     is_known.then(|| usage.superseded_by(&session.recorded.chain).is_some())

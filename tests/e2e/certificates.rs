@@ -40,7 +40,8 @@ fn der_and_pem_give_the_same_row() {
 
 #[test]
 fn an_unknown_attribute_is_named_by_its_oid() {
-    // PostgreSQL itself refuses a login with such a subject, so the certificate is given as an argument.
+    // PostgreSQL itself refuses a login with such a subject, so the certificate is given as an
+    // argument.
     let pem = quote(&Pki::standard().member("unknown_attribute").cert.pem());
     let subject =
         cluster().admin().value(&format!("select subject from pgtls_parse_certificates({pem})"));

@@ -1,4 +1,5 @@
-//! `pgtls_check_reload`: what it foretells is what a reload and a restart then do, for everything that can be wrong.
+//! `pgtls_check_reload`: what it foretells is what a reload and a restart then do, for everything
+//! that can be wrong.
 
 use pgtls_e2e::prelude::*;
 

@@ -1,4 +1,5 @@
-//! The documentation: every SQL example in it runs and answers as printed, and every function and view is in it.
+//! The documentation: every SQL example in it runs and answers as printed, and every function and
+//! view is in it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -50,8 +51,8 @@ fn examples(markdown: &str) -> Vec<Example> {
     examples
 }
 
-/// Whether a line is as expected, where the expected one may say [`ANYTHING`], and runs of spaces and dashes may have any
-/// length, because columns are as wide as what is in them.
+/// Whether a line is as expected, where the expected one may say [`ANYTHING`], and runs of spaces
+/// and dashes may have any length, because columns are as wide as what is in them.
 fn line_matches(expected: &str, actual: &str) -> bool {
     let squeezed = |line: &str| -> String {
         let mut squeezed = String::new();
@@ -95,8 +96,8 @@ fn a_line_is_matched_as_documented() {
     assert!(!line_matches("x y", "x"));
 }
 
-/// Runs the examples of a document one after the other, as `alice`, who presents a certificate through an intermediate CA, on a
-/// server that preloads the extension.
+/// Runs the examples of a document one after the other, as `alice`, who presents a certificate
+/// through an intermediate CA, on a server that preloads the extension.
 fn assert_examples_hold(name: &str) {
     let pki = Pki::standard();
     let cluster = Cluster::builder().roles(&["alice"]).staged();

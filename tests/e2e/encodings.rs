@@ -57,7 +57,8 @@ fn the_session_speaks_the_database_encoding() {
 
 #[test]
 fn what_the_encoding_lacks_is_escaped() {
-    // PostgreSQL itself refuses a login whose subject it cannot convert, so the certificate is given as an argument.
+    // PostgreSQL itself refuses a login whose subject it cannot convert, so the certificate is
+    // given as an argument.
     let pem = quote(&identity(NAME).cert.pem());
     let cluster = cluster();
     for (encoding, expected) in [

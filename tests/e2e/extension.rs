@@ -94,8 +94,8 @@ fn a_server_bound_to_another_libssl_is_refused() {
     assert!(error.hint.is_some());
 }
 
-/// A library that the dynamic linker finds before the real libssl when a function is asked for by name. Its version is
-/// its own, so nothing that was linked against libssl is bound to it.
+/// A library that the dynamic linker finds before the real libssl when a function is asked for by
+/// name. Its version is its own, so nothing that was linked against libssl is bound to it.
 fn other_libssl() -> std::path::PathBuf {
     let path = |suffix: &str| {
         std::env::temp_dir().join(format!("pgtls-other-{}.{suffix}", std::process::id()))

@@ -15,7 +15,8 @@ fn counts(admin: &Session) -> BTreeMap<String, i64> {
         .collect()
 }
 
-/// What the last failure looks like: reason, address, role, subject, serial, fingerprint, depth, message.
+/// What the last failure looks like: reason, address, role, subject, serial, fingerprint, depth,
+/// message.
 fn last(admin: &Session) -> Vec<Option<String>> {
     admin.row(
         "select reason, host(client_addr), usename, subject, serial, fingerprint, depth, message
@@ -129,7 +130,8 @@ fn every_reason_is_counted_under_its_name() {
     check("a name that cannot be shown", "bad_name", Some("unknown_attribute"), &|| {
         login("unknown_attribute", pki.member("unknown_attribute"));
     });
-    // Since version 16 the server fails to say which certificate it refuses, and does not get to saying why.
+    // Since version 16 the server fails to say which certificate it refuses, and does not get to
+    // saying why.
     let reason = if cluster.version() >= 16 { "bad_name" } else { "expired" };
     check("expired, with a name that cannot be shown", reason, None, &|| login("alice", &unnamed));
     check("too old a protocol", "unsupported_protocol", None, &|| {

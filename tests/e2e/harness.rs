@@ -1,5 +1,5 @@
-//! The harness itself, on a real server: what it promises is accepted is accepted, what it promises is refused is
-//! refused for that reason, and nothing stays behind.
+//! The harness itself, on a real server: what it promises is accepted is accepted, what it promises
+//! is refused is refused for that reason, and nothing stays behind.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
@@ -733,7 +733,8 @@ fn no_alert_is_lost_when_many_are_refused() {
     });
 }
 
-// --- Nothing stays behind ------------------------------------------------------------------------------------------
+// --- Nothing stays behind
+// ------------------------------------------------------------------------------------------
 
 /// Whether anything is left of a cluster.
 fn is_gone(pid: u32, port: u16, dir: &std::path::Path) -> bool {

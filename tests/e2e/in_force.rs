@@ -1,9 +1,11 @@
-//! What is in force against what is on file: sessions of any age are asked, and a real login decides who is right.
+//! What is in force against what is on file: sessions of any age are asked, and a real login
+//! decides who is right.
 
 use pgtls_e2e::address_space;
 use pgtls_e2e::prelude::*;
 
-/// A cluster whose `ssl_ca_file` can be replaced, a session from before everything, and what both say.
+/// A cluster whose `ssl_ca_file` can be replaced, a session from before everything, and what both
+/// say.
 struct Stage {
     cluster: Cluster,
     old: Session,
@@ -113,7 +115,8 @@ fn a_link_to_an_older_file_is_a_change_and_chmod_is_none() {
     assert_eq!(stage.foretold(pki.alice()), [true, true]);
 }
 
-/// W8: every setting and every file is looked at, also those that are not loaded by the session that asks.
+/// W8: every setting and every file is looked at, also those that are not loaded by the session
+/// that asks.
 #[test]
 fn what_was_changed_and_not_reloaded_is_named() {
     let pki = Pki::standard();
@@ -183,7 +186,8 @@ fn a_ca_file_that_the_server_does_not_load_is_not_on_file() {
     }
 }
 
-/// W3: any session sees what is in force, also one without TLS and one that is older than the last reload.
+/// W3: any session sees what is in force, also one without TLS and one that is older than the last
+/// reload.
 #[test]
 fn what_is_in_force_does_not_depend_on_who_asks() {
     let pki = Pki::standard();
@@ -238,7 +242,8 @@ fn without_preloading_both_answers_are_about_the_files() {
     );
 }
 
-/// Rules and mappings, too, are those that were loaded, and a file that is not taken changes nothing.
+/// Rules and mappings, too, are those that were loaded, and a file that is not taken changes
+/// nothing.
 #[test]
 fn rules_and_mappings_are_those_that_were_loaded() {
     let pki = Pki::standard();
@@ -261,7 +266,8 @@ fn rules_and_mappings_are_those_that_were_loaded() {
     check(true, false);
     stage.cluster.reload();
     check(false, false);
-    // One that is not taken: the one before it stays, also when the server has to start over after a crash.
+    // One that is not taken: the one before it stays, also when the server has to start over after
+    // a crash.
     stage.cluster.write_hba(&format!("{hba}\nhostssl all"));
     let log = stage.cluster.reload();
     assert!(log.contains("was not reloaded"), "{log}");
@@ -289,7 +295,8 @@ fn rules_and_mappings_are_those_that_were_loaded() {
     assert!(stage.admits(pki.alice()));
 }
 
-/// A backend inherits the CRLs that the server has read, and does not read them again to say what a certificate is worth.
+/// A backend inherits the CRLs that the server has read, and does not read them again to say what a
+/// certificate is worth.
 #[test]
 fn a_large_crl_costs_a_fresh_backend_nothing() {
     let pki = Pki::standard();

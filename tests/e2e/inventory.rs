@@ -18,7 +18,8 @@ pub(super) fn file(cluster: &Cluster) -> PathBuf {
     cluster.data_dir().join("pg_stat/pgtls_ext.stat")
 }
 
-/// The process ID of the background worker, which is in none of the server's views because it has no database.
+/// The process ID of the background worker, which is in none of the server's views because it has
+/// no database.
 pub(super) fn worker(cluster: &Cluster) -> Option<u32> {
     let parent = format!("PPid:\t{}\n", cluster.pid());
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
@@ -85,7 +86,8 @@ fn a_certificate_is_remembered_with_who_used_it() {
     assert_eq!(admin.value("select count(*) from pgtls_recent_failures"), "0");
 }
 
-/// Whether it is used is one thing, what it is worth another; and that ends with the first of the chain.
+/// Whether it is used is one thing, what it is worth another; and that ends with the first of the
+/// chain.
 #[test]
 fn the_status_is_what_the_certificate_is_worth_and_how_long_it_is() {
     let ca = CertBuilder::new("/CN=ca").ca().self_signed().build();
@@ -249,7 +251,8 @@ fn who_is_connected_is_not_forgotten() {
     assert_eq!(cell(&admin, &rotating[1], "logins"), None);
 }
 
-/// The same identity with a newer certificate: the older one is superseded, in the sessions as well.
+/// The same identity with a newer certificate: the older one is superseded, in the sessions as
+/// well.
 #[test]
 fn a_newer_certificate_supersedes_those_before_it() {
     let ca = CertBuilder::new("/CN=ca").ca().self_signed().build();
@@ -386,7 +389,8 @@ fn it_survives_a_restart_and_a_file_that_is_no_good() {
     assert_eq!(cell(&cluster.admin(), pki.alice(), "logins"), None);
 }
 
-/// Somebody may have put anything where the file is kept. The server starts, saves and stops all the same.
+/// Somebody may have put anything where the file is kept. The server starts, saves and stops all
+/// the same.
 #[test]
 fn what_is_not_a_file_keeps_the_server_neither_from_starting_nor_from_stopping() {
     let pki = Pki::standard();
@@ -416,7 +420,8 @@ fn what_is_not_a_file_keeps_the_server_neither_from_starting_nor_from_stopping()
 
         put(&new, what);
         cluster.restart();
-        // A directory stands in the way of the new file, and nothing is saved; it is not ours to remove.
+        // A directory stands in the way of the new file, and nothing is saved; it is not ours to
+        // remove.
         let logins = if what == "directory" { None } else { Some("1") };
         assert_eq!(cell(&cluster.admin(), pki.alice(), "logins").as_deref(), logins, "{what}");
     }

@@ -1,4 +1,5 @@
-//! `pgtls_explain_login`, `pgtls_check_login` and `ssl_check_mapping`, case by case; the grid is in `login_grid.rs`.
+//! `pgtls_explain_login`, `pgtls_check_login` and `ssl_check_mapping`, case by case; the grid is in
+//! `login_grid.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -362,7 +363,8 @@ fn a_secret_is_not_shown() {
     }
 }
 
-/// Asks everything; whatever the files hold, it answers or refuses in good time, and the session goes on.
+/// Asks everything; whatever the files hold, it answers or refuses in good time, and the session
+/// goes on.
 fn assert_survives(admin: &Session, what: &str) {
     let started = Instant::now();
     for (_, sql) in GUARDED {

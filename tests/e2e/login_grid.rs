@@ -1,9 +1,10 @@
-//! The differential test of the what-if login: the same question to `pgtls_check_login` and to the server itself.
+//! The differential test of the what-if login: the same question to `pgtls_check_login` and to the
+//! server itself.
 //!
-//! Worlds are drawn from pools of trust, revocation lists, rules and mappings; in each world clients are drawn from
-//! pools of certificates, roles, databases and addresses. Each client is asked about and then logs in. The verdict has to
-//! agree, and for a refusal the step, the words to the client and the words in the log. The draws are seeded, so the
-//! grid is the same in every run.
+//! Worlds are drawn from pools of trust, revocation lists, rules and mappings; in each world
+//! clients are drawn from pools of certificates, roles, databases and addresses. Each client is
+//! asked about and then logs in. The verdict has to agree, and for a refusal the step, the words to
+//! the client and the words in the log. The draws are seeded, so the grid is the same in every run.
 //!
 //! `PGTLS_LOGIN_GRID=full` runs all of it, otherwise it is a sample that fits into CI.
 
@@ -69,7 +70,8 @@ const RULES: &[(u32, &str)] = &[
     (16, r#"host all "/^b" all trust"#),
 ];
 
-/// Rules for everybody, of which each world ends in two: with the others alone, most clients would fall under none.
+/// Rules for everybody, of which each world ends in two: with the others alone, most clients would
+/// fall under none.
 const LAST_RULES: &[&str] = &[
     "hostssl all all all cert map=m",
     "hostssl all all all cert",
@@ -204,7 +206,8 @@ const ORDINARY: &[(Option<&str>, &str, &str)] = &[
     (Some("alice of a Cyrillic CA"), "alice", "latin1"),
 ];
 
-/// What a client connects for, most of them for SQL. Only libpq can ask for replication, so those are clients of `psql`.
+/// What a client connects for, most of them for SQL. Only libpq can ask for replication, so those
+/// are clients of `psql`.
 const PURPOSES: &[Purpose] = &[
     Purpose::Sql,
     Purpose::Sql,
@@ -432,7 +435,8 @@ fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
 impl Client {
     fn drawn(draw: &mut Draw) -> Self {
         let path = draw.one(PATHS);
-        // Anything with anything seldom gets past the rules, so half of the clients are ordinary ones.
+        // Anything with anything seldom gets past the rules, so half of the clients are ordinary
+        // ones.
         let (certificate, role, database) = match draw.number(2) {
             0 => draw.one(ORDINARY),
             _ => (draw.one(CERTIFICATES), draw.one(ROLES), draw.one(DATABASES)),

@@ -1,4 +1,5 @@
-//! Refusals that the what-if login has to know, each asked about and then made: the server is the oracle.
+//! Refusals that the what-if login has to know, each asked about and then made: the server is the
+//! oracle.
 
 use pgtls_e2e::prelude::*;
 

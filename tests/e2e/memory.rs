@@ -24,8 +24,8 @@ fn resident_bytes(pid: u32) -> u64 {
     kilobytes.expect("a number of kB") * 1024
 }
 
-/// Runs `sql` until a run leaves the server's contexts and the process as large as it found them. The first runs fill
-/// caches and let the allocator settle; a leak grows with every run.
+/// Runs `sql` until a run leaves the server's contexts and the process as large as it found them.
+/// The first runs fill caches and let the allocator settle; a leak grows with every run.
 fn assert_flat(session: &Session, sql: &str) {
     let size = || -> [u64; 2] {
         let contexts =

@@ -61,8 +61,8 @@ fn run_with(cluster: &Cluster, role: &str, sql: &str, more: u64) -> bool {
     session.run("select name, length(pem) from public.input");
     limit_address_space(pid, Some(more));
     let outcome = session.query(sql);
-    // The last net is under what slips through all others, the server's own panic about an error in an error among it: it
-    // ends this session, and no other.
+    // The last net is under what slips through all others, the server's own panic about an error in
+    // an error among it: it ends this session, and no other.
     let is_panic = |error: &SqlError| error.message == "ERRORDATA_STACK_SIZE exceeded";
     let has_ended = matches!(&outcome, Err(error) if is_panic(error));
     if has_ended || !limit_address_space(pid, None) || session.query("select 1").is_err() {

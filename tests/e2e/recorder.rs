@@ -1,4 +1,5 @@
-//! `pgtls_sessions` with the recorder: every session, its rule, its certificate and what that is worth now.
+//! `pgtls_sessions` with the recorder: every session, its rule, its certificate and what that is
+//! worth now.
 
 use std::thread;
 
@@ -182,7 +183,8 @@ fn the_standing_of_a_certificate_follows_what_is_in_force() {
     assert_eq!((standing(&alice), standing(&other)), ("valid".into(), "renew_soon".into()));
     admin.run("set pgtls_ext.renewal_window = '10d'");
     assert_eq!(standing(&other), "valid");
-    // What the files say is in force after a reload, and not before. The session that asks is older than all of them.
+    // What the files say is in force after a reload, and not before. The session that asks is older
+    // than all of them.
     let step = |before: &str, after: &str| {
         assert_eq!((standing(&alice), on_file(&alice)), (before.into(), after.into()));
         cluster.reload();

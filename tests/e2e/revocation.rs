@@ -1,4 +1,5 @@
-//! Revocation: the status of one's own certificate, of any other, and what the configured CRLs do to whom.
+//! Revocation: the status of one's own certificate, of any other, and what the configured CRLs do
+//! to whom.
 
 use std::os::unix::fs::symlink;
 
@@ -19,7 +20,8 @@ fn statuses_of(cluster: &Cluster, identity: &Identity) -> String {
     ))
 }
 
-/// What is expected of a chain on a server whose OpenSSL does not check roots, given what is expected of one that does.
+/// What is expected of a chain on a server whose OpenSSL does not check roots, given what is
+/// expected of one that does.
 fn here(statuses: &str) -> String {
     match (openssl::version::number() >= 0x3060_0000, statuses.rsplit_once(',')) {
         (true, Some((others, root))) if !["unreadable", "not_checked"].contains(&root) => {
@@ -73,7 +75,8 @@ fn a_client_revoked_after_its_login_sees_so_on_the_side_of_the_files() {
         ["key_compromise", &at.to_string(), "77", &cluster.crl_file().display().to_string()]
             .map(|value| Some(value.to_owned())),
     );
-    // Not reloaded: the server still lets the certificate in, and the view says that the list is not in force.
+    // Not reloaded: the server still lets the certificate in, and the view says that the list is
+    // not in force.
     let second = cluster.client("alice").with(pki.alice()).login();
     cluster.sql("grant pg_monitor to alice");
     let in_force = "select in_force from pgtls_crls where crl_number = 77";
@@ -330,7 +333,8 @@ fn a_malformed_end_is_told_from_none() {
     assert_eq!(ask(&malformed), [yes.clone(), Some(problem)]);
     assert_eq!(ask(&endless), [yes, None]);
     assert_eq!(ask(&whole), [no, None]);
-    // OpenSSL reads it until 3.4, and calls its end malformed when it is asked for a verdict; later ones do not read it.
+    // OpenSSL reads it until 3.4, and calls its end malformed when it is asked for a verdict; later
+    // ones do not read it.
     cluster.replace_crl(&[&malformed]);
     let log = cluster.reload();
     let listed = cluster.sql("select status, problem from pgtls_crls where on_file").remove(0);
@@ -434,7 +438,8 @@ fn junk_in_a_directory_is_told_apart_from_what_the_server_reads() {
     assert_eq!(problem(&format!("{}.r0", root_crl.issuer_hash())), ("true".into(), String::new()));
     let alice = cluster.client("alice").with(pki.alice()).login();
     assert_eq!(statuses(&alice, "file"), here("good,good,good"));
-    // In one file with that of the intermediate, the list of the root is found by the server, though not under its name.
+    // In one file with that of the intermediate, the list of the root is found by the server,
+    // though not under its name.
     let name = |crl: &Crl| dir.join(format!("{}.r0", crl.issuer_hash()));
     std::fs::remove_file(name(root_crl)).expect("the directory is ours");
     std::fs::write(name(intermediate_crl), intermediate_crl.pem() + &root_crl.pem())
@@ -443,7 +448,8 @@ fn junk_in_a_directory_is_told_apart_from_what_the_server_reads() {
     assert_eq!(statuses(&alice, "file"), here("good,unsupported,unsupported"));
 }
 
-/// Versions of OpenSSL differ about a file that is there and cannot be loaded, so nothing is claimed where that matters.
+/// Versions of OpenSSL differ about a file that is there and cannot be loaded, so nothing is
+/// claimed where that matters.
 #[test]
 fn a_broken_file_in_a_directory_makes_its_successors_uncertain() {
     let pki = Pki::standard();
@@ -683,8 +689,8 @@ fn a_million_entries_are_answered_and_changes_noticed() {
     assert_eq!(statuses(&alice, "file"), here("revoked,good,good"));
 }
 
-/// What OpenSSL does with delta lists and with empty scopes differs between its versions, and the one that runs is asked: a
-/// login is the proof.
+/// What OpenSSL does with delta lists and with empty scopes differs between its versions, and the
+/// one that runs is asked: a login is the proof.
 #[test]
 fn where_versions_differ_the_one_that_runs_is_asked() {
     use pgtls_e2e::x509::idp;

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use pgtls_e2e::pki::LONG_DN;
 use pgtls_e2e::prelude::*;
 
-/// One cluster for the tests that only look: certificates over TLS, trust without one in the database `open`.
+/// One cluster for the tests that only look: certificates over TLS, trust without one in the
+/// database `open`.
 fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
@@ -85,7 +86,8 @@ fn the_key_exchange_group_is_the_one_agreed_on() {
         .set(if postgres_18_or_later() { "ssl_groups" } else { "ssl_ecdh_curve" }, "secp384r1")
         .extension()
         .start();
-    // With TLS 1.2 the server takes no client certificate whose key is on another curve than its own.
+    // With TLS 1.2 the server takes no client certificate whose key is on another curve than its
+    // own.
     let login = cluster.client("rsa").with(Pki::standard().rsa()).groups("P-384:P-256");
     for login in [login.clone().tls12(), login.tls13()] {
         assert_eq!(login.login().value("select ssl_key_exchange_group()"), "secp384r1");

@@ -32,7 +32,8 @@ fn the_status_knows_whether_a_reload_took() {
             session.pid()
         ))
     };
-    // From 19 on a connection has a context of its own, which does not tell when the server loaded it.
+    // From 19 on a connection has a context of its own, which does not tell when the server loaded
+    // it.
     let known = (cluster.version() < 19).then(|| loaded.clone());
     assert_eq!(context_of(&alice), known);
 
@@ -208,8 +209,8 @@ fn the_worker_says_and_ends_what_is_invalid() {
     eventually("the session ends", || admin.rows(&gone).is_empty());
 }
 
-/// From 19 on the server can choose the CA file by the host name that a client asks for. What the worker compares with is
-/// `ssl_ca_file` alone, so it ends nobody then.
+/// From 19 on the server can choose the CA file by the host name that a client asks for. What the
+/// worker compares with is `ssl_ca_file` alone, so it ends nobody then.
 #[test]
 fn the_worker_only_says_what_is_invalid_while_the_server_chooses_by_host() {
     if Installation::get().version < 19 {

@@ -1,6 +1,6 @@
-//! The staged grid: what was done to the files, what the server was told to do about it, and who asks. What is said of a
-//! login now equals a login now; what is said of the files equals a login after a reload, if the reload takes; and whether
-//! it takes is foretold.
+//! The staged grid: what was done to the files, what the server was told to do about it, and who
+//! asks. What is said of a login now equals a login now; what is said of the files equals a login
+//! after a reload, if the reload takes; and whether it takes is foretold.
 //!
 //! `PGTLS_STAGED_GRID=full` runs all of it, otherwise it is a sample that fits into CI.
 
@@ -148,8 +148,8 @@ enum Told {
 
 const TOLD: [Told; 4] = [Told::Nothing, Told::Reload, Told::FailingReload, Told::Restart];
 
-/// Reloads, and waits until it is written down what is in force: what is done to the files right after a reload may else be
-/// what the process finds that does so.
+/// Reloads, and waits until it is written down what is in force: what is done to the files right
+/// after a reload may else be what the process finds that does so.
 fn reload(cluster: &Cluster) -> String {
     let log = cluster.reload();
     cluster.sql("select count(*) from pgtls_configuration");
@@ -248,7 +248,8 @@ fn now_and_after_a_reload_are_as_foretold() {
     assert!(asked > 200 && wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Reloads without end, half of them failing: each is counted, and the postmaster keeps nothing of them.
+/// Reloads without end, half of them failing: each is counted, and the postmaster keeps nothing of
+/// them.
 #[test]
 fn a_storm_of_reloads_leaves_nothing_behind() {
     let full = std::env::var("PGTLS_STAGED_GRID").is_ok_and(|size| size == "full");

@@ -1,4 +1,5 @@
-//! The recorder under load and under attack: counts stay right, rows stay consistent, nobody is locked out.
+//! The recorder under load and under attack: counts stay right, rows stay consistent, nobody is
+//! locked out.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use pgtls_e2e::prelude::*;
 
-/// How long clients come and go; `PGTLS_STRESS_SECONDS` asks for another time, `PGTLS_STRESS_CLIENTS` for more of them.
+/// How long clients come and go; `PGTLS_STRESS_SECONDS` asks for another time,
+/// `PGTLS_STRESS_CLIENTS` for more of them.
 const SECONDS: u64 = 10;
 const CLIENTS: usize = 12;
 
@@ -164,8 +166,9 @@ fn rows_are_consistent_while_clients_come_and_go() {
     });
 }
 
-/// Files change and are reloaded all the time, and what is on file would refuse everybody. But each reload that would load
-/// it fails, so the server never refuses anybody, and nobody may be ended, by the worker or by the function.
+/// Files change and are reloaded all the time, and what is on file would refuse everybody. But each
+/// reload that would load it fails, so the server never refuses anybody, and nobody may be ended,
+/// by the worker or by the function.
 #[test]
 fn nobody_is_ended_whom_the_server_admits() {
     let pki = Pki::standard();

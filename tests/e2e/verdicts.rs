@@ -1,5 +1,5 @@
-//! What is written down of clients' chains, for processes that need not judge them again: it is used, and nothing depends
-//! on it.
+//! What is written down of clients' chains, for processes that need not judge them again: it is
+//! used, and nothing depends on it.
 
 use std::path::PathBuf;
 
@@ -70,7 +70,8 @@ fn without_a_usable_file_the_answer_is_the_same() {
     assert_eq!(stage.status().as_deref(), Some("valid"));
 }
 
-/// What came into force later, and what begins or ends, is not judged by what was written down before.
+/// What came into force later, and what begins or ends, is not judged by what was written down
+/// before.
 #[test]
 fn what_is_written_down_is_of_what_is_in_force() {
     let stage = Stage::new();

@@ -1,7 +1,7 @@
 //! TLS clients that speak SQL.
 //!
-//! A [`Login`] says how to connect, a [`Session`] is connected. The methods of a session that cannot give what they
-//! promise panic with the SQL, the error and the end of the server's log.
+//! A [`Login`] says how to connect, a [`Session`] is connected. The methods of a session that
+//! cannot give what they promise panic with the SQL, the error and the end of the server's log.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -539,7 +539,8 @@ impl From<u8> for Alert {
     }
 }
 
-/// The next cause of an error. An `io::Error` hides the error it was made from: its source is that one's source.
+/// The next cause of an error. An `io::Error` hides the error it was made from: its source is that
+/// one's source.
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),

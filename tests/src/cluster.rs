@@ -1,8 +1,8 @@
 //! Throw-away PostgreSQL servers.
 //!
-//! A [`Cluster`] has its own directory, port, certificates and log. It is stopped when it is dropped, when a test
-//! panics, when the test binary exits and when it is killed. The server runs as an unprivileged account also when the
-//! tests are run by root.
+//! A [`Cluster`] has its own directory, port, certificates and log. It is stopped when it is
+//! dropped, when a test panics, when the test binary exits and when it is killed. The server runs
+//! as an unprivileged account also when the tests are run by root.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -33,7 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a fast shutdown may take before an immediate one, and that before SIGKILL.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(15);
 
-/// Ports to choose from: below those the kernel gives to clients, so that a restart finds its own free again.
+/// Ports to choose from: below those the kernel gives to clients, so that a restart finds its own
+/// free again.
 const PORTS: std::ops::Range<u16> = 10_300..32_700;
 
 /// How many ports to try before giving up.
@@ -50,8 +51,9 @@ pub enum Shutdown {
     Immediate,
 }
 
-/// Describes a cluster to start. Unless told otherwise: TLS with the standard PKI's server certificate, the
-/// root CA trusted for clients, no CRL, `cert` authentication for every role over TLS, nothing else.
+/// Describes a cluster to start. Unless told otherwise: TLS with the standard PKI's server
+/// certificate, the root CA trusted for clients, no CRL, `cert` authentication for every role over
+/// TLS, nothing else.
 #[derive(Clone)]
 pub struct Builder {
     settings: BTreeMap<String, String>,
@@ -224,7 +226,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The number of the first `pg_hba.conf` line that a test gives: before it is the harness's own.
+    /// The number of the first `pg_hba.conf` line that a test gives: before it is the harness's
+    /// own.
     pub const FIRST_HBA_LINE: u32 = 2;
 
     /// Describes a cluster.
@@ -249,7 +252,8 @@ impl Cluster {
         Self::builder().start()
     }
 
-    // --- Clients -----------------------------------------------------------------------------------------------
+    // --- Clients
+    // -----------------------------------------------------------------------------------------------
 
     /// A TLS login as this role, without a certificate until one is given.
     pub fn client(&self, role: &str) -> Login {
@@ -276,7 +280,8 @@ impl Cluster {
         self.client(SUPERUSER).unix().database(database).login()
     }
 
-    /// Runs statements as the superuser in a session of their own and returns the rows of all of them.
+    /// Runs statements as the superuser in a session of their own and returns the rows of all of
+    /// them.
     ///
     /// # Panics
     /// If one fails.
@@ -297,9 +302,11 @@ impl Cluster {
         ));
     }
 
-    // --- Configuration -----------------------------------------------------------------------------------------
+    // --- Configuration
+    // -----------------------------------------------------------------------------------------
 
-    /// Sets a parameter in `postgresql.conf`; [`reload`](Self::reload) or [`restart`](Self::restart) puts it in force.
+    /// Sets a parameter in `postgresql.conf`; [`reload`](Self::reload) or
+    /// [`restart`](Self::restart) puts it in force.
     pub fn set(&self, name: &str, value: impl ToString) {
         self.settings().insert(name.to_owned(), value.to_string());
         self.write_settings();
@@ -362,9 +369,11 @@ impl Cluster {
         }
     }
 
-    // --- Life --------------------------------------------------------------------------------------------------
+    // --- Life
+    // --------------------------------------------------------------------------------------------------
 
-    /// Reloads the configuration, waits until new sessions have it, and returns what the server logged meanwhile.
+    /// Reloads the configuration, waits until new sessions have it, and returns what the server
+    /// logged meanwhile.
     ///
     /// # Panics
     /// If the server does not get to it.
@@ -441,7 +450,8 @@ impl Cluster {
         Kept { dir, stop }
     }
 
-    /// A streaming standby of this server, in step with it as of now; `adapt` may change its settings.
+    /// A streaming standby of this server, in step with it as of now; `adapt` may change its
+    /// settings.
     pub fn standby(&self) -> Self {
         let dir = new_cluster_dir();
         let mut command = Installation::get().program("pg_basebackup");
@@ -486,8 +496,8 @@ impl Cluster {
         });
     }
 
-    /// Ends one process of this server with SIGKILL, which makes the server end all others and start anew, and waits until
-    /// it has.
+    /// Ends one process of this server with SIGKILL, which makes the server end all others and
+    /// start anew, and waits until it has.
     ///
     /// # Panics
     /// If `pid` is not a child of this server, or the server does not come back.
@@ -507,7 +517,8 @@ impl Cluster {
         sys::signal(pid, libc::SIGKILL).expect("a child of the server can be killed");
     }
 
-    // --- What it is --------------------------------------------------------------------------------------------
+    // --- What it is
+    // --------------------------------------------------------------------------------------------
 
     /// The postmaster's pid.
     ///
@@ -532,7 +543,8 @@ impl Cluster {
         Installation::get().version
     }
 
-    /// The superuser's way in over the Unix socket, as a connection string: for subscriptions, dblink and the like.
+    /// The superuser's way in over the Unix socket, as a connection string: for subscriptions,
+    /// dblink and the like.
     pub fn conninfo(&self) -> String {
         let (host, port) = (self.socket_dir(), self.port);
         format!("host={} port={port} user={SUPERUSER} dbname=postgres", host.display())
@@ -578,7 +590,8 @@ impl Cluster {
         self.data_dir().join("pg_ident.conf")
     }
 
-    // --- Log ---------------------------------------------------------------------------------------------------
+    // --- Log
+    // ---------------------------------------------------------------------------------------------------
 
     /// The server's log.
     pub fn log(&self) -> &Log {
@@ -611,7 +624,8 @@ impl Cluster {
         }
     }
 
-    // --- Inside ------------------------------------------------------------------------------------------------
+    // --- Inside
+    // ------------------------------------------------------------------------------------------------
 
     fn at(dir: PathBuf, settings: BTreeMap<String, String>) -> Self {
         let log = Log::new(dir.join("log"));
@@ -660,7 +674,8 @@ impl Cluster {
         result
     }
 
-    /// Starts the server and waits until it lets the superuser in; or returns its log if it ends instead.
+    /// Starts the server and waits until it lets the superuser in; or returns its log if it ends
+    /// instead.
     fn launch(&self) -> Result<(), String> {
         self.write_settings();
         let log = OpenOptions::new().create(true).append(true).open(self.log.path());

@@ -124,7 +124,8 @@ impl Handshake {
         stream
     }
 
-    /// A connection with half a ClientHello sent: hold it to hang, drop it to disconnect in mid-handshake.
+    /// A connection with half a ClientHello sent: hold it to hang, drop it to disconnect in
+    /// mid-handshake.
     ///
     /// # Panics
     /// If the server does not agree to TLS.
@@ -155,7 +156,8 @@ impl Handshake {
         stream
     }
 
-    /// An encrypted connection, before the startup packet. In TLS 1.3 the server may yet refuse the certificate.
+    /// An encrypted connection, before the startup packet. In TLS 1.3 the server may yet refuse the
+    /// certificate.
     ///
     /// # Errors
     /// If either side refuses.

@@ -1,6 +1,7 @@
 //! The PostgreSQL installation under test, and the extension staged beside it.
 //!
-//! Nothing is written into the installation: the extension is taken from a tree that `make install DESTDIR=…` made.
+//! Nothing is written into the installation: the extension is taken from a tree that
+//! `make install DESTDIR=…` made.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,8 +86,8 @@ impl Installation {
         self.sharedir.join("extension")
     }
 
-    /// Whether the server can be told to look for extensions elsewhere: by a setting of PostgreSQL 18, or by one that
-    /// Debian's older servers have.
+    /// Whether the server can be told to look for extensions elsewhere: by a setting of PostgreSQL
+    /// 18, or by one that Debian's older servers have.
     fn finds_extensions_elsewhere(&self) -> bool {
         static FOUND: OnceLock<bool> = OnceLock::new();
         *FOUND.get_or_init(|| {
@@ -173,7 +174,8 @@ impl Stage {
         let scripts = if installation.version >= 18 {
             ("extension_control_path", format!("{}:$system", shared.display()))
         } else {
-            // Debian's servers have this. It also has `$libdir/…` in a control file looked up here first.
+            // Debian's servers have this. It also has `$libdir/…` in a control file looked up here
+            // first.
             ("extension_destdir", self.root.display().to_string())
         };
         vec![libraries, scripts]

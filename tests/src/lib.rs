@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Which server: `PG_CONFIG` (default `pg_config`). Which extension: `PGTLS_STAGE`, a tree made by
-//! `make install DESTDIR=…`. Which PKI: `PGTLS_TEST_PKI`, a directory to keep it in (default: a new one each run).
+//! `make install DESTDIR=…`. Which PKI: `PGTLS_TEST_PKI`, a directory to keep it in (default: a new
+//! one each run).
 
 pub mod client;
 pub mod cluster;

@@ -17,7 +17,8 @@ pub use testpki::{
     Name, Reason, Text, UNKNOWN_OID, many_serial, write_private,
 };
 
-/// The subject of [`Pki::long_dn`], as OpenSSL prints it in one line: far over 63 bytes, the CN last.
+/// The subject of [`Pki::long_dn`], as OpenSSL prints it in one line: far over 63 bytes, the CN
+/// last.
 pub const LONG_DN: &str = "/C=DE/O=Gesellschaft zur Erprobung langer Namen mit beschraenkter Haftung\
 /OU=Department of Certificates That Are Longer Than One NAMEDATALEN/CN=long_dn";
 

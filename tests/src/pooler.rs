@@ -1,6 +1,7 @@
 //! A real PgBouncer in front of a cluster.
 //!
-//! Clients reach it over a Unix socket; it reaches the server over TLS, with a certificate of its own.
+//! Clients reach it over a Unix socket; it reaches the server over TLS, with a certificate of its
+//! own.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -22,8 +23,8 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one that lets these roles in without asking and shows the server this certificate, and waits until it
-    /// listens; `None` where there is no PgBouncer.
+    /// Starts one that lets these roles in without asking and shows the server this certificate,
+    /// and waits until it listens; `None` where there is no PgBouncer.
     ///
     /// # Panics
     /// If it cannot be started, or does not listen.
@@ -76,8 +77,8 @@ struct Program {
 }
 
 impl Program {
-    /// The installed one; else the one that `scripts/setup-debian.sh pooler` unpacked, which is for the system it was
-    /// made on and not for a chroot with another one.
+    /// The installed one; else the one that `scripts/setup-debian.sh pooler` unpacked, which is for
+    /// the system it was made on and not for a chroot with another one.
     fn find() -> Option<Self> {
         let installed = PathBuf::from("/usr/sbin/pgbouncer");
         if installed.exists() {

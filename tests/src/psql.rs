@@ -135,7 +135,8 @@ impl Psql {
         self.read(&child.wait_with_output().expect("a program ends"))
     }
 
-    /// Starts a program, such as `pg_receivewal`, with this connection, and ends it when the result is dropped.
+    /// Starts a program, such as `pg_receivewal`, with this connection, and ends it when the result
+    /// is dropped.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -145,7 +146,8 @@ impl Psql {
         Background(sys::spawn(command).unwrap_or_else(|e| panic!("{program}: {e}")))
     }
 
-    /// The connection as an entry of a service file: with `PGSERVICEFILE` naming that, `psql service=NAME` connects.
+    /// The connection as an entry of a service file: with `PGSERVICEFILE` naming that,
+    /// `psql service=NAME` connects.
     pub fn service(&self, name: &str) -> String {
         self.parameters.iter().fold(format!("[{name}]\n"), |entry, (parameter, value)| {
             entry + &format!("{parameter}={value}\n")
@@ -161,7 +163,8 @@ impl Psql {
         command
     }
 
-    /// The program, told of the connection by a service file: all of them read that, and it has all parameters.
+    /// The program, told of the connection by a service file: all of them read that, and it has all
+    /// parameters.
     fn command(&self, program: &str) -> Command {
         let dir = sys::fresh_dir("psql-");
         let service = dir.join("service.conf");
@@ -207,7 +210,8 @@ impl Drop for Background {
 /// What came of a run of `psql` or another program.
 #[derive(Clone, Debug)]
 pub struct PsqlOutput {
-    /// Exit status: 0 fine, 2 no connection, 3 an error in the script; `None` when ended by a signal.
+    /// Exit status: 0 fine, 2 no connection, 3 an error in the script; `None` when ended by a
+    /// signal.
     pub status: Option<i32>,
     /// Standard output.
     pub stdout: String,

@@ -1,5 +1,5 @@
-//! What needs the operating system itself: accounts, signals, child processes that cannot outlive us, and the
-//! directory of this run.
+//! What needs the operating system itself: accounts, signals, child processes that cannot outlive
+//! us, and the directory of this run.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -29,7 +29,8 @@ pub(crate) struct Account {
     gid: u32,
 }
 
-/// The unprivileged account of servers when we are root, which PostgreSQL refuses to run as; `None` otherwise.
+/// The unprivileged account of servers when we are root, which PostgreSQL refuses to run as; `None`
+/// otherwise.
 pub(crate) fn server_account() -> Option<Account> {
     static ACCOUNT: OnceLock<Option<Account>> = OnceLock::new();
     *ACCOUNT.get_or_init(|| {
@@ -112,14 +113,16 @@ pub(crate) fn spawn_as_server(mut command: Command) -> io::Result<Child> {
     spawn(command)
 }
 
-/// Starts a command that the kernel ends (SIGQUIT: a server's immediate shutdown) when this process is gone.
+/// Starts a command that the kernel ends (SIGQUIT: a server's immediate shutdown) when this process
+/// is gone.
 pub(crate) fn spawn(mut command: Command) -> io::Result<Child> {
     type Job = (Command, Sender<io::Result<Child>>);
     static SPAWNER: OnceLock<Mutex<Sender<Job>>> = OnceLock::new();
 
     let us = std::process::id();
     let die_with_us = move || {
-        // SAFETY: prctl(PR_SET_PDEATHSIG) and getppid only concern the calling process; both are async-signal-safe.
+        // SAFETY: prctl(PR_SET_PDEATHSIG) and getppid only concern the calling process; both are
+        // async-signal-safe.
         let parent = unsafe {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGQUIT) != 0 {
                 return Err(io::Error::last_os_error());
@@ -132,8 +135,8 @@ pub(crate) fn spawn(mut command: Command) -> io::Result<Child> {
     // SAFETY: the closure allocates nothing and makes two system calls, which is sound after fork.
     unsafe { command.pre_exec(die_with_us) };
 
-    // "Parent is gone" means the thread that forked: a test's thread ends long before a shared cluster may. So one
-    // thread, which never ends, forks them all.
+    // "Parent is gone" means the thread that forked: a test's thread ends long before a shared
+    // cluster may. So one thread, which never ends, forks them all.
     let spawner = SPAWNER.get_or_init(|| {
         let (jobs, queue) = channel::<Job>();
         thread::Builder::new()
@@ -180,7 +183,8 @@ fn output_as_server(mut command: Command) -> Output {
     output.unwrap_or_else(|e| panic!("{shown}: {e}"))
 }
 
-/// The directory of this run: everything the harness writes is below it, and it goes when the process exits.
+/// The directory of this run: everything the harness writes is below it, and it goes when the
+/// process exits.
 pub(crate) fn run_dir() -> &'static Path {
     static RUN: OnceLock<(PathBuf, File)> = OnceLock::new();
     let (path, _) = RUN.get_or_init(|| {
@@ -209,7 +213,8 @@ pub(crate) fn run_dir() -> &'static Path {
 /// Set by [`keep_run_dir`].
 static KEPT: AtomicBool = AtomicBool::new(false);
 
-/// Leaves the directory of this run when the process exits, and for good: what has no lock is nobody's leftover.
+/// Leaves the directory of this run when the process exits, and for good: what has no lock is
+/// nobody's leftover.
 pub(crate) fn keep_run_dir() -> &'static Path {
     let dir = run_dir();
     KEPT.store(true, Ordering::Relaxed);
@@ -294,8 +299,8 @@ pub(crate) fn connect_from(source: Ipv4Addr, server: SocketAddrV4) -> io::Result
     }
 }
 
-/// Limits the address space of a process to what it has and `more` bytes; `None` lifts the limit. False if the process has
-/// ended.
+/// Limits the address space of a process to what it has and `more` bytes; `None` lifts the limit.
+/// False if the process has ended.
 pub fn limit_address_space(pid: u32, more: Option<u64>) -> bool {
     let limit = match more {
         Some(more) => address_space(pid).saturating_add(more).to_string(),

@@ -1,6 +1,7 @@
 //! The client side of TLS, for SQL clients and raw ones alike.
 //!
-//! Not by `SslConnector`: that one reads all CAs of the system for each connection, and trusts them.
+//! Not by `SslConnector`: that one reads all CAs of the system for each connection, and trusts
+//! them.
 
 use std::error::Error;
 use std::future::Future;
@@ -162,8 +163,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
-    /// In TLS 1.3 a client is done before the server has looked at its certificate. A server that refuses it may be
-    /// gone when the client begins to speak; then the alert is there to be read, and says more than "broken pipe".
+    /// In TLS 1.3 a client is done before the server has looked at its certificate. A server that
+    /// refuses it may be gone when the client begins to speak; then the alert is there to be read,
+    /// and says more than "broken pipe".
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,7 +1,9 @@
-//! An installation beside the one under test: what a server needs that cannot be told to look elsewhere.
+//! An installation beside the one under test: what a server needs that cannot be told to look
+//! elsewhere.
 //!
-//! PostgreSQL finds its libraries and its extensions from where its program is. So a copy of the programs, in a tree
-//! whose other entries are links to the installation's, finds what is put into that tree.
+//! PostgreSQL finds its libraries and its extensions from where its program is. So a copy of the
+//! programs, in a tree whose other entries are links to the installation's, finds what is put into
+//! that tree.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,8 +14,8 @@ use crate::sys;
 /// The programs that look for the installation from where they are.
 const PROGRAMS: &[&str] = &["postgres", "pg_ctl"];
 
-/// Makes `to` an installation like the one below `from`, but with files of its own in `own`, directories of that
-/// installation. Returns the directory of its programs.
+/// Makes `to` an installation like the one below `from`, but with files of its own in `own`,
+/// directories of that installation. Returns the directory of its programs.
 pub(crate) fn transplant(from: &Path, bindir: &Path, own: &[&Path], to: &Path) -> PathBuf {
     let programs = moved(bindir, from, to);
     make_dirs(&programs);

@@ -1,7 +1,7 @@
 //! What reading certificates costs. Each bench asserts its answer.
 //!
-//! - `leaf`: a leaf of 2 kB with every extension that has a column and 28 alternative names, as a client presents it;
-//!   parsed, and then read as the columns that sslinfo has.
+//! - `leaf`: a leaf of 2 kB with every extension that has a column and 28 alternative names, as a
+//!   client presents it; parsed, and then read as the columns that sslinfo has.
 //! - `bundle`: Debian's ca-certificates, some 150 of them, from PEM; and all columns of all.
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads files as it likes")]

@@ -1,8 +1,9 @@
-//! A revocation list of a million entries: the first answer, the next answers, and how both compare with `openssl crl`.
+//! A revocation list of a million entries: the first answer, the next answers, and how both compare
+//! with `openssl crl`.
 //!
-//! Without `--test`, a table of ratios against `openssl crl -noout` on the same file comes first; each side is a process
-//! of its own, measured from outside. The goals are at most 0.25 for time and peak memory of the first answer, and at most
-//! 20 µs for each of the next.
+//! Without `--test`, a table of ratios against `openssl crl -noout` on the same file comes first;
+//! each side is a process of its own, measured from outside. The goals are at most 0.25 for time
+//! and peak memory of the first answer, and at most 20 µs for each of the next.
 #![allow(missing_docs, clippy::unwrap_used)]
 #![allow(clippy::disallowed_methods, reason = "a bench reads files as it likes")]
 
@@ -109,7 +110,8 @@ fn benches(criterion: &mut Criterion) {
     });
 }
 
-/// Status of a chain of three whose leaf's issuer has a list of this many entries: what a status function asks each time.
+/// Status of a chain of three whose leaf's issuer has a list of this many entries: what a status
+/// function asks each time.
 fn status_benches(criterion: &mut Criterion) {
     let (root_key, issuer_key, leaf_key) = (Key::ec(), Key::ec(), Key::ec());
     let (root, issuer) = (name("/CN=Root CA"), name("/CN=Issuing CA"));

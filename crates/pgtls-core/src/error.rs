@@ -1,8 +1,8 @@
 //! The one error type of the core.
 //!
-//! Each variant says what is wrong with the input and where, never who raised it. Messages start in lower case and have
-//! no full stop, because they end up as PostgreSQL error messages. They carry no content of the input beyond its kind
-//! and position.
+//! Each variant says what is wrong with the input and where, never who raised it. Messages start in
+//! lower case and have no full stop, because they end up as PostgreSQL error messages. They carry
+//! no content of the input beyond its kind and position.
 
 /// Why a piece of input is not what it was taken for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -15,8 +15,9 @@ pub(crate) enum Form {
 
 /// The form of input with certificates, lists or requests, all of which are a SEQUENCE.
 ///
-/// The identifier octet of a SEQUENCE is the digit 0, with which text may start too, and text may be part of DER. So
-/// input is DER if that is all it is, from its first byte to its last, or if it is no text and there is no PEM block.
+/// The identifier octet of a SEQUENCE is the digit 0, with which text may start too, and text may
+/// be part of DER. So input is DER if that is all it is, from its first byte to its last, or if it
+/// is no text and there is no PEM block.
 pub(crate) fn of(input: &[u8]) -> Form {
     if input.first() != Some(&der::SEQUENCE) || is_text(input) {
         return Form::Pem;
@@ -29,7 +30,8 @@ pub fn is_der(input: &[u8]) -> bool {
     of(input) == Form::Der
 }
 
-/// Whether it is all characters that people write, which the tags of an OBJECT IDENTIFIER and an INTEGER are not.
+/// Whether it is all characters that people write, which the tags of an OBJECT IDENTIFIER and an
+/// INTEGER are not.
 fn is_text(input: &[u8]) -> bool {
     let is_written = |c: char| !c.is_control() || c.is_ascii_whitespace();
     std::str::from_utf8(input).is_ok_and(|text| text.chars().all(is_written))

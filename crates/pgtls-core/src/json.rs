@@ -1,6 +1,7 @@
 //! The JSON of certificates and chains.
 //!
-//! An object has the names of the columns as keys, in the order of the columns, and every key is always there:
+//! An object has the names of the columns as keys, in the order of the columns, and every key is
+//! always there:
 //!
 //! | column            | JSON                                                                              |
 //! |-------------------|-----------------------------------------------------------------------------------|
@@ -10,10 +11,12 @@
 //! | `timestamptz`     | RFC 3339 in UTC, `"2050-01-01T00:00:00Z"`                                         |
 //! | `numeric`         | string of decimal digits: readers that keep numbers as doubles would round serials |
 //!
-//! New keys may be added, as new columns may; names and meanings stay. A certificate on its own has two more:
+//! New keys may be added, as new columns may; names and meanings stay. A certificate on its own has
+//! two more:
 //!
-//! - `extensions`: every extension by its name, an object with `critical`, and with `value`, what the extension says, or
-//!   `hex`, its bytes in lower-case hexadecimal where nobody here can read it;
+//! - `extensions`: every extension by its name, an object with `critical`, and with `value`, what
+//!   the extension says, or `hex`, its bytes in lower-case hexadecimal where nobody here can read
+//!   it;
 //! - `problems`: an array of what is broken or does not mean what it seems to, or `null`.
 
 use serde_json::Map;
@@ -24,8 +27,8 @@ use crate::x509::certificate::Certificate;
 use crate::x509::decoded::extensions;
 use crate::{limits, work};
 
-/// How much memory a document of everything in a certificate takes at most, in multiples of its size: see
-/// [`limits::MAX_STRICT_BYTES`].
+/// How much memory a document of everything in a certificate takes at most, in multiples of its
+/// size: see [`limits::MAX_STRICT_BYTES`].
 const MEMORY_FACTOR: usize = 240;
 
 /// The same of its columns.
@@ -37,7 +40,8 @@ pub fn object(columns: Vec<(&'static str, Value)>) -> serde_json::Value {
     serde_json::Value::Object(members.collect::<Map<_, _>>())
 }
 
-/// The object of a certificate: [`Certificate::columns`], all of its extensions, and what is wrong with it.
+/// The object of a certificate: [`Certificate::columns`], all of its extensions, and what is wrong
+/// with it.
 pub fn certificate(certificate: &Certificate) -> serde_json::Value {
     let size = certificate.as_der().len();
     work::expect(size.min(limits::MAX_STRICT_BYTES).saturating_mul(MEMORY_FACTOR));
@@ -58,7 +62,8 @@ pub fn certificate(certificate: &Certificate) -> serde_json::Value {
     document
 }
 
-/// The array of a chain's certificates, leaf first: [`ChainEntry::columns`](crate::verify::chain::ChainEntry::columns) each.
+/// The array of a chain's certificates, leaf first:
+/// [`ChainEntry::columns`](crate::verify::chain::ChainEntry::columns) each.
 pub fn chain(chain: &Chain) -> serde_json::Value {
     chain.entries().iter().map(|entry| object(entry.columns())).collect()
 }

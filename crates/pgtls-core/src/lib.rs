@@ -1,11 +1,11 @@
 //! Pure core of pgtls_ext: certificates, names, chains and revocation lists as plain data.
 //!
-//! No server, no I/O, no clock, no unsafe code. Everything here takes bytes or text and gives owned data back, so that
-//! it can be tested and fuzzed without PostgreSQL.
+//! No server, no I/O, no clock, no unsafe code. Everything here takes bytes or text and gives owned
+//! data back, so that it can be tested and fuzzed without PostgreSQL.
 //!
-//! Input is taken wherever OpenSSL takes it, because OpenSSL decides who gets in: what the server has accepted can be
-//! shown. OpenSSL itself is asked where the answer has to be its own, and only through its safe bindings: the names of
-//! object identifiers, the size of unusual keys, SHA-256.
+//! Input is taken wherever OpenSSL takes it, because OpenSSL decides who gets in: what the server
+//! has accepted can be shown. OpenSSL itself is asked where the answer has to be its own, and only
+//! through its safe bindings: the names of object identifiers, the size of unusual keys, SHA-256.
 #![forbid(unsafe_code)]
 #![deny(clippy::as_conversions)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]

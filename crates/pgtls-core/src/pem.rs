@@ -1,22 +1,27 @@
-//! PEM blocks in text (RFC 7468): the only reader of them, with the rules of OpenSSL's `PEM_read_bio`.
+//! PEM blocks in text (RFC 7468): the only reader of them, with the rules of OpenSSL's
+//! `PEM_read_bio`.
 //!
-//! Owns the armour and the base64; what the blocks hold is for others. The server and libpq read their files with
-//! `PEM_read_bio`, so this says what they find:
+//! Owns the armour and the base64; what the blocks hold is for others. The server and libpq read
+//! their files with `PEM_read_bio`, so this says what they find:
 //!
-//! * A block starts at a line `-----BEGIN label-----`. Anything else outside of blocks is passed over, and so is a byte
-//!   order mark where the search for a block starts.
-//! * What is at the end of a line and not above a blank is stripped; where `char` is signed, all above ASCII as well.
-//! * Lines are read in pieces of 254 bytes, and a NUL ends one. A line that starts with NUL is the end of the text.
-//! * A line with a colon starts headers, an empty line ends them, and what is above an empty line is a header in any
-//!   case. Only private keys have headers, so here each is an error. One empty line right after `BEGIN` is allowed; lines
-//!   of base64 after it have 64 characters, but for the last one.
-//! * A `-` ends the base64. What is between it and the `END` line is dropped without a word, which may be the `BEGIN`
-//!   line of another block and all of that block.
-//! * Nothing can be read after a block whose armour or base64 is broken, whatever its kind: the server takes nothing
-//!   from such a file.
+//! * A block starts at a line `-----BEGIN label-----`. Anything else outside of blocks is passed
+//!   over, and so is a byte order mark where the search for a block starts.
+//! * What is at the end of a line and not above a blank is stripped; where `char` is signed, all
+//!   above ASCII as well.
+//! * Lines are read in pieces of 254 bytes, and a NUL ends one. A line that starts with NUL is the
+//!   end of the text.
+//! * A line with a colon starts headers, an empty line ends them, and what is above an empty line
+//!   is a header in any case. Only private keys have headers, so here each is an error. One empty
+//!   line right after `BEGIN` is allowed; lines of base64 after it have 64 characters, but for the
+//!   last one.
+//! * A `-` ends the base64. What is between it and the `END` line is dropped without a word, which
+//!   may be the `BEGIN` line of another block and all of that block.
+//! * Nothing can be read after a block whose armour or base64 is broken, whatever its kind: the
+//!   server takes nothing from such a file.
 //!
-//! Base64 is decoded piece by piece, to a place of its own ([`blocks`]) or to the front of the very buffer that holds the
-//! text ([`InPlace`]): a list of revoked certificates may have 50 MB, and what is written never overtakes what is read.
+//! Base64 is decoded piece by piece, to a place of its own ([`blocks`]) or to the front of the very
+//! buffer that holds the text ([`InPlace`]): a list of revoked certificates may have 50 MB, and
+//! what is written never overtakes what is read.
 
 use std::ffi::c_char;
 use std::sync::LazyLock;
@@ -65,7 +70,8 @@ pub struct Block {
     pub der: Vec<u8>,
 }
 
-/// The blocks of a kind in `text`, in order, each decoded when it is its turn. After an error there is nothing more.
+/// The blocks of a kind in `text`, in order, each decoded when it is its turn. After an error there
+/// is nothing more.
 pub fn blocks(text: &[u8], kind: Kind) -> Blocks<'_> {
     Blocks { text, kind, scanner: Scanner::default() }
 }
@@ -207,7 +213,8 @@ struct Line {
 }
 
 impl Line {
-    /// The line that starts at `offset`; `None` where OpenSSL's `BIO_gets` finds nothing more in a file.
+    /// The line that starts at `offset`; `None` where OpenSSL's `BIO_gets` finds nothing more in a
+    /// file.
     fn at(text: &[u8], offset: usize, strip_mark: bool) -> Option<Self> {
         let rest = text.get(offset..)?;
         let piece = &rest[..rest.len().min(PIECE)];
@@ -280,7 +287,8 @@ impl Scanner {
     ) -> Option<Result<Found, Error>> {
         loop {
             let begin = self.begin(target.text())?;
-            // Decoding in place may overwrite the BEGIN line before the END line is compared with it.
+            // Decoding in place may overwrite the BEGIN line before the END line is compared with
+            // it.
             let label = label(begin.text(target.text()), BEGIN).unwrap_or_default().to_owned();
             let wanted = kind.labels.iter().find(|wanted| wanted.as_bytes() == label);
             let length = target.len();
@@ -310,8 +318,9 @@ impl Scanner {
         None
     }
 
-    /// Reads up to the END line and decodes (OpenSSL: `get_header_and_data`, `PEM_read_bio_ex`; for what is wanted also
-    /// `PEM_get_EVP_CIPHER_INFO`, which takes no header but that of an encrypted block).
+    /// Reads up to the END line and decodes (OpenSSL: `get_header_and_data`, `PEM_read_bio_ex`; for
+    /// what is wanted also `PEM_get_EVP_CIPHER_INFO`, which takes no header but that of an
+    /// encrypted block).
     fn body(
         &mut self,
         target: &mut impl Target,
@@ -389,7 +398,8 @@ fn label<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(start)?.strip_suffix(DASHES)
 }
 
-/// Base64 with padding. As in OpenSSL, the bits that the last character has too many may be anything.
+/// Base64 with padding. As in OpenSSL, the bits that the last character has too many may be
+/// anything.
 static BASE64: LazyLock<Encoding> = LazyLock::new(|| {
     let mut base64 = Specification::new();
     base64.symbols.push_str("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
@@ -477,7 +487,8 @@ impl Decoder {
         }
     }
 
-    /// Decodes whole groups of what is pending, and checks the characters of the last one that is none.
+    /// Decodes whole groups of what is pending, and checks the characters of the last one that is
+    /// none.
     fn flush(&mut self, target: &mut impl Target) -> Result<(), Error> {
         let whole = self.count / 4 * 4;
         let (groups, rest) = self.pending[..self.count].split_at(whole);
@@ -494,7 +505,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// The error at the first character among those pending that is none of base64, or at the padding.
+    /// The error at the first character among those pending that is none of base64, or at the
+    /// padding.
     fn invalid(&self, text: &[u8]) -> Error {
         let mut offset = self.first;
         let mut padding = None;

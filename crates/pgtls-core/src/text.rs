@@ -1,7 +1,7 @@
 //! Bytes as text: hexadecimal and the escapes of values that are meant to be plain ASCII or UTF-8.
 //!
-//! Invariant: nothing made here holds a NUL or another control character, and the escapes can be undone, so two
-//! different values never look alike.
+//! Invariant: nothing made here holds a NUL or another control character, and the escapes can be
+//! undone, so two different values never look alike.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -30,7 +30,8 @@ fn push_hex(out: &mut String, bytes: &[u8], digits: &[u8; 16]) {
     }
 }
 
-/// Printable ASCII as it is, a backslash doubled, any other byte as a backslash and two hexadecimal digits.
+/// Printable ASCII as it is, a backslash doubled, any other byte as a backslash and two hexadecimal
+/// digits.
 pub(crate) fn escape_ascii(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for byte in bytes {
@@ -69,7 +70,8 @@ pub(crate) fn dump(bytes: &[u8]) -> String {
     out
 }
 
-/// UTF-8 as it is; of anything else, every byte outside ASCII as a backslash and two hexadecimal digits.
+/// UTF-8 as it is; of anything else, every byte outside ASCII as a backslash and two hexadecimal
+/// digits.
 pub(crate) fn lossless(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);

@@ -19,7 +19,8 @@ const DAYS_TO_EPOCH: i64 = 719_468;
 const DAYS_OF_ERA: i64 = 146_097;
 
 impl UnixTime {
-    /// The instant of a calendar date and time in UTC; `None` when there is no such day or time of day.
+    /// The instant of a calendar date and time in UTC; `None` when there is no such day or time of
+    /// day.
     pub(crate) fn from_civil(
         (year, month, day): (i64, i64, i64),
         (hour, minute, second): (i64, i64, i64),
@@ -44,7 +45,8 @@ impl UnixTime {
     }
 }
 
-/// RFC 3339 in UTC, such as `2050-01-01T00:00:00Z`; years outside 0 to 9999 get a sign or more digits.
+/// RFC 3339 in UTC, such as `2050-01-01T00:00:00Z`; years outside 0 to 9999 get a sign or more
+/// digits.
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let days = self.0.div_euclid(SECONDS_OF_DAY) + DAYS_TO_EPOCH;

@@ -1,7 +1,7 @@
 //! Values as SQL columns have them.
 //!
-//! One list of pairs per thing, from which both SQL rows and JSON are made, so the two cannot disagree. The order of a
-//! list is the order of the columns.
+//! One list of pairs per thing, from which both SQL rows and JSON are made, so the two cannot
+//! disagree. The order of a list is the order of the columns.
 
 use crate::time::UnixTime;
 

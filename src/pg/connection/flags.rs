@@ -1,7 +1,9 @@
-//! `ssl_is_used()` and `ssl_client_cert_present()`, the functions that read one flag and do nothing else.
+//! `ssl_is_used()` and `ssl_client_cert_present()`, the functions that read one flag and do nothing
+//! else.
 //!
-//! pgrx wraps every function into a guard that turns a panic into an error of the server. It takes longer than reading the
-//! flag, and there is nothing in here that could panic, so these two are written as the server calls them.
+//! pgrx wraps every function into a guard that turns a panic into an error of the server. It takes
+//! longer than reading the flag, and there is nothing in here that could panic, so these two are
+//! written as the server calls them.
 
 use pgrx::pg_sys::{Datum, FunctionCallInfo, Pg_finfo_record};
 

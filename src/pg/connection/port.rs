@@ -1,7 +1,8 @@
 //! This backend's client connection: the server's `Port`.
 //!
-//! Owns nothing. Hands out copies, or handles that borrow from the connection. `Port.hba` is not offered: it points
-//! into memory that the server frees right after login; only the authentication hook may look at it.
+//! Owns nothing. Hands out copies, or handles that borrow from the connection. `Port.hba` is not
+//! offered: it points into memory that the server frees right after login; only the authentication
+//! hook may look at it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr::NonNull;
@@ -16,7 +17,8 @@ pub(crate) struct Session {
     port: NonNull<sys::Port>,
 }
 
-/// What the matched rule of pg_hba.conf says of certificates. Its options can hold secrets, so nothing else is offered.
+/// What the matched rule of pg_hba.conf says of certificates. Its options can hold secrets, so
+/// nothing else is offered.
 pub(in crate::pg) struct Rule<'a> {
     pub(in crate::pg) line: i32,
     /// The file; the server knows it since PostgreSQL 16.
@@ -31,17 +33,17 @@ pub(in crate::pg) struct Rule<'a> {
 }
 
 impl Session {
-    /// The connection of this backend; `None` in a process that has no client (background and parallel workers,
-    /// autovacuum, single-user mode).
+    /// The connection of this backend; `None` in a process that has no client (background and
+    /// parallel workers, autovacuum, single-user mode).
     pub(crate) fn current() -> Option<Self> {
-        // SAFETY: a plain read of a process-wide variable; the server sets it before it runs any SQL and frees what it
-        // points to only when the process ends.
+        // SAFETY: a plain read of a process-wide variable; the server sets it before it runs any
+        // SQL and frees what it points to only when the process ends.
         NonNull::new(unsafe { sys::MyProcPort }).map(|port| Self { port })
     }
 
     fn port(&self) -> &sys::Port {
-        // SAFETY: not null, and live until the process ends (see `current`). Nothing writes to it while one of our
-        // functions runs, because a backend has one thread.
+        // SAFETY: not null, and live until the process ends (see `current`). Nothing writes to it
+        // while one of our functions runs, because a backend has one thread.
         unsafe { self.port.as_ref() }
     }
 
@@ -50,7 +52,8 @@ impl Session {
         self.port().ssl_in_use
     }
 
-    /// Whether the client presented a certificate and the server verified it (`Port.peer_cert_valid`).
+    /// Whether the client presented a certificate and the server verified it
+    /// (`Port.peer_cert_valid`).
     pub(crate) fn client_certificate_verified(&self) -> bool {
         self.port().peer_cert_valid
     }
@@ -61,12 +64,13 @@ impl Session {
         if !port.ssl_in_use {
             return None;
         }
-        // SAFETY: on a connection with TLS in use, `ssl` is null or a live OpenSSL object that the server frees when
-        // the process ends; the handle cannot outlive `self`.
+        // SAFETY: on a connection with TLS in use, `ssl` is null or a live OpenSSL object that the
+        // server frees when the process ends; the handle cannot outlive `self`.
         unsafe { Tls::from_ptr(port.ssl) }
     }
 
-    /// The TLS layer also while it is being set up, when the server does not count the connection as encrypted yet.
+    /// The TLS layer also while it is being set up, when the server does not count the connection
+    /// as encrypted yet.
     pub(in crate::pg) fn tls_in_handshake(&self) -> Option<Tls<'_>> {
         // SAFETY: null, or a live OpenSSL object that the server frees when the process ends.
         unsafe { Tls::from_ptr(self.port().ssl) }
@@ -89,8 +93,8 @@ impl Session {
         unsafe { ip_of(address.cast()) }
     }
 
-    /// The common name that `cert` authentication compares (`Port.peer_cn`), as the bytes of the certificate: the first
-    /// CN of the subject.
+    /// The common name that `cert` authentication compares (`Port.peer_cn`), as the bytes of the
+    /// certificate: the first CN of the subject.
     pub(crate) fn client_common_name(&self) -> Option<&[u8]> {
         self.bytes_at(self.port().peer_cn)
     }
@@ -122,8 +126,8 @@ impl Session {
     /// The client's address; `None` over a Unix socket.
     pub(in crate::pg) fn client_address(&self) -> Option<IpAddr> {
         let address = &raw const self.port().raddr.addr;
-        // SAFETY: the server filled the address in, so its family says which of the socket address types it is; the
-        // storage is large enough and aligned for all of them.
+        // SAFETY: the server filled the address in, so its family says which of the socket address
+        // types it is; the storage is large enough and aligned for all of them.
         unsafe {
             match self.address_family() {
                 libc::AF_INET => {
@@ -139,7 +143,8 @@ impl Session {
         }
     }
 
-    /// Who the client was authenticated as, such as the subject of its certificate; `None` where the method does not say.
+    /// Who the client was authenticated as, such as the subject of its certificate; `None` where
+    /// the method does not say.
     pub(in crate::pg) fn authenticated_identity(&self) -> Option<&[u8]> {
         self.bytes_at(version::authenticated_identity(self.port()))
     }
@@ -172,7 +177,8 @@ impl Session {
 
     /// The bytes of one of the connection's C strings; `None` for a null pointer.
     fn bytes_at(&self, string: *const std::ffi::c_char) -> Option<&[u8]> {
-        // SAFETY: the strings of a `Port` that this module asks for are null or NUL-terminated, and live as long as it.
+        // SAFETY: the strings of a `Port` that this module asks for are null or NUL-terminated, and
+        // live as long as it.
         unsafe { cstr::bytes(string) }
     }
 

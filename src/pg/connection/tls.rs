@@ -1,7 +1,7 @@
 //! The TLS layer of a connection: a borrowed OpenSSL `SSL` object.
 //!
-//! Owned by the server, never freed here. Everything that is handed out is a copy. None of OpenSSL's functions called
-//! here can raise a PostgreSQL error, so they need no guard.
+//! Owned by the server, never freed here. Everything that is handed out is a copy. None of
+//! OpenSSL's functions called here can raise a PostgreSQL error, so they need no guard.
 
 use std::ffi::{c_char, c_int};
 use std::ptr;
@@ -85,8 +85,8 @@ impl<'a> Tls<'a> {
         self.ssl.current_cipher().map(|cipher| cipher.bits().algorithm)
     }
 
-    /// The group of the key exchange in TLS spelling, such as `x25519`; `None` where none was negotiated (plain RSA key
-    /// exchange of TLS 1.2).
+    /// The group of the key exchange in TLS spelling, such as `x25519`; `None` where none was
+    /// negotiated (plain RSA key exchange of TLS 1.2).
     pub(crate) fn key_exchange_group(&self) -> Option<String> {
         self.key_exchange_group_bytes().map(|name| String::from_utf8_lossy(name).into_owned())
     }
@@ -123,12 +123,14 @@ impl<'a> Tls<'a> {
         self.ssl.verified_chain().map(ders).unwrap_or_default()
     }
 
-    /// The chain that OpenSSL verified or failed to verify, leaf first; borrowed, without a copy of anything.
+    /// The chain that OpenSSL verified or failed to verify, leaf first; borrowed, without a copy of
+    /// anything.
     pub(in crate::pg) fn borrowed_chain(&self) -> impl Iterator<Item = &X509Ref> {
         self.ssl.verified_chain().into_iter().flatten()
     }
 
-    /// What verification of the client's chain said (`SSL_get_verify_result`); 0 also without a certificate.
+    /// What verification of the client's chain said (`SSL_get_verify_result`); 0 also without a
+    /// certificate.
     pub(in crate::pg) fn verify_result(&self) -> i64 {
         // SAFETY: `ssl` is live.
         unsafe { openssl_sys::SSL_get_verify_result(self.ssl.as_ptr()) }
@@ -145,7 +147,8 @@ impl<'a> Tls<'a> {
         self.ssl.certificate().and_then(der)
     }
 
-    /// The extensions of the client's certificate as OpenSSL prints them, in the certificate's order.
+    /// The extensions of the client's certificate as OpenSSL prints them, in the certificate's
+    /// order.
     pub(crate) fn peer_extensions(&self) -> Vec<PrintedExtension> {
         self.ssl
             .peer_certificate()
@@ -155,9 +158,9 @@ impl<'a> Tls<'a> {
 }
 
 impl Tls<'_> {
-    /// DER of the revocation lists that this session's context holds: those of the CRL file as of the last load, and
-    /// those of the CRL directory that the verification of this session's client needed. `None` if the context does not
-    /// check revocation.
+    /// DER of the revocation lists that this session's context holds: those of the CRL file as of
+    /// the last load, and those of the CRL directory that the verification of this session's client
+    /// needed. `None` if the context does not check revocation.
     pub(crate) fn crls_in_force(&self) -> Option<Vec<Vec<u8>>> {
         let mut lists = Vec::new();
         self.each_crl_in_force(|crl| lists.extend(crl_der(crl))).then_some(lists)
@@ -172,11 +175,13 @@ impl Tls<'_> {
         .then_some(signatures)
     }
 
-    /// Calls `visit` with every list of the context's store; `false`, and no call, if it does not check revocation.
+    /// Calls `visit` with every list of the context's store; `false`, and no call, if it does not
+    /// check revocation.
     fn each_crl_in_force(&self, mut visit: impl FnMut(&X509CrlRef)) -> bool {
-        // SAFETY: the connection is live, so its context, the context's store, and the store's parameters and objects
-        // are. The server changes a store only while it makes a context or verifies a client, and neither happens while
-        // a function runs in this single-threaded process.
+        // SAFETY: the connection is live, so its context, the context's store, and the store's
+        // parameters and objects are. The server changes a store only while it makes a context or
+        // verifies a client, and neither happens while a function runs in this single-threaded
+        // process.
         unsafe {
             let context = openssl_sys::SSL_get_SSL_CTX(self.ssl.as_ptr());
             let store = openssl_sys::SSL_CTX_get_cert_store(context);
@@ -225,7 +230,8 @@ pub(in crate::pg) fn crl_signature(crl: &X509CrlRef) -> Option<&[u8]> {
     }
 }
 
-/// Writes the DER of a certificate to the start of `room`, and says how long it is; `None` if it does not fit.
+/// Writes the DER of a certificate to the start of `room`, and says how long it is; `None` if it
+/// does not fit.
 pub(in crate::pg) fn copy_der(certificate: &X509Ref, room: &mut [u8]) -> Option<usize> {
     let x509 = certificate.as_ptr();
     // SAFETY: `x509` is live; without a buffer only the length is computed.
@@ -252,9 +258,11 @@ pub(in crate::pg) fn fingerprint(certificate: &X509Ref) -> Option<[u8; 32]> {
     (done == 1 && length == 32).then_some(digest)
 }
 
-/// Writes the DER of the certificate's serial number to the start of `room`, and says how long it is.
+/// Writes the DER of the certificate's serial number to the start of `room`, and says how long it
+/// is.
 pub(in crate::pg) fn copy_serial(certificate: &X509Ref, room: &mut [u8]) -> Option<usize> {
-    // SAFETY: the certificate is live, the number belongs to it; the buffer is used as in `copy_der`.
+    // SAFETY: the certificate is live, the number belongs to it; the buffer is used as in
+    // `copy_der`.
     unsafe {
         let serial = openssl_sys::X509_get_serialNumber(certificate.as_ptr());
         let length = usize::try_from(i2d_ASN1_INTEGER(serial, ptr::null_mut())).ok()?;
@@ -284,8 +292,8 @@ pub(in crate::pg) fn depth_outside_dates<'a>(
     chain
         .enumerate()
         .filter(|(_, certificate)| {
-            // SAFETY: the certificate is live, and its dates belong to it. Zero is an error, else the sign says before
-            // or after now.
+            // SAFETY: the certificate is live, and its dates belong to it. Zero is an error, else
+            // the sign says before or after now.
             unsafe {
                 let x509 = certificate.as_ptr();
                 X509_cmp_time(openssl_sys::X509_getm_notBefore(x509), ptr::null_mut()) > 0
@@ -330,7 +338,8 @@ unsafe fn print_extension(extension: *mut openssl_sys::X509_EXTENSION) -> Printe
     };
     // SAFETY: every extension has an object identifier.
     let object = unsafe { openssl::asn1::Asn1ObjectRef::from_ptr(object) };
-    // An object that OpenSSL does not know has a short name too, "UNDEF"; its text is the dotted OID.
+    // An object that OpenSSL does not know has a short name too, "UNDEF"; its text is the dotted
+    // OID.
     let known = Some(object.nid()).filter(|nid| *nid != Nid::UNDEF);
     let name = known.and_then(|nid| nid.short_name().ok());
     let name = name.map_or_else(|| object.to_string(), str::to_owned);
@@ -339,12 +348,14 @@ unsafe fn print_extension(extension: *mut openssl_sys::X509_EXTENSION) -> Printe
     PrintedExtension { name, value, critical }
 }
 
-/// The text of `X509V3_EXT_print`; `None` where OpenSSL does not know the extension or cannot decode it.
+/// The text of `X509V3_EXT_print`; `None` where OpenSSL does not know the extension or cannot
+/// decode it.
 ///
 /// # Safety
 /// `extension` is a live extension.
 unsafe fn extension_text(extension: *mut openssl_sys::X509_EXTENSION) -> Option<String> {
-    // SAFETY: an owned memory BIO, freed below on the only way out; the data it points to is copied before that.
+    // SAFETY: an owned memory BIO, freed below on the only way out; the data it points to is copied
+    // before that.
     unsafe {
         let bio = openssl_sys::BIO_new(openssl_sys::BIO_s_mem());
         if bio.is_null() {
@@ -356,7 +367,8 @@ unsafe fn extension_text(extension: *mut openssl_sys::X509_EXTENSION) -> Option<
         let text = (printed && !data.is_null())
             .then(|| lossless(std::slice::from_raw_parts(data.cast(), length)).into_owned());
         openssl_sys::BIO_free_all(bio);
-        // A failed print leaves its reasons in the queue, where the server's next TLS call would find them.
+        // A failed print leaves its reasons in the queue, where the server's next TLS call would
+        // find them.
         openssl_sys::ERR_clear_error();
         text
     }

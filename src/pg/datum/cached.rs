@@ -1,8 +1,9 @@
-//! Results that stay the same for the whole session: made once, in memory that lives as long as the process, and handed
-//! out by pointer from then on.
+//! Results that stay the same for the whole session: made once, in memory that lives as long as the
+//! process, and handed out by pointer from then on.
 //!
-//! A caller may not change or free what a function returns, which may as well point into a page of a table; so the same
-//! datum can be returned any number of times. Nothing is ever freed: keep only as many as a session has facts.
+//! A caller may not change or free what a function returns, which may as well point into a page of
+//! a table; so the same datum can be returned any number of times. Nothing is ever freed: keep only
+//! as many as a session has facts.
 
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::Datum;
@@ -15,8 +16,8 @@ pub(crate) struct Kept(pg_sys::Datum);
 impl Kept {
     /// Keeps a value; `None` for one that is NULL.
     pub(crate) fn new(value: impl IntoDatum) -> Option<Self> {
-        // SAFETY: the context lives as long as the process. If the conversion raises, it stays the current one until the
-        // server has handled the error, which sets its own.
+        // SAFETY: the context lives as long as the process. If the conversion raises, it stays the
+        // current one until the server has handled the error, which sets its own.
         unsafe { PgMemoryContexts::TopMemoryContext.switch_to(|_| value.into_datum()) }.map(Self)
     }
 }

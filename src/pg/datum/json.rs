@@ -70,7 +70,8 @@ unsafe impl BoxRet for Json {
         drop(self);
         let document = text::c_string(std::str::from_utf8(&written.0).unwrap_or_default());
         drop(written);
-        // SAFETY: the server's own input function for `jsonb`, given a NUL-terminated string that it copies from.
+        // SAFETY: the server's own input function for `jsonb`, given a NUL-terminated string that
+        // it copies from.
         let datum = unsafe {
             pgrx::direct_function_call_as_datum(
                 pg_sys::jsonb_in,

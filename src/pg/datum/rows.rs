@@ -1,11 +1,12 @@
 //! Sets of rows on their way to SQL.
 //!
-//! A function returns [`Rows`]; its columns are declared once, in the SQL script, and filled here by name. So a column
-//! that exists in SQL but is not supplied is an error that every call shows, one that is supplied but not declared is left
-//! out, and a new version of the library still serves the declarations of an older script.
+//! A function returns [`Rows`]; its columns are declared once, in the SQL script, and filled here
+//! by name. So a column that exists in SQL but is not supplied is an error that every call shows,
+//! one that is supplied but not declared is left out, and a new version of the library still serves
+//! the declarations of an older script.
 //!
-//! Rows are taken from the iterator one at a time and put into the server's tuple store, which spills to disk beyond
-//! `work_mem`: memory is bounded by one row.
+//! Rows are taken from the iterator one at a time and put into the server's tuple store, which
+//! spills to disk beyond `work_mem`: memory is bounded by one row.
 
 use std::borrow::Cow;
 
@@ -58,7 +59,8 @@ impl FromIterator<Row> for RowsOf<'_> {
 
 pgrx::pgrx_sql_entity_graph::impl_sql_translatable!(RowsOf<'_>, "SETOF record");
 
-// SAFETY: the rows go into the set that the server's own helper prepared for this call, with its tuple descriptor.
+// SAFETY: the rows go into the set that the server's own helper prepared for this call, with its
+// tuple descriptor.
 unsafe impl BoxRet for RowsOf<'_> {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
         // SAFETY: called with the call information of the SQL function that returns these rows.
@@ -75,7 +77,8 @@ unsafe impl BoxRet for RowsOf<'_> {
 /// `fcinfo` belongs to the running call.
 unsafe fn store(rows: RowsOf<'_>, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
     memory::make_room_for_an_error();
-    // SAFETY: the caller's contract. The helper raises if the caller does not take a set; else it sets `resultinfo` up.
+    // SAFETY: the caller's contract. The helper raises if the caller does not take a set; else it
+    // sets `resultinfo` up.
     let (set, descriptor) = unsafe {
         pg_sys::InitMaterializedSRF(fcinfo, 0);
         let info = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
@@ -90,8 +93,8 @@ unsafe fn store(rows: RowsOf<'_>, fcinfo: pg_sys::FunctionCallInfo) -> Result<()
     for row in rows {
         memory::check_for_interrupts();
         let row = row?;
-        // SAFETY: the context is this function's own. If a server function raises, it is dropped, and when dropped it makes
-        // its parent the current one.
+        // SAFETY: the context is this function's own. If a server function raises, it is dropped,
+        // and when dropped it makes its parent the current one.
         unsafe {
             context.switch_to(|_| {
                 memory::make_room_for_an_error();
@@ -212,7 +215,8 @@ fn inet(address: &str) -> Option<pg_sys::Datum> {
 fn text_array(values: &[String]) -> pg_sys::Datum {
     let mut elements: Vec<_> = values.iter().map(|value| text::datum_of(value)).collect();
     let count = i32::try_from(elements.len()).unwrap_or(i32::MAX);
-    // SAFETY: `elements` holds `count` datums of type text; length, passing and alignment are those of text.
+    // SAFETY: `elements` holds `count` datums of type text; length, passing and alignment are those
+    // of text.
     let array = unsafe {
         pg_sys::construct_array(
             elements.as_mut_ptr(),

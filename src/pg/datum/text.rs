@@ -1,8 +1,10 @@
-//! Text on its way to SQL: any bytes become valid text of the database's encoding, and never an error.
+//! Text on its way to SQL: any bytes become valid text of the database's encoding, and never an
+//! error.
 //!
-//! Certificates carry text chosen by whoever made them. What cannot be said in the database's encoding is escaped as the
-//! string form of distinguished names does it: a backslash and two hex digits for each byte of its UTF-8 (RFC 4514
-//! section 2.4). Nothing is dropped or replaced by a question mark.
+//! Certificates carry text chosen by whoever made them. What cannot be said in the database's
+//! encoding is escaped as the string form of distinguished names does it: a backslash and two hex
+//! digits for each byte of its UTF-8 (RFC 4514 section 2.4). Nothing is dropped or replaced by a
+//! question mark.
 
 use std::borrow::Cow;
 use std::ffi::CString;
@@ -13,11 +15,13 @@ use pgtls_core::work;
 
 use crate::pg::server::cstr;
 
-/// The longest form of one character in any server encoding, in bytes, with room for the terminating NUL that the
-/// conversion writes (`MAX_CONVERSION_GROWTH` is 4 per input byte, and a UTF-8 character has up to 4).
+/// The longest form of one character in any server encoding, in bytes, with room for the
+/// terminating NUL that the conversion writes (`MAX_CONVERSION_GROWTH` is 4 per input byte, and a
+/// UTF-8 character has up to 4).
 const CONVERTED_CHARACTER: usize = 17;
 
-/// How much memory text takes while it is escaped, in multiples of its length: three bytes for each, in a buffer that grows.
+/// How much memory text takes while it is escaped, in multiples of its length: three bytes for
+/// each, in a buffer that grows.
 const ESCAPED: usize = 9;
 
 /// The server's number of UTF-8.
@@ -39,8 +43,8 @@ impl Text {
     }
 }
 
-/// Text of an argument, in the database's encoding, as UTF-8: what files and certificates are written in. Text of
-/// SQL_ASCII is taken as it is.
+/// Text of an argument, in the database's encoding, as UTF-8: what files and certificates are
+/// written in. Text of SQL_ASCII is taken as it is.
 pub(crate) fn to_utf8(text: &[u8]) -> Cow<'_, [u8]> {
     // SAFETY: reads a setting of this backend.
     let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
@@ -49,15 +53,16 @@ pub(crate) fn to_utf8(text: &[u8]) -> Cow<'_, [u8]> {
     else {
         return Cow::Borrowed(text);
     };
-    // SAFETY: `length` readable bytes of text in the database's encoding. The result is NUL-terminated, because it is a
-    // conversion and not the argument itself; pgrx guards the call.
+    // SAFETY: `length` readable bytes of text in the database's encoding. The result is
+    // NUL-terminated, because it is a conversion and not the argument itself; pgrx guards the call.
     unsafe {
         let converted = pg_sys::pg_server_to_any(text.as_ptr().cast(), length, UTF8);
         Cow::Owned(work::copy(cstr::bytes(converted).unwrap_or_default()))
     }
 }
 
-/// Bytes that somebody else chose, as UTF-8: unchanged if they are valid UTF-8, else with every byte outside ASCII escaped.
+/// Bytes that somebody else chose, as UTF-8: unchanged if they are valid UTF-8, else with every
+/// byte outside ASCII escaped.
 pub(crate) fn lossless(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);
@@ -83,8 +88,8 @@ fn text_datum(bytes: &[u8]) -> pg_sys::Datum {
     // A value that long could not be stored in a datum anyway: the server's limit is 1 GB.
     let length = bytes.len().min(MAX_TEXT);
     let size = length + pg_sys::VARHDRSZ;
-    // SAFETY: new memory in the current context, of this size. An error of the server on its way through this library takes
-    // memory, so it is told to raise none.
+    // SAFETY: new memory in the current context, of this size. An error of the server on its way
+    // through this library takes memory, so it is told to raise none.
     unsafe {
         let flags = pg_sys::MCXT_ALLOC_NO_OOM.cast_signed();
         let text: *mut pg_sys::varlena = pg_sys::palloc_extended(size, flags).cast();
@@ -249,8 +254,9 @@ impl Converter {
         let mut source = utf8.bytes;
         let source_length = i32::try_from(utf8.length).ok()?;
         let mut bytes = [0; CONVERTED_CHARACTER];
-        // SAFETY: both buffers are live, the source is NUL-terminated, and the function writes at most
-        // `CONVERTED_CHARACTER` bytes including the NUL. With `noError` it returns how much it converted.
+        // SAFETY: both buffers are live, the source is NUL-terminated, and the function writes at
+        // most `CONVERTED_CHARACTER` bytes including the NUL. With `noError` it returns how much it
+        // converted.
         let consumed = unsafe {
             pg_sys::pg_do_encoding_conversion_buf(
                 self.function,

@@ -12,7 +12,8 @@ const POSTGRES_EPOCH: i64 = 946_684_800;
 /// The years 0 to 9999, in seconds.
 const CERTIFICATE_TIMES: std::ops::Range<i64> = -62_167_219_200..253_402_300_800;
 
-/// Microseconds since PostgreSQL's epoch. The years 0 to 9999, which are all that a certificate can name, fit.
+/// Microseconds since PostgreSQL's epoch. The years 0 to 9999, which are all that a certificate can
+/// name, fit.
 pub(in crate::pg) fn microseconds(time: UnixTime) -> i64 {
     time.0.saturating_sub(POSTGRES_EPOCH).saturating_mul(1_000_000)
 }
@@ -28,7 +29,8 @@ pub(crate) fn moment(time: TimestampWithTimeZone) -> Option<UnixTime> {
     from_microseconds(time.into()).filter(|time| CERTIFICATE_TIMES.contains(&time.0))
 }
 
-/// When this backend last took over the server's configuration (`pg_conf_load_time()`), in microseconds.
+/// When this backend last took over the server's configuration (`pg_conf_load_time()`), in
+/// microseconds.
 pub(in crate::pg) fn configuration_loaded() -> i64 {
     // SAFETY: a plain read of a variable of this backend.
     unsafe { pgrx::pg_sys::PgReloadTime }
@@ -48,7 +50,8 @@ pub(crate) fn timestamp(time: UnixTime) -> Option<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(microseconds(time)).ok()
 }
 
-/// A moment of the server's clock, in microseconds of its epoch, as microseconds since the Unix epoch.
+/// A moment of the server's clock, in microseconds of its epoch, as microseconds since the Unix
+/// epoch.
 pub(crate) fn unix_microseconds(moment: i64) -> i64 {
     moment.saturating_add(POSTGRES_EPOCH.saturating_mul(1_000_000))
 }

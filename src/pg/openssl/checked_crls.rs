@@ -1,10 +1,10 @@
-//! Which revocation lists of a store OpenSSL has checked: a list's signature is checked once and not for every chain, for
-//! it takes half a second for a list of a million entries.
+//! Which revocation lists of a store OpenSSL has checked: a list's signature is checked once and
+//! not for every chain, for it takes half a second for a list of a million entries.
 //!
-//! `check_crl` of OpenSSL's `x509_vfy.c` looks at a list's issuer, scope, dates and signature. It is called through a
-//! function of ours, which leaves out only what could not come out differently: the list is the same object, its issuer
-//! the same certificate of the chain, there is no extension by which its scope would depend on the certificate, and the
-//! moment is between its dates.
+//! `check_crl` of OpenSSL's `x509_vfy.c` looks at a list's issuer, scope, dates and signature. It
+//! is called through a function of ours, which leaves out only what could not come out differently:
+//! the list is the same object, its issuer the same certificate of the chain, there is no extension
+//! by which its scope would depend on the certificate, and the moment is between its dates.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -44,8 +44,8 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// A list, by its place in memory, and the SHA-256 of the certificate that it was checked with. A store keeps its lists
-/// for as long as it is there.
+/// A list, by its place in memory, and the SHA-256 of the certificate that it was checked with. A
+/// store keeps its lists for as long as it is there.
 type Checked = HashSet<(usize, [u8; 32])>;
 
 /// What was checked of the lists of one store.
@@ -93,7 +93,8 @@ impl CheckedCrls {
 /// What OpenSSL calls for a store for which nothing else was set.
 fn original(store: &X509StoreRef) -> Option<CheckCrl> {
     let context = X509StoreContext::new().ok()?;
-    // SAFETY: both are live; without a certificate nothing is verified with it. Dropping the context cleans it up.
+    // SAFETY: both are live; without a certificate nothing is verified with it. Dropping the
+    // context cleans it up.
     unsafe {
         let null = ptr::null_mut::<c_void>();
         let context = context.as_ptr();
@@ -105,7 +106,8 @@ fn original(store: &X509StoreRef) -> Option<CheckCrl> {
     }
 }
 
-/// OpenSSL calls it for each list that it has found for a certificate; 1 means that the list is good.
+/// OpenSSL calls it for each list that it has found for a certificate; 1 means that the list is
+/// good.
 unsafe extern "C" fn check(
     context: *mut openssl_sys::X509_STORE_CTX,
     crl: *mut openssl_sys::X509_CRL,
@@ -140,7 +142,8 @@ unsafe fn key(
     context: *mut openssl_sys::X509_STORE_CTX,
     crl: *mut openssl_sys::X509_CRL,
 ) -> Option<(usize, [u8; 32])> {
-    // SAFETY: the caller's contract; what is read belongs to the context and the list, which are live.
+    // SAFETY: the caller's contract; what is read belongs to the context and the list, which are
+    // live.
     unsafe {
         let issuer = X509_STORE_CTX_get0_current_issuer(context);
         let reference: &X509StoreContextRef = X509StoreContextRef::from_ptr(context);

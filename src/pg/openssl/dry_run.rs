@@ -1,7 +1,7 @@
 //! What the server would make of the TLS files and settings, tried out in a context of our own.
 //!
-//! The calls are those of the server's `be_tls_init`, in its order and with its words. Nothing of a private key or of a
-//! passphrase leaves this module.
+//! The calls are those of the server's `be_tls_init`, in its order and with its words. Nothing of a
+//! private key or of a passphrase leaves this module.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::os::unix::fs::MetadataExt;
@@ -52,7 +52,8 @@ impl Objection {
 /// A setting that was tried.
 pub(crate) struct Tried {
     pub(crate) setting: &'static CStr,
-    /// What would be loaded, or what the server says against it; `None` if it got no further before this.
+    /// What would be loaded, or what the server says against it; `None` if it got no further before
+    /// this.
     pub(crate) outcome: Option<Result<String, Objection>>,
 }
 
@@ -64,7 +65,8 @@ const VERSIONS: [(&str, SslVersion); 4] = [
     ("TLSv1.3", SslVersion::TLS1_3),
 ];
 
-/// The first version in which groups are a list (`ssl_groups`), and TLS 1.3 has cipher suites of its own.
+/// The first version in which groups are a list (`ssl_groups`), and TLS 1.3 has cipher suites of
+/// its own.
 const FIRST_WITH_GROUPS: u32 = 18;
 
 type Outcome = Result<String, Objection>;
@@ -215,7 +217,8 @@ fn needs_passphrase(path: &Path) -> bool {
     asked
 }
 
-/// Whether the key of `ssl_key_file` is that of a certificate; `None` if it cannot be read without a passphrase or at all.
+/// Whether the key of `ssl_key_file` is that of a certificate; `None` if it cannot be read without
+/// a passphrase or at all.
 pub(crate) fn key_matches(settings: &TlsSettings, certificate: &[u8]) -> Option<bool> {
     let path = settings.path(c"ssl_key_file")?;
     let mut pem = files::open(&path).and_then(files::Readable::read).ok()?;

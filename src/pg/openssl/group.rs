@@ -1,7 +1,8 @@
 //! The group of a key exchange, by the means that the running OpenSSL has.
 //!
-//! OpenSSL 3.0 says which group was negotiated and what TLS calls it. OpenSSL 1.1.1 has neither function, so the one
-//! for the name is looked up when it is needed, and the group is found by what 1.1.1 keeps of the key exchange.
+//! OpenSSL 3.0 says which group was negotiated and what TLS calls it. OpenSSL 1.1.1 has neither
+//! function, so the one for the name is looked up when it is needed, and the group is found by what
+//! 1.1.1 keeps of the key exchange.
 
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::mem;
@@ -24,7 +25,8 @@ const GET_SHARED_GROUP: c_int = 93;
 const GET_PEER_TMP_KEY: c_int = 109;
 /// `NID_kx_ecdhe` of `openssl/obj_mac.h`; openssl-sys lacks it.
 const KX_ECDHE: c_int = 1038;
-/// `NID_kx_any` of `openssl/obj_mac.h`, which all cipher suites of TLS 1.3 have; openssl-sys lacks it.
+/// `NID_kx_any` of `openssl/obj_mac.h`, which all cipher suites of TLS 1.3 have; openssl-sys lacks
+/// it.
 const KX_ANY: c_int = 1063;
 /// Asks `SSL_get_shared_group` how many there are.
 const COUNT: c_long = -1;
@@ -37,7 +39,8 @@ unsafe extern "C" {
 /// `SSL_group_to_name` of `openssl/ssl.h`.
 type GroupToName = unsafe extern "C" fn(*mut openssl_sys::SSL, c_int) -> *const c_char;
 
-/// The TLS name of the group that a server's connection negotiated, such as `x25519`; `None` where none was.
+/// The TLS name of the group that a server's connection negotiated, such as `x25519`; `None` where
+/// none was.
 pub(in crate::pg) fn name(ssl: &SslRef) -> Option<&'static [u8]> {
     match group_to_name() {
         Some(group_to_name) => negotiated(ssl, group_to_name),
@@ -49,10 +52,11 @@ pub(in crate::pg) fn name(ssl: &SslRef) -> Option<&'static [u8]> {
 fn group_to_name() -> Option<GroupToName> {
     static FUNCTION: OnceLock<Option<GroupToName>> = OnceLock::new();
     *FUNCTION.get_or_init(|| {
-        // SAFETY: a look-up by name; it changes nothing. The server's libssl is the process's only one that this can
-        // find, or the library would have refused to load (`libssl::check`).
+        // SAFETY: a look-up by name; it changes nothing. The server's libssl is the process's only
+        // one that this can find, or the library would have refused to load (`libssl::check`).
         let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"SSL_group_to_name".as_ptr()) };
-        // SAFETY: checked for null; a function of this name has this type in every OpenSSL that has it.
+        // SAFETY: checked for null; a function of this name has this type in every OpenSSL that has
+        // it.
         (!found.is_null()).then(|| unsafe { mem::transmute::<*mut c_void, GroupToName>(found) })
     })
 }
@@ -104,8 +108,8 @@ fn shared_group(ssl: &SslRef, place: c_long) -> c_long {
 /// The client's key of the key exchange (`SSL_get_peer_tmp_key`).
 fn peer_tmp_key(ssl: &SslRef) -> Option<PKey<Public>> {
     let mut key: *mut openssl_sys::EVP_PKEY = ptr::null_mut();
-    // SAFETY: `ssl` is live, and `key` is a valid place for the answer, of which we get a reference of our own; it is
-    // released when the result is dropped.
+    // SAFETY: `ssl` is live, and `key` is a valid place for the answer, of which we get a reference
+    // of our own; it is released when the result is dropped.
     unsafe {
         let found =
             openssl_sys::SSL_ctrl(ssl.as_ptr(), GET_PEER_TMP_KEY, 0, (&raw mut key).cast()) == 1;

@@ -1,7 +1,8 @@
 //! Checked once, when the library is loaded: is the server's TLS the one we were built for?
 //!
-//! The extension reads objects that the server's libssl made. If this library were bound to another copy of libssl, with
-//! another layout of those objects, reading them would be memory corruption; so it refuses to load.
+//! The extension reads objects that the server's libssl made. If this library were bound to another
+//! copy of libssl, with another layout of those objects, reading them would be memory corruption;
+//! so it refuses to load.
 
 use std::ffi::c_void;
 
@@ -14,8 +15,8 @@ pub(crate) fn check() -> Result<()> {
     if settings::text(c"ssl_library").as_deref() != Some("OpenSSL") {
         return Err(Error::ServerWithoutOpenSsl);
     }
-    // The server is first in the global search order, so this finds the function that the server calls.
-    // SAFETY: a look-up by name; it changes nothing.
+    // The server is first in the global search order, so this finds the function that the server
+    // calls. SAFETY: a look-up by name; it changes nothing.
     let server = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"SSL_get_version".as_ptr()) };
     let ours = openssl_sys::SSL_get_version as *const c_void;
     if server.cast_const() == ours {

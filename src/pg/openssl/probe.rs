@@ -1,8 +1,8 @@
-//! What the OpenSSL of this server does where its versions differ. It is tried, because distributors move changes between
-//! versions.
+//! What the OpenSSL of this server does where its versions differ. It is tried, because
+//! distributors move changes between versions.
 //!
-//! The files below `probe/` are a root and a client certificate of it, and lists of that root, good from 2026 to 2051. A
-//! test of the core says what is in them.
+//! The files below `probe/` are a root and a client certificate of it, and lists of that root, good
+//! from 2026 to 2051. A test of the core says what is in them.
 
 use std::ffi::c_int;
 use std::sync::OnceLock;
@@ -23,8 +23,8 @@ const EMPTY_SCOPE: &[u8] = include_bytes!("probe/empty_scope.crl");
 /// A delta list.
 const DELTA: &[u8] = include_bytes!("probe/delta.crl");
 
-/// Why this OpenSSL cannot read a revocation list; `None` if it can. From 3.5 on it refuses dates without seconds, which
-/// earlier ones read and then call malformed.
+/// Why this OpenSSL cannot read a revocation list; `None` if it can. From 3.5 on it refuses dates
+/// without seconds, which earlier ones read and then call malformed.
 pub(crate) fn why_unreadable(crl: &[u8]) -> Option<String> {
     let why = X509Crl::from_der(crl).err()?;
     give_up_without_memory(&why);
@@ -44,8 +44,8 @@ const MOMENT: i64 = 1_893_456_000;
 const ACCEPTED: c_int = 0;
 const NO_CRL: c_int = 3;
 
-/// The behaviour of this OpenSSL, tried once in a process, in a millisecond. Where a trial has neither of the outcomes that
-/// are known, what depends on it is `unsupported`.
+/// The behaviour of this OpenSSL, tried once in a process, in a millisecond. Where a trial has
+/// neither of the outcomes that are known, what depends on it is `unsupported`.
 pub(crate) fn behaviour() -> Rules {
     static ANSWER: OnceLock<Rules> = OnceLock::new();
     *ANSWER.get_or_init(|| {

@@ -36,7 +36,8 @@ impl Material {
 
 /// One more reference to a list.
 fn counted(crl: &X509CrlRef) -> Option<X509Crl> {
-    // SAFETY: the list is live; the reference that is counted here is given back when the result is dropped.
+    // SAFETY: the list is live; the reference that is counted here is given back when the result is
+    // dropped.
     unsafe {
         (openssl_sys::X509_CRL_up_ref(crl.as_ptr()) == 1).then(|| X509Crl::from_ptr(crl.as_ptr()))
     }
@@ -56,7 +57,8 @@ impl ServerContext<'_> {
     /// What it shows of itself: its own certificate, and those that it sends along.
     pub(in crate::pg) fn chain(&self) -> Vec<X509> {
         let mut chain: *mut openssl_sys::stack_st_X509 = ptr::null_mut();
-        // SAFETY: the context is live. What is found belongs to it, and is null if it sends nothing along.
+        // SAFETY: the context is live. What is found belongs to it, and is null if it sends nothing
+        // along.
         let others: Option<&StackRef<X509>> = unsafe {
             openssl_sys::SSL_CTX_get_extra_chain_certs(self.0.as_ptr(), &mut chain);
             (!chain.is_null()).then(|| StackRef::from_ptr(chain))
@@ -80,7 +82,8 @@ impl ServerContext<'_> {
         trust_store::checks_crls(self.0.cert_store())
     }
 
-    /// The lowest and the highest protocol version that it does, by their numbers on the wire; 0 for no limit.
+    /// The lowest and the highest protocol version that it does, by their numbers on the wire; 0
+    /// for no limit.
     pub(in crate::pg) fn protocols(&self) -> (c_int, c_int) {
         let context = self.0.as_ptr();
         // SAFETY: the context is live; both only read.

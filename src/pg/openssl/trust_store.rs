@@ -1,7 +1,8 @@
-//! The certificates and revocation lists that the server trusts and knows, loaded by OpenSSL as the server has it done.
+//! The certificates and revocation lists that the server trusts and knows, loaded by OpenSSL as the
+//! server has it done.
 //!
-//! `ssl_ca_file` and `ssl_crl_file` can both hold certificates and lists, so they are loaded by the very function that
-//! the server calls. The files are those of the settings, never an argument's.
+//! `ssl_ca_file` and `ssl_crl_file` can both hold certificates and lists, so they are loaded by the
+//! very function that the server calls. The files are those of the settings, never an argument's.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, OsStr, c_char, c_int};
@@ -26,14 +27,15 @@ use crate::pg::server::files::{self, Identity};
 use crate::pg::server::tls_settings::TlsSettings;
 
 unsafe extern "C" {
-    /// Loads certificates and lists from a file and adds a directory to look in (`openssl/x509_vfy.h`); openssl-sys lacks
-    /// it.
+    /// Loads certificates and lists from a file and adds a directory to look in
+    /// (`openssl/x509_vfy.h`); openssl-sys lacks it.
     fn X509_STORE_load_locations(
         store: *mut openssl_sys::X509_STORE,
         file: *const c_char,
         directory: *const c_char,
     ) -> c_int;
-    /// Adds a list and counts one more reference to it (`openssl/x509_vfy.h`); openssl-sys lacks it.
+    /// Adds a list and counts one more reference to it (`openssl/x509_vfy.h`); openssl-sys lacks
+    /// it.
     fn X509_STORE_add_crl(
         store: *mut openssl_sys::X509_STORE,
         crl: *mut openssl_sys::X509_CRL,
@@ -48,7 +50,8 @@ unsafe extern "C" {
     ) -> *mut openssl_sys::X509_CRL;
 }
 
-/// What the files hold now that the settings name, as OpenSSL reads it; or why the server could not load them.
+/// What the files hold now that the settings name, as OpenSSL reads it; or why the server could not
+/// load them.
 pub(in crate::pg) fn material(settings: &TlsSettings) -> Result<Material, String> {
     let store = fill(settings)?;
     Ok(Material::of(&store))
@@ -92,12 +95,14 @@ pub(in crate::pg) fn load_authorities(
     let refused =
         |reason| format!("could not load root certificate file \"{}\": {reason}", shown(file));
     load(store, file, c"").map_err(refused)?;
-    // The server tells clients the names of these CAs, and reads the file once more for that, by other rules.
+    // The server tells clients the names of these CAs, and reads the file once more for that, by
+    // other rules.
     X509Name::load_client_ca_file(os_path(file)).map_err(|problem| refused(reason(&problem)))?;
     Ok(())
 }
 
-/// Takes in what `ssl_crl_file` and `ssl_crl_dir` hold, if one of them is set; an error if the server could not.
+/// Takes in what `ssl_crl_file` and `ssl_crl_dir` hold, if one of them is set; an error if the
+/// server could not.
 pub(in crate::pg) fn load_crls(store: &X509StoreRef, settings: &TlsSettings) -> Result<(), String> {
     if !settings.checks_crls() {
         return Ok(());
@@ -157,8 +162,8 @@ struct Content {
 impl TrustStore {
     /// A store of what the files hold now; or why the server could not load them.
     ///
-    /// One of files that have not changed is not made anew. OpenSSL looks into a directory while it judges, and what it
-    /// finds stays in the store, so nothing is kept if there is one.
+    /// One of files that have not changed is not made anew. OpenSSL looks into a directory while it
+    /// judges, and what it finds stays in the store, so nothing is kept if there is one.
     pub(crate) fn load(settings: &TlsSettings) -> Result<Self, String> {
         let stamp = stamp(settings);
         let known = KEPT.with_borrow(|kept| {
@@ -168,7 +173,8 @@ impl TrustStore {
         if let Some(store) = known {
             return Ok(store);
         }
-        // What is outdated goes first: the old and the new content of a large file need not be there at once.
+        // What is outdated goes first: the old and the new content of a large file need not be
+        // there at once.
         KEPT.set(None);
         let store = fill(settings)?;
         let changes = stamp.as_ref().and_then(|_| changes(&store).ok());
@@ -177,7 +183,8 @@ impl TrustStore {
         Ok(store)
     }
 
-    /// A store of what has been read before. `directories` is `ssl_crl_dir`, in which OpenSSL looks while it judges.
+    /// A store of what has been read before. `directories` is `ssl_crl_dir`, in which OpenSSL looks
+    /// while it judges.
     pub(in crate::pg) fn of_material(
         material: &Material,
         checks_crls: bool,
@@ -216,8 +223,8 @@ impl TrustStore {
         &self.0.checked
     }
 
-    /// The moments at which a certificate or list in it begins or ends, in order. `None` if they are not known, or what it
-    /// is made of may change unnoticed.
+    /// The moments at which a certificate or list in it begins or ends, in order. `None` if they
+    /// are not known, or what it is made of may change unnoticed.
     pub(crate) fn changes(&self) -> Option<&[UnixTime]> {
         self.0.changes.as_deref()
     }
@@ -247,7 +254,8 @@ pub(in crate::pg) fn objects(store: &X509StoreRef) -> impl Iterator<Item = Objec
     // SAFETY: as above; a store without objects has a null list, which has no members.
     let count = unsafe { openssl_sys::OPENSSL_sk_num(list.cast()) };
     (0..count).filter_map(move |index| {
-        // SAFETY: a member of the list, which holds objects. What is in one belongs to the store, and lives as long.
+        // SAFETY: a member of the list, which holds objects. What is in one belongs to the store,
+        // and lives as long.
         unsafe {
             let object: *const openssl_sys::X509_OBJECT =
                 openssl_sys::OPENSSL_sk_value(list.cast(), index).cast();
@@ -284,7 +292,8 @@ fn moment(epoch: &Asn1TimeRef, time: &Asn1TimeRef) -> Result<UnixTime, ErrorStac
     Ok(UnixTime(days.saturating_add(since.secs.into())))
 }
 
-/// How large the files may be, in bytes, of which a store is kept: OpenSSL takes several times that in memory.
+/// How large the files may be, in bytes, of which a store is kept: OpenSSL takes several times that
+/// in memory.
 const KEPT_BYTES: u64 = 4 * 1024 * 1024;
 
 thread_local! {
@@ -320,9 +329,11 @@ fn load(store: &X509StoreRef, file: &CStr, directory: &CStr) -> Result<(), Strin
     work::between();
     let or_null = |path: &CStr| if path.is_empty() { ptr::null() } else { path.as_ptr() };
     let store: *mut openssl_sys::X509_STORE = store.as_ptr();
-    // SAFETY: a live store; each path is null or NUL-terminated. OpenSSL raises no PostgreSQL error.
+    // SAFETY: a live store; each path is null or NUL-terminated. OpenSSL raises no PostgreSQL
+    // error.
     let loaded = unsafe { X509_STORE_load_locations(store, or_null(file), or_null(directory)) };
-    // What OpenSSL has to say is taken out of its queue in any case: the next TLS call must not find it.
+    // What OpenSSL has to say is taken out of its queue in any case: the next TLS call must not
+    // find it.
     let problem = ErrorStack::get();
     work::between();
     if loaded == 1 { Ok(()) } else { Err(reason(&problem)) }
@@ -335,7 +346,8 @@ pub(in crate::pg) fn reason(problem: &ErrorStack) -> String {
     first.and_then(|error| error.reason()).unwrap_or("no SSL error reported").to_owned()
 }
 
-/// Raises an error if OpenSSL failed for want of memory: then what it says is no answer to what it was asked.
+/// Raises an error if OpenSSL failed for want of memory: then what it says is no answer to what it
+/// was asked.
 pub(in crate::pg) fn give_up_without_memory(problem: &ErrorStack) {
     // The text of `ERR_R_MALLOC_FAILURE`, whose number depends on the version.
     if problem.errors().iter().any(|error| error.reason() == Some("malloc failure")) {

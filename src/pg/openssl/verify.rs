@@ -1,4 +1,5 @@
-//! Has OpenSSL judge a client's chain, with the question that the server's TLS layer puts to it at a login.
+//! Has OpenSSL judge a client's chain, with the question that the server's TLS layer puts to it at
+//! a login.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -52,7 +53,8 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// The server's for clients with these settings, at a moment. An error in words if they allow no TLS.
+    /// The server's for clients with these settings, at a moment. An error in words if they allow
+    /// no TLS.
     pub(crate) fn of(settings: &TlsSettings, at: UnixTime) -> Result<Self, String> {
         Ok(Self { at, security_level: security_level(settings)? })
     }
@@ -69,11 +71,13 @@ impl Policy {
 }
 
 thread_local! {
-    /// The last value of `ssl_ciphers` and what OpenSSL made of it, which takes longer than judging a chain.
+    /// The last value of `ssl_ciphers` and what OpenSSL made of it, which takes longer than judging
+    /// a chain.
     static LEVEL: RefCell<Option<(String, c_int)>> = const { RefCell::new(None) };
 }
 
-/// The security level that OpenSSL has for the server's connections: its default, or what `ssl_ciphers` says.
+/// The security level that OpenSSL has for the server's connections: its default, or what
+/// `ssl_ciphers` says.
 pub(in crate::pg) fn security_level(settings: &TlsSettings) -> Result<c_int, String> {
     let ciphers = settings.text(c"ssl_ciphers").unwrap_or_default();
     let known = LEVEL.with_borrow(|level| {
@@ -93,7 +97,8 @@ pub(in crate::pg) fn security_level(settings: &TlsSettings) -> Result<c_int, Str
     Ok(level)
 }
 
-/// What OpenSSL says of a client with this chain: its own certificate first, then what it sends along, in any order.
+/// What OpenSSL says of a client with this chain: its own certificate first, then what it sends
+/// along, in any order.
 ///
 /// # Errors
 /// In words, if OpenSSL cannot come to a verdict.
@@ -106,7 +111,8 @@ pub(crate) fn judge(
         return Ok(unreadable);
     }
     let verdict = store.checked().during(|| ask(store, chain, policy));
-    // The verification may leave its reasons behind, also after a success: the next TLS call must not find them.
+    // The verification may leave its reasons behind, also after a success: the next TLS call must
+    // not find them.
     let left = ErrorStack::get();
     if matches!(&verdict, Ok(Verdict::Refused(refusal)) if refusal.code == OUT_OF_MEMORY) {
         work::out_of_memory();
@@ -125,7 +131,8 @@ const MAX_NOTED: usize = 100;
 struct Notes {
     crls: Crls,
     found: Vec<Refusal>,
-    /// What was raised meanwhile, for want of memory or because somebody cancelled: nothing may unwind through OpenSSL.
+    /// What was raised meanwhile, for want of memory or because somebody cancelled: nothing may
+    /// unwind through OpenSSL.
     raised: Option<Box<dyn Any + Send>>,
 }
 
@@ -139,7 +146,8 @@ thread_local! {
     static NOTES: RefCell<Notes> = const { RefCell::new(Notes::new(Crls::AsTheyAre)) };
 }
 
-/// As [`judge`], but OpenSSL goes on after an error, to find what else there is: the first is its verdict.
+/// As [`judge`], but OpenSSL goes on after an error, to find what else there is: the first is its
+/// verdict.
 ///
 /// # Errors
 /// In words, if OpenSSL cannot come to a verdict.
@@ -154,7 +162,8 @@ pub(crate) fn examine(
     }
     NOTES.set(Notes::new(crls));
     let judgement = in_context(store, chain, policy, |context| {
-        // SAFETY: the context is live and initialised; the function has the type that OpenSSL calls.
+        // SAFETY: the context is live and initialised; the function has the type that OpenSSL
+        // calls.
         unsafe { X509_STORE_CTX_set_verify_cb(context.as_ptr(), note) };
         let trusted = context.verify_cert();
         if let Some(raised) = NOTES.with_borrow_mut(|notes| notes.raised.take()) {
@@ -183,12 +192,14 @@ pub(crate) fn examine(
     })
 }
 
-/// OpenSSL calls it for each certificate (`ok` is 1) and each error (0), and goes on if it returns 1.
+/// OpenSSL calls it for each certificate (`ok` is 1) and each error (0), and goes on if it returns
+/// 1.
 unsafe extern "C" fn note(ok: c_int, context: *mut openssl_sys::X509_STORE_CTX) -> c_int {
     if ok == 1 || context.is_null() {
         return ok;
     }
-    // SAFETY: OpenSSL passes the live context of the verification, which nobody else uses meanwhile.
+    // SAFETY: OpenSSL passes the live context of the verification, which nobody else uses
+    // meanwhile.
     let context = unsafe { X509StoreContextRef::from_ptr(context) };
     let ended = context.error().as_raw() == openssl_sys::X509_V_ERR_CRL_HAS_EXPIRED;
     NOTES.with(|notes| {
@@ -249,14 +260,16 @@ fn in_context<T>(
     })
 }
 
-/// Asks for what a server asks of its clients' certificates, as `ssl_verify_cert_chain` of OpenSSL does.
+/// Asks for what a server asks of its clients' certificates, as `ssl_verify_cert_chain` of OpenSSL
+/// does.
 fn apply(policy: Policy, context: &mut X509StoreContextRef) -> Result<(), ErrorStack> {
     // SAFETY: the context is live and initialised; the name is a static string.
     let done = unsafe { X509_STORE_CTX_set_default(context.as_ptr(), c"ssl_client".as_ptr()) };
     if done != 1 {
         return Err(ErrorStack::get());
     }
-    // SAFETY: the parameters belong to the context, which is borrowed for as long as they are used here.
+    // SAFETY: the parameters belong to the context, which is borrowed for as long as they are used
+    // here.
     let parameters =
         unsafe { X509VerifyParamRef::from_ptr_mut(X509_STORE_CTX_get0_param(context.as_ptr())) };
     parameters.set_time(policy.at.0);
@@ -264,8 +277,8 @@ fn apply(policy: Policy, context: &mut X509StoreContextRef) -> Result<(), ErrorS
     Ok(())
 }
 
-/// What becomes of a client that sends a certificate which OpenSSL cannot read (`tls_process_client_certificate`): the first
-/// of the chain that is one.
+/// What becomes of a client that sends a certificate which OpenSSL cannot read
+/// (`tls_process_client_certificate`): the first of the chain that is one.
 fn unreadable(chain: &[Certificate]) -> Option<Verdict> {
     chain.iter().zip(1..).find_map(|(certificate, position)| {
         let error = match X509::from_der(certificate.as_der()) {
@@ -294,7 +307,8 @@ fn read(x509: &X509Ref) -> Option<Certificate> {
 }
 
 fn refused(context: &X509StoreContextRef) -> Verdict {
-    // The server logs the oldest reason in OpenSSL's queue: that of a signature check, if one failed.
+    // The server logs the oldest reason in OpenSSL's queue: that of a signature check, if one
+    // failed.
     Verdict::Refused(refusal(context, oldest_reason()))
 }
 

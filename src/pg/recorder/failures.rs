@@ -1,11 +1,13 @@
 //! Logins that failed: a counter for each reason, and a ring of the last ones.
 //!
-//! Most failures are seen before the process has a process structure, when it may not take a lock. So this is counters,
-//! and entries that are written without one: a failure takes the next number, and its entry is that number modulo the
-//! length of the ring. Two processes write the same entry only if the ring goes round while one of them copies; a checksum
-//! makes readers skip what comes of that.
+//! Most failures are seen before the process has a process structure, when it may not take a lock.
+//! So this is counters, and entries that are written without one: a failure takes the next number,
+//! and its entry is that number modulo the length of the ring. Two processes write the same entry
+//! only if the ring goes round while one of them copies; a checksum makes readers skip what comes
+//! of that.
 //!
-//! What is copied was sent by a client that is not authenticated: it is bounded here and escaped where it is read.
+//! What is copied was sent by a client that is not authenticated: it is bounded here and escaped
+//! where it is read.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -26,7 +28,8 @@ use crate::pg::server::{cstr, guc};
 
 /// Bytes kept of the server's message.
 const MESSAGE_BYTES: usize = 256;
-/// Bytes kept of a certificate's subject; a longer one is left out, because half a name does not decode.
+/// Bytes kept of a certificate's subject; a longer one is left out, because half a name does not
+/// decode.
 const SUBJECT_BYTES: usize = 1024;
 /// Bytes kept of a serial number's DER: RFC 5280 allows 22.
 const SERIAL_BYTES: usize = 64;
@@ -117,7 +120,8 @@ impl Entry {
     }
 }
 
-/// What was heard of the login of this process that the authentication hook will be called for; `NOTHING` if nothing.
+/// What was heard of the login of this process that the authentication hook will be called for;
+/// `NOTHING` if nothing.
 static AHEAD: AtomicUsize = AtomicUsize::new(NOTHING);
 const NOTHING: usize = usize::MAX;
 
@@ -126,10 +130,12 @@ thread_local! {
     static AHEAD_TEXT: Cell<([u8; MESSAGE_BYTES], u32)> = const { Cell::new(([0; MESSAGE_BYTES], 0)) };
 }
 
-/// Whether the failure of this process is counted: a connection fails once, however many messages that makes.
+/// Whether the failure of this process is counted: a connection fails once, however many messages
+/// that makes.
 static COUNTED: AtomicBool = AtomicBool::new(false);
 
-/// Looks at a message that is about to be logged in a process that has a client and has not authenticated it yet.
+/// Looks at a message that is about to be logged in a process that has a client and has not
+/// authenticated it yet.
 ///
 /// # Safety
 /// `message` is the live message.
@@ -177,7 +183,8 @@ pub(in crate::pg) unsafe fn not_authenticated(segment: Segment, session: &Sessio
     let ahead = Reason::at(AHEAD.load(Ordering::Relaxed));
     // SAFETY: the caller's contract.
     let rule = unsafe { session.matched_rule() };
-    // Names are compared for other methods, too: a wrong password or a strange ident server is no failure of TLS.
+    // Names are compared for other methods, too: a wrong password or a strange ident server is no
+    // failure of TLS.
     let by_certificate = rule.is_some_and(|rule| {
         rule.client_certificate == Some("verify-full") || rule.method == Some(b"cert".as_slice())
     });
@@ -359,8 +366,8 @@ pub(crate) fn recent() -> Option<impl Iterator<Item = Recent>> {
         let (entry, _) = segment.ring_entry(index)?.read::<Entry>(|_| 0)?;
         (entry.number > forgotten && entry.checksum == entry.sum()).then_some(entry)
     };
-    // Which entries there are, and then each when its turn comes: there may be a hundred thousand. One that is overwritten
-    // meanwhile is a failure that was not there yet.
+    // Which entries there are, and then each when its turn comes: there may be a hundred thousand.
+    // One that is overwritten meanwhile is a failure that was not there yet.
     let numbers = (0..segment.ring_entries())
         .filter_map(|index| read(index).map(|entry| (entry.number, index)));
     let mut numbers = work::collect(numbers);

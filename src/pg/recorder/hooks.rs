@@ -1,9 +1,9 @@
-//! The hooks through which the recorder hears of logins. They do little, in a fixed order: call the hook that was there
-//! before, copy, count.
+//! The hooks through which the recorder hears of logins. They do little, in a fixed order: call the
+//! hook that was there before, copy, count.
 //!
-//! An error or a panic that leaves one of them would refuse a login, so none does: whatever breaks in here is caught,
-//! counted, and the login goes on. They never wait, never read a file and never log. Only `pgtls_ext.require_tls` refuses
-//! logins, and that is its purpose.
+//! An error or a panic that leaves one of them would refuse a login, so none does: whatever breaks
+//! in here is caught, counted, and the login goes on. They never wait, never read a file and never
+//! log. Only `pgtls_ext.require_tls` refuses logins, and that is its purpose.
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,13 +23,15 @@ use crate::pg::server::{cstr, guc, sys};
 
 /// The server's `STATUS_OK`: the client is who it says it is.
 const STATUS_OK: c_int = 0;
-/// The server's `STATUS_ERROR`: it is not. The third value means that the client hung up when asked for a password.
+/// The server's `STATUS_ERROR`: it is not. The third value means that the client hung up when asked
+/// for a password.
 const STATUS_ERROR: c_int = -1;
 
 static PREVIOUS_AUTHENTICATION: OnceLock<sys::ClientAuthentication_hook_type> = OnceLock::new();
 static PREVIOUS_LOG: OnceLock<pg_sys::emit_log_hook_type> = OnceLock::new();
 
-/// Sets the recorder up. Called once, while the server loads the libraries of `shared_preload_libraries`.
+/// Sets the recorder up. Called once, while the server loads the libraries of
+/// `shared_preload_libraries`.
 pub(crate) fn install() {
     segment::install();
     reload::install();
@@ -42,7 +44,8 @@ pub(crate) fn install() {
     }
 }
 
-/// Runs in each client backend and walsender, when the server knows whether the client is who it says it is.
+/// Runs in each client backend and walsender, when the server knows whether the client is who it
+/// says it is.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn client_authentication(port: *mut sys::Port, status: c_int) {
     if let Some(Some(previous)) = PREVIOUS_AUTHENTICATION.get() {
@@ -86,7 +89,8 @@ unsafe extern "C-unwind" fn emit_log(message: *mut pg_sys::ErrorData) {
     // SAFETY: the server passes a live message; the variables are those of this process.
     let (message, is_child, logging_in) = unsafe {
         let Some(message) = message.as_ref() else { return };
-        // The session is not there yet when authentication is over: what the server does next can fail for the certificate.
+        // The session is not there yet when authentication is over: what the server does next can
+        // fail for the certificate.
         let logging_in =
             pg_sys::ClientAuthInProgress || pg_sys::Mode == pg_sys::ProcessingMode::InitProcessing;
         (message, pg_sys::IsUnderPostmaster, logging_in)
@@ -112,9 +116,11 @@ unsafe extern "C-unwind" fn emit_log(message: *mut pg_sys::ErrorData) {
     });
 }
 
-/// Does a piece of recording that must not be noticed: what panics or comes to nothing is counted as dropped.
+/// Does a piece of recording that must not be noticed: what panics or comes to nothing is counted
+/// as dropped.
 fn quietly(segment: Segment, record: impl FnOnce() -> Option<()>) {
-    // Nothing in here is used again after a panic but shared memory, whose readers expect anything of it.
+    // Nothing in here is used again after a panic but shared memory, whose readers expect anything
+    // of it.
     let done = catch_unwind(AssertUnwindSafe(record));
     if !matches!(done, Ok(Some(()))) {
         segment.shared().dropped.fetch_add(1, Ordering::Relaxed);

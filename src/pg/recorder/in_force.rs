@@ -1,8 +1,9 @@
 //! What the instance judges new logins by. The one owner of that answer.
 //!
-//! A process that the server forked after its last reload has inherited the TLS context in force, and looks into that. One
-//! that is older reads what a younger one has written down ([`super::publication`]). Which of the two it is, is known from
-//! a generation that the postmaster counts.
+//! A process that the server forked after its last reload has inherited the TLS context in force,
+//! and looks into that. One that is older reads what a younger one has written down
+//! ([`super::publication`]). Which of the two it is, is known from a generation that the postmaster
+//! counts.
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::c_int;
@@ -28,7 +29,8 @@ use crate::pg::server::tls_settings::TlsSettings;
 pub(crate) enum Origin {
     /// The TLS context of the server.
     Context,
-    /// The files as they were right after the last reload: under `ssl_sni` the server shows no context.
+    /// The files as they were right after the last reload: under `ssl_sni` the server shows no
+    /// context.
     Files,
     /// TLS is off.
     Nothing,
@@ -126,7 +128,8 @@ pub(crate) fn current() -> Result<Rc<InForce>, Unknown> {
         if let Some(known) = known {
             return Ok(known);
         }
-        // What is outdated goes first: the old and the new content of a large file need not be there at once.
+        // What is outdated goes first: the old and the new content of a large file need not be
+        // there at once.
         KEPT.set(None);
         let found = if generation == reload::generation() && !reload::inherited().is_null() {
             InForce::inherited().ok_or_else(|| "is not known".to_owned())
@@ -176,8 +179,8 @@ impl InForce {
     /// As this process has inherited it; `None` if the server shows no context.
     pub(in crate::pg) fn inherited() -> Option<Self> {
         let context = reload::inherited();
-        // SAFETY: the server keeps the context that was in force when it forked this process, and frees it in none of its
-        // children.
+        // SAFETY: the server keeps the context that was in force when it forked this process, and
+        // frees it in none of its children.
         let (inherited, loaded) = unsafe { (ServerContext::new(context), reload::loaded(context)) };
         Some(Self::of_context(&inherited?, loaded?))
     }
@@ -198,8 +201,8 @@ impl InForce {
         }
     }
 
-    /// As the files are now, which is right after the server has read them. An error if one has changed since, which may or
-    /// may not be what the server has read.
+    /// As the files are now, which is right after the server has read them. An error if one has
+    /// changed since, which may or may not be what the server has read.
     pub(in crate::pg) fn of_files(read_at: i64) -> Result<Self, String> {
         let settings = TlsSettings::current();
         for name in [c"ssl_cert_file", c"ssl_ca_file", c"ssl_crl_file"] {

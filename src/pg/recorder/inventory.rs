@@ -1,10 +1,12 @@
-//! The inventory of client certificates: every one that a login was tried with and that the server could verify.
+//! The inventory of client certificates: every one that a login was tried with and that the server
+//! could verify.
 //!
-//! A table in shared memory under a lock of the server, bounded by `max_client_certificates`; beyond that one is forgotten
-//! and counted, but none that a session is connected with: each such session holds its certificate from its login to its
-//! end. After a crash the memory is made anew, and so is every session. An entry is found by SHA-256 of the certificate and
-//! keeps its chain as far as it fits. A certificate that the server did not verify never gets here, so nobody without one
-//! can fill it.
+//! A table in shared memory under a lock of the server, bounded by `max_client_certificates`;
+//! beyond that one is forgotten and counted, but none that a session is connected with: each such
+//! session holds its certificate from its login to its end. After a crash the memory is made anew,
+//! and so is every session. An entry is found by SHA-256 of the certificate and keeps its chain as
+//! far as it fits. A certificate that the server did not verify never gets here, so nobody without
+//! one can fill it.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -29,7 +31,8 @@ use crate::pg::server::guc;
 /// Room for the chain of a certificate, leaf first: two or three certificates of the usual size.
 const CHAIN_BYTES: usize = 4096;
 
-/// Room for the names of the roles, and of the databases, that a certificate logged in with: eight of the longest.
+/// Room for the names of the roles, and of the databases, that a certificate logged in with: eight
+/// of the longest.
 const NAMES_BYTES: usize = 512;
 
 /// How many entries are listed, without what is in them, while the lock is held once.
@@ -132,8 +135,9 @@ pub(in crate::pg) fn seen(segment: Segment, session: &Session, success: bool) ->
     segment.shared().changes.fetch_add(1, Ordering::Relaxed);
     if let Some(hold) = noted? {
         HELD.set(Some(hold));
-        // SAFETY: in the hook, exit callbacks may be registered; a backend authenticates once, so this is done once. It
-        // runs while the process still has its process structure, which the lock takes.
+        // SAFETY: in the hook, exit callbacks may be registered; a backend authenticates once, so
+        // this is done once. It runs while the process still has its process structure, which the
+        // lock takes.
         unsafe { pg_sys::on_shmem_exit(Some(let_go), pg_sys::Datum::from(0)) };
     }
     Some(())
@@ -200,8 +204,8 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into())
 }
 
-/// All certificates, the least recently seen first, each as it is when its turn comes; `None` where the library is not
-/// preloaded.
+/// All certificates, the least recently seen first, each as it is when its turn comes; `None` where
+/// the library is not preloaded.
 pub(crate) fn known() -> Option<impl Iterator<Item = Known>> {
     let segment = Segment::in_child()?;
     save::wait_until_loaded(segment);
@@ -219,7 +223,8 @@ fn entry(segment: Segment, key: &[u8; 32]) -> Option<Entry> {
     })
 }
 
-/// When each certificate was last seen, and its key, in this order. A batch at a time, so that logins do not wait for long.
+/// When each certificate was last seen, and its key, in this order. A batch at a time, so that
+/// logins do not wait for long.
 fn listed(segment: Segment) -> Vec<(i64, [u8; 32])> {
     let mut all = Vec::new();
     for start in (0..segment.inventory_room()).step_by(LISTED) {
@@ -272,8 +277,8 @@ fn shown(fingerprint: [u8; 32], entry: &Entry) -> Known {
     }
 }
 
-/// The latest certificate of each identity that somebody has logged in with: when it begins, in seconds of Unix time, and
-/// its fingerprint. Empty where the library is not preloaded.
+/// The latest certificate of each identity that somebody has logged in with: when it begins, in
+/// seconds of Unix time, and its fingerprint. Empty where the library is not preloaded.
 pub(crate) fn latest() -> HashMap<Identity, (i64, [u8; 32])> {
     let Some(segment) = Segment::in_child() else { return HashMap::new() };
     // Made before the lock is taken, so that nobody waits for memory.
@@ -363,8 +368,9 @@ pub(in crate::pg) fn restore_evicted(inventory: &mut Inventory<'_>, count: u64) 
     inventory.index.set_evicted(evicted);
 }
 
-/// Takes over a certificate. It was seen before all that are there, so it does not take the place of any; if it is there,
-/// because somebody has logged in with it meanwhile, it is one with what is known of it.
+/// Takes over a certificate. It was seen before all that are there, so it does not take the place
+/// of any; if it is there, because somebody has logged in with it meanwhile, it is one with what is
+/// known of it.
 pub(in crate::pg) fn restore(inventory: &mut Inventory<'_>, saved: &SavedCertificate<'_>) {
     let Some(place) = inventory.index.append(&saved.fingerprint) else {
         return restore_evicted(inventory, 1);

@@ -1,8 +1,9 @@
 //! What is in force, written down for processes that were there before it was.
 //!
-//! A process that the server forked after its last reload has inherited the TLS context. It writes down what the context
-//! holds, in a file that readers of any age and on any kind of connection can read. The file starts with a line of JSON,
-//! behind which stand the certificates and lists in DER. It holds nothing secret: no key, no password.
+//! A process that the server forked after its last reload has inherited the TLS context. It writes
+//! down what the context holds, in a file that readers of any age and on any kind of connection can
+//! read. The file starts with a line of JSON, behind which stand the certificates and lists in DER.
+//! It holds nothing secret: no key, no password.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -34,8 +35,8 @@ const MAX_BYTES: u64 = 4 * files::MAX_FILE_BYTES;
 /// The format of the file.
 const VERSION: u64 = 1;
 
-/// Called in a process that was forked after the last reload: writes down what it inherited, for all others. What keeps it
-/// from doing so is said once for each reload.
+/// Called in a process that was forked after the last reload: writes down what it inherited, for
+/// all others. What keeps it from doing so is said once for each reload.
 pub(crate) fn publish() {
     let Some(segment) = Segment::in_child() else { return };
     let shared = segment.shared();
@@ -58,8 +59,8 @@ pub(crate) fn publish() {
 
 /// What is in force, as this process knows it.
 ///
-/// Where the server shows no context, files that were not taken are not in force, and neither are those that were replaced
-/// before a crash: what was written down before still holds.
+/// Where the server shows no context, files that were not taken are not in force, and neither are
+/// those that were replaced before a crash: what was written down before still holds.
 fn in_force() -> Result<InForce, String> {
     if let Some(inherited) = InForce::inherited() {
         return Ok(inherited);

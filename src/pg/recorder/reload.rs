@@ -1,9 +1,10 @@
-//! Which TLS context the server has in force, and how its last reload ended. All of it happens in the postmaster, and every
-//! process that it forks afterwards inherits what is known here.
+//! Which TLS context the server has in force, and how its last reload ended. All of it happens in
+//! the postmaster, and every process that it forks afterwards inherits what is known here.
 //!
-//! The server calls `openssl_tls_init_hook` for every context it begins to make, before it loads any file into it. What was
-//! configured at that moment is attached to the context. Whether a reload took is seen from what the server does with the
-//! two contexts: it frees the new one if loading failed, and the old one if it did not. OpenSSL tells of both.
+//! The server calls `openssl_tls_init_hook` for every context it begins to make, before it loads
+//! any file into it. What was configured at that moment is attached to the context. Whether a
+//! reload took is seen from what the server does with the two contexts: it frees the new one if
+//! loading failed, and the old one if it did not. OpenSSL tells of both.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr;
@@ -19,7 +20,8 @@ use crate::pg::recorder::segment::Segment;
 use crate::pg::server::sys;
 use crate::pg::server::tls_settings::TlsSettings;
 
-/// What the server logs when a reload of the TLS configuration did not take, as it stands in its source.
+/// What the server logs when a reload of the TLS configuration did not take, as it stands in its
+/// source.
 const NOT_RELOADED: &[u8] = b"SSL configuration was not reloaded";
 
 static PREVIOUS: OnceLock<sys::openssl_tls_init_hook_typ> = OnceLock::new();
@@ -27,13 +29,15 @@ static PREVIOUS: OnceLock<sys::openssl_tls_init_hook_typ> = OnceLock::new();
 /// OpenSSL's number for our piece of data in a context; negative without one.
 static CONTEXT_DATA: AtomicI32 = AtomicI32::new(-1);
 
-/// The context that logins are judged by; null if there is none, and at the first start, when it is still the candidate.
+/// The context that logins are judged by; null if there is none, and at the first start, when it is
+/// still the candidate.
 static IN_FORCE: AtomicPtr<SSL_CTX> = AtomicPtr::new(ptr::null_mut());
 /// The last context that the server began to make, until it is known whether it took.
 static CANDIDATE: AtomicPtr<SSL_CTX> = AtomicPtr::new(ptr::null_mut());
 
-/// When the last context was made that was not refused, and the one before it: microseconds of the server's epoch, 0 for
-/// never. Needed where a server keeps no context that can be asked, as PostgreSQL 19 does.
+/// When the last context was made that was not refused, and the one before it: microseconds of the
+/// server's epoch, 0 for never. Needed where a server keeps no context that can be asked, as
+/// PostgreSQL 19 does.
 static MADE_AT: AtomicI64 = AtomicI64::new(0);
 static MADE_BEFORE: AtomicI64 = AtomicI64::new(0);
 
@@ -70,10 +74,11 @@ impl Loaded {
     }
 }
 
-/// Called once, while the server loads the libraries of `shared_preload_libraries`, before it loads its TLS files.
+/// Called once, while the server loads the libraries of `shared_preload_libraries`, before it loads
+/// its TLS files.
 pub(in crate::pg) fn install() {
-    // SAFETY: the postmaster is alone at this time; our hook calls the one it replaces. The index stays for as long as
-    // the process lives.
+    // SAFETY: the postmaster is alone at this time; our hook calls the one it replaces. The index
+    // stays for as long as the process lives.
     unsafe {
         let index =
             openssl_sys::SSL_CTX_get_ex_new_index(0, ptr::null_mut(), None, None, Some(freed));
@@ -121,7 +126,8 @@ fn refused() {
     next_generation();
 }
 
-/// OpenSSL's word that a context is gone. In a child it is only our own copy of these variables that changes.
+/// OpenSSL's word that a context is gone. In a child it is only our own copy of these variables
+/// that changes.
 unsafe extern "C" fn freed(
     context: *mut c_void,
     data: *mut c_void,
@@ -204,8 +210,8 @@ pub(in crate::pg) fn is_refused() -> bool {
     REFUSED.load(Ordering::Relaxed)
 }
 
-/// A reload: when the postmaster started and when it last read its configuration, as every process inherits it, and how
-/// many reloads it has heard itself begin.
+/// A reload: when the postmaster started and when it last read its configuration, as every process
+/// inherits it, and how many reloads it has heard itself begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pg) struct Reload {
     pub(in crate::pg) started: i64,
@@ -227,7 +233,8 @@ pub(in crate::pg) fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// The context that was in force when this process was forked; null if there was none, or none is known.
+/// The context that was in force when this process was forked; null if there was none, or none is
+/// known.
 pub(in crate::pg) fn inherited() -> *mut SSL_CTX {
     // What was still a candidate has taken: the postmaster forks nothing while it reloads.
     let candidate = CANDIDATE.load(Ordering::Relaxed);
@@ -243,7 +250,8 @@ pub(in crate::pg) unsafe fn loaded<'a>(context: *const SSL_CTX) -> Option<&'a Lo
     if index < 0 || context.is_null() {
         return None;
     }
-    // SAFETY: the context is live, the index is ours, and what is there was put there by `tls_init`.
+    // SAFETY: the context is live, the index is ours, and what is there was put there by
+    // `tls_init`.
     unsafe { openssl_sys::SSL_CTX_get_ex_data(context, index).cast::<Loaded>().as_ref() }
 }
 

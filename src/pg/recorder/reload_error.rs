@@ -1,7 +1,7 @@
 //! Why the last reload did not take, in the server's own words.
 //!
-//! The postmaster logs the reason first and then that it goes on with what it has. Both are heard, and kept in shared
-//! memory until the next reload begins.
+//! The postmaster logs the reason first and then that it goes on with what it has. Both are heard,
+//! and kept in shared memory until the next reload begins.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,8 @@ use crate::pg::server::cstr;
 
 /// What the server logs when it begins to reload.
 const BEGINS: &[u8] = b"received SIGHUP, reloading configuration files";
-/// What it logs when something was not reloaded: TLS; `pg_hba.conf` or `pg_ident.conf`; `postgresql.conf`.
+/// What it logs when something was not reloaded: TLS; `pg_hba.conf` or `pg_ident.conf`;
+/// `postgresql.conf`.
 const REFUSALS: &[&[u8]] = &[
     b"SSL configuration was not reloaded",
     AUTH_FILE_REFUSED,
@@ -74,8 +75,8 @@ impl Text {
     }
 }
 
-/// What was heard in the postmaster: the last message, which is the reason if the next one is a refusal, and the reasons of
-/// this reload.
+/// What was heard in the postmaster: the last message, which is the reason if the next one is a
+/// refusal, and the reasons of this reload.
 struct Heard {
     last: Text,
     reasons: Text,
@@ -83,9 +84,11 @@ struct Heard {
 
 static HEARD: Mutex<Heard> = Mutex::new(Heard { last: Text::new(), reasons: Text::new() });
 
-/// Looks at a message of the postmaster: `Done` if a reload begins, `Refused` if something was not reloaded.
+/// Looks at a message of the postmaster: `Done` if a reload begins, `Refused` if something was not
+/// reloaded.
 pub(in crate::pg) fn heard(id: &[u8], message: &[u8], context: &[u8]) -> Option<Outcome> {
-    // Nobody else is in there: the postmaster has one thread. A message from within a message is not worth a wait.
+    // Nobody else is in there: the postmaster has one thread. A message from within a message is
+    // not worth a wait.
     let mut heard = HEARD.try_lock().ok()?;
     let Heard { last, reasons } = &mut *heard;
     if id == BEGINS {
@@ -134,7 +137,8 @@ fn is_of_hba(message: &[u8]) -> bool {
     message.starts_with(b"pg_hba.conf ") || (!file.is_empty() && message.starts_with(file))
 }
 
-/// Whether the last reload before this process was forked did not take over `pg_hba.conf`, and the same of `pg_ident.conf`.
+/// Whether the last reload before this process was forked did not take over `pg_hba.conf`, and the
+/// same of `pg_ident.conf`.
 pub(in crate::pg) fn refused_files() -> [bool; 2] {
     [&HBA_REFUSED, &IDENT_REFUSED].map(|refused| refused.load(Ordering::Relaxed))
 }

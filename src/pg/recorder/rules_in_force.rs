@@ -1,9 +1,11 @@
-//! The rules of `pg_hba.conf` and the mappings of `pg_ident.conf` that are in force, written down for all processes.
+//! The rules of `pg_hba.conf` and the mappings of `pg_ident.conf` that are in force, written down
+//! for all processes.
 //!
-//! The server keeps them where no process can look after its login. So a process that was forked after a reload reads the
-//! files at once, and knows from the postmaster's messages what was not reloaded: of that it keeps what was written down
-//! before. A file that has changed since the reload began may or may not be what the server has read; then it is not known
-//! what is in force. What is written down has no option of an external method, so no secret.
+//! The server keeps them where no process can look after its login. So a process that was forked
+//! after a reload reads the files at once, and knows from the postmaster's messages what was not
+//! reloaded: of that it keeps what was written down before. A file that has changed since the
+//! reload began may or may not be what the server has read; then it is not known what is in force.
+//! What is written down has no option of an external method, so no secret.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -79,8 +81,9 @@ fn decide(
         before.map_or((None, None), |before| (before.rules, before.mappings));
     let is_older =
         |file: &str| files::last_change(Path::new(file)).is_none_or(|changed| changed <= of.read);
-    // A server does not start with a `pg_hba.conf` that it cannot use, but does with such a `pg_ident.conf`: with none.
-    // Of a file that has changed since, nothing can be said that was not said by the server.
+    // A server does not start with a `pg_hba.conf` that it cannot use, but does with such a
+    // `pg_ident.conf`: with none. Of a file that has changed since, nothing can be said that was
+    // not said by the server.
     let rules = match rules.iter().all(|line| is_older(&line.file)) {
         _ if hba_refused => rules_before,
         false => None,

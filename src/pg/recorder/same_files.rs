@@ -1,8 +1,8 @@
 //! Which files were found to hold just what is in force.
 //!
-//! To compare them takes a look at every byte, and a CRL may have fifty million of them. So the process that publishes what
-//! is in force compares once, and writes down which files it was; everybody else asks the file system whether they are
-//! still the same.
+//! To compare them takes a look at every byte, and a CRL may have fifty million of them. So the
+//! process that publishes what is in force compares once, and writes down which files it was;
+//! everybody else asks the file system whether they are still the same.
 
 use std::sync::atomic::Ordering;
 
@@ -11,7 +11,8 @@ use crate::pg::recorder::segment::{COUNTER_BYTES, Plain, Segment};
 use crate::pg::server::files::Identity;
 use crate::pg::server::tls_settings::TlsSettings;
 
-/// The numbers of [`Identity`] of `ssl_ca_file` and `ssl_crl_file`; zeroes for one that is not set or not there.
+/// The numbers of [`Identity`] of `ssl_ca_file` and `ssl_crl_file`; zeroes for one that is not set
+/// or not there.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Files {

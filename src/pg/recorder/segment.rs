@@ -1,14 +1,16 @@
-//! The recorder's segment of shared memory: how large it is, where what is, and how it is read while it is written.
+//! The recorder's segment of shared memory: how large it is, where what is, and how it is read
+//! while it is written.
 //!
-//! Exists only where the library is preloaded. One allocation holds, in this order: counters ([`Shared`]), the inventory of
-//! client certificates, the ring of recent failures, and a slot for each backend. What is in them is known to
-//! `inventory`, `failures` and `slots`.
+//! Exists only where the library is preloaded. One allocation holds, in this order: counters
+//! ([`Shared`]), the inventory of client certificates, the ring of recent failures, and a slot for
+//! each backend. What is in them is known to `inventory`, `failures` and `slots`.
 //!
-//! Counters are atomics, and the inventory is under a lock of the server. A ring entry or a slot is written by one process and read by others, without a lock: the writer
-//! makes a change counter odd, writes, and makes it even again; a reader copies, and takes the copy only if the
-//! counter was even and the same before and after. A reader gives up after some tries, a writer never waits. So nothing
-//! here can block, and a process that dies in the middle of writing leaves an odd counter, which readers skip and the next
-//! writer overwrites.
+//! Counters are atomics, and the inventory is under a lock of the server. A ring entry or a slot is
+//! written by one process and read by others, without a lock: the writer makes a change counter
+//! odd, writes, and makes it even again; a reader copies, and takes the copy only if the counter
+//! was even and the same before and after. A reader gives up after some tries, a writer never
+//! waits. So nothing here can block, and a process that dies in the middle of writing leaves an odd
+//! counter, which readers skip and the next writer overwrites.
 
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
@@ -26,8 +28,9 @@ use crate::pg::server::guc;
 /// The name of the segment.
 const NAME: &std::ffi::CStr = c"pgtls_ext";
 
-/// How often a reader tries to get a consistent copy. A writer is done in microseconds, and a process writes its slot twice
-/// in its life, so more than a few tries mean that the writer is dead or stopped.
+/// How often a reader tries to get a consistent copy. A writer is done in microseconds, and a
+/// process writes its slot twice in its life, so more than a few tries mean that the writer is dead
+/// or stopped.
 const READ_TRIES: usize = 1000;
 
 /// All parts of the segment start at multiples of this.
@@ -49,8 +52,8 @@ pub(in crate::pg) struct Shared {
     layout: Layout,
     /// Sessions and failures that could not be recorded.
     pub(in crate::pg) dropped: AtomicU64,
-    /// When the TLS context in force was loaded, as the postmaster knows it: microseconds of the server's epoch, 0 for
-    /// never.
+    /// When the TLS context in force was loaded, as the postmaster knows it: microseconds of the
+    /// server's epoch, 0 for never.
     pub(in crate::pg) context_loaded_at: AtomicI64,
     /// When the server last reloaded its TLS configuration, in the same unit.
     pub(in crate::pg) last_reload_at: AtomicI64,
@@ -132,7 +135,8 @@ impl Layout {
     }
 }
 
-/// Asks the server for the segment. Called once, while the server loads the libraries of `shared_preload_libraries`.
+/// Asks the server for the segment. Called once, while the server loads the libraries of
+/// `shared_preload_libraries`.
 pub(in crate::pg) fn install() {
     // SAFETY: the postmaster is alone at this time; both hooks call the one they replace.
     unsafe {
@@ -166,11 +170,13 @@ unsafe extern "C-unwind" fn startup() {
     }
     let layout = Layout::of_settings();
     let mut found = false;
-    // SAFETY: the size asked for in the request hook. The postmaster has no children now, so no lock is needed.
+    // SAFETY: the size asked for in the request hook. The postmaster has no children now, so no
+    // lock is needed.
     let segment = unsafe { pg_sys::ShmemInitStruct(NAME.as_ptr(), layout.total, &mut found) };
     let segment = segment.cast::<Shared>();
     if !found {
-        // SAFETY: just allocated, of this size; zeroes are a valid state of all parts, and the layout is plain data.
+        // SAFETY: just allocated, of this size; zeroes are a valid state of all parts, and the
+        // layout is plain data.
         unsafe {
             ptr::write_bytes(segment.cast::<u8>(), 0, layout.total);
             (&raw mut (*segment).layout).write(layout);
@@ -256,8 +262,9 @@ impl Segment {
         let _lock = Lock::take();
         let layout = self.shared().layout;
         let count = layout.certificate_count;
-        // SAFETY: the parts are inside the segment, do not overlap, and are aligned; all of them are plain data, for which
-        // any bytes are valid. The lock makes this the only access until the end of the block.
+        // SAFETY: the parts are inside the segment, do not overlap, and are aligned; all of them
+        // are plain data, for which any bytes are valid. The lock makes this the only access until
+        // the end of the block.
         unsafe {
             let start = self.0.cast::<u8>().as_ptr();
             work(Inventory {
@@ -283,7 +290,8 @@ impl Segment {
     /// # Safety
     /// `offset + bytes` is inside the segment, and the part starts with a change counter.
     unsafe fn part(self, offset: usize, bytes: usize) -> Published {
-        // SAFETY: the caller's contract; the segment is aligned to more than `ALIGNMENT`, and so are its parts.
+        // SAFETY: the caller's contract; the segment is aligned to more than `ALIGNMENT`, and so
+        // are its parts.
         let start = unsafe { self.0.cast::<u8>().add(offset) };
         Published { start, bytes }
     }
@@ -299,15 +307,16 @@ pub(in crate::pg) struct Inventory<'a> {
 struct Lock(*mut pg_sys::LWLock);
 
 impl Lock {
-    /// `None` in the postmaster, which uses the inventory only when it has no children, and could not wait.
+    /// `None` in the postmaster, which uses the inventory only when it has no children, and could
+    /// not wait.
     fn take() -> Option<Self> {
         let lock = LOCK.load(Ordering::Relaxed);
         // SAFETY: a plain read of a variable that is constant in a process.
         if lock.is_null() || !unsafe { pg_sys::IsUnderPostmaster } {
             return None;
         }
-        // SAFETY: a lock of the server, taken by a process that has its process structure; it is held for the time of a
-        // copy and by nobody who takes another one.
+        // SAFETY: a lock of the server, taken by a process that has its process structure; it is
+        // held for the time of a copy and by nobody who takes another one.
         unsafe { pg_sys::LWLockAcquire(lock, pg_sys::LWLockMode::LW_EXCLUSIVE) };
         Some(Self(lock))
     }
@@ -320,7 +329,8 @@ impl Drop for Lock {
     }
 }
 
-/// A piece of the segment that is read while it may be written: a change counter and what it guards.
+/// A piece of the segment that is read while it may be written: a change counter and what it
+/// guards.
 #[derive(Clone, Copy)]
 pub(in crate::pg) struct Published {
     start: NonNull<u8>,
@@ -333,7 +343,8 @@ pub(in crate::pg) const COUNTER_BYTES: usize = size_of::<AtomicU64>();
 /// Plain data: any bytes are a value of it, and it holds no pointer.
 ///
 /// # Safety
-/// All fields are integers or arrays of integers, there is no padding that matters, and the alignment is at most 8.
+/// All fields are integers or arrays of integers, there is no padding that matters, and the
+/// alignment is at most 8.
 pub(in crate::pg) unsafe trait Plain: Copy {}
 
 impl Published {
@@ -353,8 +364,8 @@ impl Published {
         Writing { place: self, odd }
     }
 
-    /// A consistent copy: its first part, and as many of the bytes behind it as `tail` says. `None` if it is being
-    /// written all the time, or was never written.
+    /// A consistent copy: its first part, and as many of the bytes behind it as `tail` says. `None`
+    /// if it is being written all the time, or was never written.
     pub(in crate::pg) fn read<T: Plain>(&self, tail: impl Fn(&T) -> usize) -> Option<(T, Vec<u8>)> {
         for _ in 0..READ_TRIES {
             let before = self.counter().load(Ordering::Acquire);
@@ -436,15 +447,17 @@ impl Writing<'_> {
     /// The bytes behind a head of type `T`, which only this process writes now.
     pub(in crate::pg) fn tail<T: Plain>(&mut self) -> &mut [u8] {
         let room = self.place.bytes.saturating_sub(COUNTER_BYTES + size_of::<T>());
-        // SAFETY: inside the piece. Nobody else writes it (see `slots` and `failures`), nothing in this process reads
-        // it meanwhile, and readers in other processes throw away what they copied.
+        // SAFETY: inside the piece. Nobody else writes it (see `slots` and `failures`), nothing in
+        // this process reads it meanwhile, and readers in other processes throw away what they
+        // copied.
         unsafe { std::slice::from_raw_parts_mut(self.place.data().add(size_of::<T>()), room) }
     }
 
     /// Writes the head.
     pub(in crate::pg) fn head<T: Plain>(&mut self, head: T) {
         if size_of::<T>() + COUNTER_BYTES <= self.place.bytes {
-            // SAFETY: inside the piece, and aligned: the counter before it has the alignment of all pieces.
+            // SAFETY: inside the piece, and aligned: the counter before it has the alignment of all
+            // pieces.
             unsafe { self.place.data().cast::<T>().write_volatile(head) };
         }
     }
@@ -452,7 +465,8 @@ impl Writing<'_> {
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        // Fails if another process has taken the piece over meanwhile, which only a ring entry can suffer.
+        // Fails if another process has taken the piece over meanwhile, which only a ring entry can
+        // suffer.
         let even = self.odd.wrapping_add(1);
         let _ = self.place.counter().compare_exchange(
             self.odd,

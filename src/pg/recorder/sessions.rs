@@ -1,11 +1,11 @@
 //! What is recorded of each session: one slot in shared memory for each backend.
 //!
-//! The authentication hook copies bytes into the slot of its own backend, and an exit callback takes them away. Nothing is
-//! parsed here and nothing is evaluated; the copy of the client's chain is the certificates' DER, leaf first. What does
-//! not fit is left out and marked.
+//! The authentication hook copies bytes into the slot of its own backend, and an exit callback
+//! takes them away. Nothing is parsed here and nothing is evaluated; the copy of the client's chain
+//! is the certificates' DER, leaf first. What does not fit is left out and marked.
 //!
-//! A slot belongs to a session if process ID and start time are that session's. So a slot that is out of date for whatever
-//! reason is no one's.
+//! A slot belongs to a session if process ID and start time are that session's. So a slot that is
+//! out of date for whatever reason is no one's.
 
 use pgrx::pg_sys;
 use pgtls_core::work;
@@ -16,7 +16,8 @@ use crate::pg::recorder::reload;
 use crate::pg::recorder::segment::{COUNTER_BYTES, Plain, Segment, Writing};
 use crate::pg::server::{guc, version};
 
-/// Room in a slot for everything that is text: a file name, a map, an identity, a server name and some short words.
+/// Room in a slot for everything that is text: a file name, a map, an identity, a server name and
+/// some short words.
 pub(in crate::pg) const TEXT_BYTES: usize = 4096;
 
 /// Bytes of a slot before its text and chain.
@@ -60,7 +61,8 @@ struct Head {
     hba_line: i32,
     /// `MyStartTimestamp`
     started: i64,
-    /// When the TLS context of the session was loaded, in microseconds of the server's epoch; 0 for unknown.
+    /// When the TLS context of the session was loaded, in microseconds of the server's epoch; 0 for
+    /// unknown.
     context_loaded: i64,
     /// Bytes used behind the head.
     used: u32,
@@ -166,8 +168,8 @@ unsafe fn fill(writing: &mut Writing<'_>, session: &Session) -> Head {
 
 /// Has the slot emptied when the backend ends, before it gives its process structure up.
 fn clear_at_exit(index: usize) {
-    // SAFETY: in the hook, exit callbacks may be registered; a backend authenticates once, so this is done once. There
-    // are 20 places for callbacks, of which the server uses a handful.
+    // SAFETY: in the hook, exit callbacks may be registered; a backend authenticates once, so this
+    // is done once. There are 20 places for callbacks, of which the server uses a handful.
     unsafe { pg_sys::on_shmem_exit(Some(clear), pg_sys::Datum::from(index)) };
 }
 
@@ -254,15 +256,17 @@ pub(crate) fn is_own(recorded: &Recorded) -> bool {
     recorded.key() == unsafe { (pg_sys::MyProcPid, pg_sys::MyStartTimestamp) }
 }
 
-/// Ends a session as `pg_terminate_backend` does, if it is still there. Whether one may is for the caller to say.
+/// Ends a session as `pg_terminate_backend` does, if it is still there. Whether one may is for the
+/// caller to say.
 pub(crate) fn terminate(recorded: &Recorded) -> bool {
     let Some(segment) = Segment::in_child() else { return false };
     let still_there = (0..segment.slot_count())
         .filter_map(|index| segment.slot(index)?.read::<Head>(|_| 0))
         .any(|(head, _)| (head.pid, head.started) == recorded.key());
-    // A backend leads a process group, to which belong programs that it waits for (COPY … FROM PROGRAM).
-    // SAFETY: a signal to a backend of this server, which has just been there. It leaves its slot before it ends, so
-    // another process with its number is as unlikely here as in `pg_terminate_backend`.
+    // A backend leads a process group, to which belong programs that it waits for (COPY … FROM
+    // PROGRAM). SAFETY: a signal to a backend of this server, which has just been there. It leaves
+    // its slot before it ends, so another process with its number is as unlikely here as in
+    // `pg_terminate_backend`.
     still_there && unsafe { libc::kill(recorded.pid.saturating_neg(), libc::SIGTERM) } == 0
 }
 

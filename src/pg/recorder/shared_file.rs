@@ -1,10 +1,12 @@
-//! Files in which one process writes down something for all others. A reader sees the old one or the new one, whole.
+//! Files in which one process writes down something for all others. A reader sees the old one or
+//! the new one, whole.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 
-/// A file below the data directory. It stands where the server keeps what need not survive it, and no backup takes it.
+/// A file below the data directory. It stands where the server keeps what need not survive it, and
+/// no backup takes it.
 pub(in crate::pg) struct SharedFile {
     /// Relative to the data directory, in which every process of the server is.
     pub(in crate::pg) name: &'static str,
@@ -16,8 +18,9 @@ impl SharedFile {
         Path::new(self.name)
     }
 
-    /// Puts a new file in the place of the old one. What is in the place of the new one goes first: a FIFO there would make
-    /// the open wait for a reader, and a link would have another file overwritten.
+    /// Puts a new file in the place of the old one. What is in the place of the new one goes first:
+    /// a FIFO there would make the open wait for a reader, and a link would have another file
+    /// overwritten.
     pub(in crate::pg) fn replace(
         &self,
         write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,

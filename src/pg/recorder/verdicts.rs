@@ -1,8 +1,9 @@
 //! What OpenSSL says of the chains of clients by what is in force, judged once for all processes.
 //!
-//! To judge a chain can take half a second where a large list is in force, since OpenSSL checks the list's signature. So a
-//! process that was forked after the last reload judges every chain that is known, and writes down what was said and for
-//! how long it holds. Whoever finds a chain there need neither load what is in force nor ask OpenSSL.
+//! To judge a chain can take half a second where a large list is in force, since OpenSSL checks the
+//! list's signature. So a process that was forked after the last reload judges every chain that is
+//! known, and writes down what was said and for how long it holds. Whoever finds a chain there need
+//! neither load what is in force nor ask OpenSSL.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -116,8 +117,9 @@ fn read(numbers: Numbers) -> Option<Verdicts> {
     Some(Verdicts(verdicts))
 }
 
-/// Writes down what `judge` says of these chains by what is in force, which had these numbers before anything was judged. If
-/// something else comes into force meanwhile, nobody uses what is written.
+/// Writes down what `judge` says of these chains by what is in force, which had these numbers
+/// before anything was judged. If something else comes into force meanwhile, nobody uses what is
+/// written.
 pub(crate) fn write(
     numbers: Numbers,
     chains: impl Iterator<Item = Vec<u8>>,

@@ -1,11 +1,12 @@
 //! `pg_hba.conf` and `pg_ident.conf`, read by the server's own functions.
 //!
-//! The files are those that the server's settings name, never an argument's. What leaves this module is plain data
-//! without the options of external methods, so without any secret.
+//! The files are those that the server's settings name, never an argument's. What leaves this
+//! module is plain data without the options of external methods, so without any secret.
 //!
-//! The server's functions also compile the regular expressions in the files, and do so in the encoding of the database
-//! that asks, while the server that loads the files does so in none. So the expressions are hidden from them and compiled
-//! the way the server does it when it loads the files (see [`super::regex`]).
+//! The server's functions also compile the regular expressions in the files, and do so in the
+//! encoding of the database that asks, while the server that loads the files does so in none. So
+//! the expressions are hidden from them and compiled the way the server does it when it loads the
+//! files (see [`super::regex`]).
 
 use std::ffi::{c_char, c_int, c_void};
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,11 +27,12 @@ use crate::pg::server::{sys, version};
 /// The major version of the server this is built for.
 pub(crate) const VERSION: ServerVersion = ServerVersion(pg_sys::PG_VERSION_NUM / 10_000);
 
-/// The level that the server's functions report at: below all levels that a client or the log can ask for, because a
-/// report can quote a secret.
+/// The level that the server's functions report at: below all levels that a client or the log can
+/// ask for, because a report can quote a secret.
 pub(in crate::pg) const QUIET: c_int = 9;
 
-/// What the server says of a line that has no `=` in an option; it goes on with the option itself, which can be a secret.
+/// What the server says of a line that has no `=` in an option; it goes on with the option itself,
+/// which can be a secret.
 const NO_NAME_AND_VALUE: &str = "authentication option not in name=value format";
 
 /// Where the rules are (`hba_file`).
@@ -48,17 +50,17 @@ pub(crate) fn ident_file() -> String {
 /// The rules of `pg_hba.conf` as it is now, in order, with what is wrong with each line.
 pub(crate) fn rules(around: &Surroundings<'_>) -> Vec<hba::Line> {
     let file = hba_file();
-    // SAFETY: a setting of the server, null or NUL-terminated. Lines come from the server's own tokenizer and live during
-    // the call.
+    // SAFETY: a setting of the server, null or NUL-terminated. Lines come from the server's own
+    // tokenizer and live during the call.
     let lines = unsafe { each_line(pg_sys::HbaFileName, |line| rule_line(line, &file, around)) };
     lines.unwrap_or_else(|problem| {
         vec![hba::Line { file, number: None, rule: None, problem: Some(problem) }]
     })
 }
 
-/// The mappings of `pg_ident.conf` as it is now, in order, with what is wrong with each line but for their regular
-/// expressions: those are left to [`ident::check_patterns`], because compiling thousands of them takes its time, and a
-/// search may have done it already.
+/// The mappings of `pg_ident.conf` as it is now, in order, with what is wrong with each line but
+/// for their regular expressions: those are left to [`ident::check_patterns`], because compiling
+/// thousands of them takes its time, and a search may have done it already.
 pub(crate) fn mappings() -> Vec<ident::Line> {
     let file = ident_file();
     // SAFETY: as above.
@@ -68,7 +70,8 @@ pub(crate) fn mappings() -> Vec<ident::Line> {
     })
 }
 
-/// Has the server split a file into lines of tokens and hands each of them on. All memory that takes is freed at the end.
+/// Has the server split a file into lines of tokens and hands each of them on. All memory that
+/// takes is freed at the end.
 ///
 /// # Safety
 /// `file` is null or NUL-terminated.
@@ -80,8 +83,9 @@ unsafe fn each_line<T>(
         return Err("no such file is configured".to_owned());
     }
     let mut context = PgMemoryContexts::new("pgtls_ext authentication file");
-    // SAFETY: `file` is a NUL-terminated name by the caller's contract. The lines are handed on before their memory is freed. If the server raises
-    // on the way, it closes the file when it rolls back.
+    // SAFETY: `file` is a NUL-terminated name by the caller's contract. The lines are handed on
+    // before their memory is freed. If the server raises on the way, it closes the file when it
+    // rolls back.
     unsafe {
         context.switch_to(|_| {
             let open = version::auth_file::Open::new(file)?;
@@ -114,7 +118,8 @@ unsafe fn rule_line(
         for field in [1, 2] {
             hide_patterns(line, field);
         }
-        // It allocates in the current context, which is ours. Guarded, because it can raise; only pointers are captured.
+        // It allocates in the current context, which is ours. Guarded, because it can raise; only
+        // pointers are captured.
         let parsed = pg_guard_ffi_boundary(|| sys::parse_hba_line(line, QUIET));
         result.problem = problem(line);
         if parsed.is_null() {
@@ -258,7 +263,8 @@ unsafe fn tokens(line: *const sys::TokenizedAuthLine, field: usize) -> Vec<Token
     }
 }
 
-/// Keeps the server from compiling the regular expressions of one field: they no longer start with a slash.
+/// Keeps the server from compiling the regular expressions of one field: they no longer start with
+/// a slash.
 ///
 /// # Safety
 /// `line` is a line of the tokenizer, which nobody else uses.

@@ -27,7 +27,8 @@ impl Backend {
 
     /// The name of the role it logged in as.
     pub(crate) fn role_name(&self) -> Option<String> {
-        // SAFETY: a catalogue look-up in a transaction, told not to raise; the result is null or NUL-terminated.
+        // SAFETY: a catalogue look-up in a transaction, told not to raise; the result is null or
+        // NUL-terminated.
         unsafe {
             let name = pg_sys::GetUserNameFromId(self.role, true);
             cstr::bytes(name).map(|name| lossless(name).into_owned())
@@ -35,8 +36,8 @@ impl Backend {
     }
 }
 
-/// All client backends and walsenders whose details the current user may see, by the rule of `pg_stat_activity`: one's own
-/// roles, or everything for members of `pg_read_all_stats`.
+/// All client backends and walsenders whose details the current user may see, by the rule of
+/// `pg_stat_activity`: one's own roles, or everything for members of `pg_read_all_stats`.
 pub(crate) fn visible() -> Vec<Backend> {
     let mut allowed = Permissions::of_current_user();
     work::collect(all().into_iter().filter(|backend| allowed.seeing(backend.role)))
@@ -51,7 +52,8 @@ pub(crate) fn all() -> Vec<Backend> {
 
 /// One entry of the server's snapshot, counted from 1; `None` for a process without a client.
 fn entry(index: i32) -> Option<Backend> {
-    // SAFETY: the index is within the snapshot; the result is null or an entry of it, which lives until the transaction ends.
+    // SAFETY: the index is within the snapshot; the result is null or an entry of it, which lives
+    // until the transaction ends.
     let entry = unsafe { version::backend_entry(index).as_ref() };
     let status = &entry?.backendStatus;
     let has_client = matches!(
@@ -65,8 +67,8 @@ fn entry(index: i32) -> Option<Backend> {
     })
 }
 
-/// Whether the current user may see settings that name files, such as `hba_file`: superusers and members of
-/// `pg_read_all_settings`.
+/// Whether the current user may see settings that name files, such as `hba_file`: superusers and
+/// members of `pg_read_all_settings`.
 pub(crate) fn may_see_files() -> bool {
     // SAFETY: SQL functions run with a user, in a transaction.
     unsafe {

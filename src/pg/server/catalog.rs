@@ -112,7 +112,8 @@ pub(crate) fn login_roles() -> Result<Vec<Vec<u8>>> {
 
 /// The name of a role, as the bytes of the catalogue; `None` if it is gone.
 fn name_of(role: pg_sys::Oid) -> Option<Vec<u8>> {
-    // SAFETY: with `noerr` the result is null for a role that is gone, else NUL-terminated; pgrx guards the call.
+    // SAFETY: with `noerr` the result is null for a role that is gone, else NUL-terminated; pgrx
+    // guards the call.
     unsafe {
         let name = pg_sys::GetUserNameFromId(role, true);
         cstr::bytes(name).map(<[u8]>::to_vec)
@@ -149,7 +150,8 @@ pub(crate) fn database(name: &CStr, role: &CStr) -> Option<DatabaseFacts> {
     })
 }
 
-/// The encoding of a database, by the server's number and name for it; `None` if the database does not exist.
+/// The encoding of a database, by the server's number and name for it; `None` if the database does
+/// not exist.
 pub(crate) fn encoding(name: &CStr) -> Option<(c_int, String)> {
     // SAFETY: a NUL-terminated name; pgrx guards the call.
     let oid = unsafe { pg_sys::get_database_oid(name.as_ptr(), true) };
@@ -166,8 +168,8 @@ fn may_connect(database: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     version::database_aclcheck(database, role, mode) == pg_sys::AclResult::ACLCHECK_OK
 }
 
-/// Whether limits on the connections of roles and databases hold for walsenders: the minor releases of February 2025 hold
-/// regular backends to them only (`AmRegularBackendProcess`).
+/// Whether limits on the connections of roles and databases hold for walsenders: the minor releases
+/// of February 2025 hold regular backends to them only (`AmRegularBackendProcess`).
 pub(crate) fn limits_walsenders() -> bool {
     // Not the version that this was built with: a server is updated without its extensions.
     let version = settings::text(c"server_version_num");

@@ -1,7 +1,8 @@
-//! What `postgresql.conf` and the files it includes say of settings, whether or not the server has taken it over.
+//! What `postgresql.conf` and the files it includes say of settings, whether or not the server has
+//! taken it over.
 //!
-//! They are read by the server's own parser. Where a setting comes from a place that counts for more than these files (the
-//! command line, the environment), it has the value that it has.
+//! They are read by the server's own parser. Where a setting comes from a place that counts for
+//! more than these files (the command line, the environment), it has the value that it has.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_int};
@@ -46,7 +47,8 @@ impl ConfigFiles {
         Self { values, sources: sources(names), problem, problem_place }
     }
 
-    /// The value of a setting after a reload; `None` for an empty one, or one that the server does not know.
+    /// The value of a setting after a reload; `None` for an empty one, or one that the server does
+    /// not know.
     pub(crate) fn value(&self, name: &CStr) -> Option<CString> {
         let now = settings::bytes(name);
         let Some(source) = self.sources.get(name.to_bytes()) else { return now };
@@ -63,7 +65,8 @@ impl ConfigFiles {
     }
 }
 
-/// The value as the server shows it once it has it: booleans and the names of versions can be spelt in several ways.
+/// The value as the server shows it once it has it: booleans and the names of versions can be spelt
+/// in several ways.
 fn canonical(value: &CStr, now: Option<&CStr>) -> CString {
     let is_boolean = now.is_some_and(|now| now == c"on" || now == c"off");
     let mut truth = false;
@@ -88,7 +91,8 @@ fn values() -> (HashMap<Vec<u8>, CString>, Option<Problem>) {
     let mut memory = PgMemoryContexts::new("pgtls_ext configuration files");
     let mut values = HashMap::new();
     let mut problem = None;
-    // SAFETY: NUL-terminated names and places for the list, which lives until the context is gone; pgrx guards the calls.
+    // SAFETY: NUL-terminated names and places for the list, which lives until the context is gone;
+    // pgrx guards the calls.
     unsafe {
         memory.switch_to(|_| {
             let (mut head, mut tail) = (std::ptr::null_mut(), std::ptr::null_mut());

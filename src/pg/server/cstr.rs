@@ -5,8 +5,8 @@ use std::ffi::{CStr, c_char};
 /// The bytes of a C string; `None` for a null pointer.
 ///
 /// # Safety
-/// `string` is null, or NUL-terminated and neither changed nor freed for as long as the caller keeps
-/// the bytes.
+/// `string` is null, or NUL-terminated and neither changed nor freed for as long as the caller
+/// keeps the bytes.
 #[allow(clippy::disallowed_methods, reason = "this is the place for it")]
 pub(in crate::pg) unsafe fn bytes<'a>(string: *const c_char) -> Option<&'a [u8]> {
     // SAFETY: not null; the rest is the caller's contract.

@@ -1,7 +1,8 @@
 //! Files that the server's settings name, read within bounds.
 //!
-//! The names never come from an SQL argument. Somebody may have put anything in the place of a file, so only regular files
-//! are read, opening never waits (as it would for a FIFO without a writer), and nothing larger than a limit is taken in.
+//! The names never come from an SQL argument. Somebody may have put anything in the place of a
+//! file, so only regular files are read, opening never waits (as it would for a FIFO without a
+//! writer), and nothing larger than a limit is taken in.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -21,7 +22,8 @@ const PIECE: u64 = 1 << 20;
 /// Most names of a directory that are looked at.
 pub(crate) const MAX_DIRECTORY_NAMES: usize = 10_000;
 
-/// Which content a file has: the same identity means the same content, as far as the file system tells.
+/// Which content a file has: the same identity means the same content, as far as the file system
+/// tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     device: u64,
@@ -76,7 +78,8 @@ pub(crate) struct Readable {
     limit: u64,
 }
 
-/// Opens a regular file that is not too large. The error is a problem in words, without the file's name.
+/// Opens a regular file that is not too large. The error is a problem in words, without the file's
+/// name.
 pub(crate) fn open(path: &Path) -> Result<Readable, String> {
     open_up_to(path, MAX_FILE_BYTES)
 }
@@ -95,7 +98,8 @@ pub(crate) fn open_up_to(path: &Path, limit: u64) -> Result<Readable, String> {
     Ok(Readable { identity: Identity::of(&metadata), file, limit })
 }
 
-/// Whether a file is one that others can open without harm; one that is not there is. The error is a problem in words.
+/// Whether a file is one that others can open without harm; one that is not there is. The error is
+/// a problem in words.
 pub(crate) fn check(path: &Path) -> Result<(), String> {
     match std::fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err("not a regular file".to_owned()),
@@ -107,7 +111,8 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
 }
 
 impl Readable {
-    /// The whole content. A file that grows meanwhile is cut at the limit, and then refused for its content.
+    /// The whole content. A file that grows meanwhile is cut at the limit, and then refused for its
+    /// content.
     pub(crate) fn read(self) -> Result<Vec<u8>, String> {
         let expected = usize::try_from(self.identity.size).unwrap_or_default();
         let mut content = Vec::new();
@@ -155,8 +160,9 @@ pub(in crate::pg) fn in_the_servers_words(problem: &str) -> &str {
     }
 }
 
-/// When the content or the name of a file last changed, in microseconds of the server's epoch; `None` if it cannot be looked
-/// at. A file that takes the place of another keeps the time of its content, but not the other.
+/// When the content or the name of a file last changed, in microseconds of the server's epoch;
+/// `None` if it cannot be looked at. A file that takes the place of another keeps the time of its
+/// content, but not the other.
 pub(crate) fn last_change(path: &Path) -> Option<i64> {
     let metadata = std::fs::metadata(path).ok()?;
     let modified = time::file_time(metadata.modified().ok()?);
@@ -165,8 +171,9 @@ pub(crate) fn last_change(path: &Path) -> Option<i64> {
     Some(modified.max(time::server_microseconds(changed)))
 }
 
-/// Whether the file was changed after the server loaded its configuration. The directory of relative names is the data
-/// directory, as for the server. A file that cannot be looked at counts as unchanged: whoever reads it finds out.
+/// Whether the file was changed after the server loaded its configuration. The directory of
+/// relative names is the data directory, as for the server. A file that cannot be looked at counts
+/// as unchanged: whoever reads it finds out.
 pub(crate) fn changed_since_load(path: &Path) -> bool {
     last_change(path).is_some_and(|change| change > time::configuration_loaded())
 }

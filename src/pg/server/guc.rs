@@ -1,7 +1,7 @@
 //! The settings `pgtls_ext.*`.
 //!
-//! Those of the recorder exist only where the library is preloaded: the server takes no setting of context `postmaster`
-//! later, and without a recorder they would mean nothing.
+//! Those of the recorder exist only where the library is preloaded: the server takes no setting of
+//! context `postmaster` later, and without a recorder they would mean nothing.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::pg::memory;
 const MAX_CLIENT_CERTIFICATES: i32 = 100_000;
 /// Most failures that are kept one by one.
 const MAX_RECENT_FAILURES: i32 = 100_000;
-/// Most bytes of one chain: what a TLS client can send in OpenSSL's default (`SSL_MAX_CERT_LIST_DEFAULT`), and the anchor.
+/// Most bytes of one chain: what a TLS client can send in OpenSSL's default
+/// (`SSL_MAX_CERT_LIST_DEFAULT`), and the anchor.
 const MAX_SESSION_CHAIN_BYTES: i32 = 128 * 1024;
 
 static TRACK: GucSetting<bool> = GucSetting::<bool>::new(true);

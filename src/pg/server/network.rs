@@ -1,7 +1,9 @@
-//! Host names and addresses, asked of the operating system as the server asks for the rules of `pg_hba.conf`.
+//! Host names and addresses, asked of the operating system as the server asks for the rules of
+//! `pg_hba.conf`.
 //!
-//! The system's resolver cannot be interrupted, here or in the server's own login. Between two look-ups there is a look
-//! whether to go on, and each name is looked up once, so a cancel waits for one look-up: as long as `resolv.conf` says.
+//! The system's resolver cannot be interrupted, here or in the server's own login. Between two
+//! look-ups there is a look whether to go on, and each name is looked up once, so a cancel waits
+//! for one look-up: as long as `resolv.conf` says.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -47,7 +49,8 @@ pub(in crate::pg) unsafe fn ip_of(address: *const libc::sockaddr) -> Option<IpAd
     if address.is_null() {
         return None;
     }
-    // SAFETY: the caller's contract; socket addresses of one family are laid out alike, and a read need not be aligned.
+    // SAFETY: the caller's contract; socket addresses of one family are laid out alike, and a read
+    // need not be aligned.
     unsafe {
         match c_int::from((*address).sa_family) {
             libc::AF_INET => {
@@ -119,7 +122,8 @@ fn addresses_of(name: &[u8]) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
     let mut entry = list;
     while !entry.is_null() {
-        // SAFETY: entries of the list are live until it is freed below, and each has an address of its family.
+        // SAFETY: entries of the list are live until it is freed below, and each has an address of
+        // its family.
         unsafe {
             addresses.extend(ip_of((*entry).ai_addr));
             entry = (*entry).ai_next;
@@ -130,7 +134,8 @@ fn addresses_of(name: &[u8]) -> Vec<IpAddr> {
     addresses
 }
 
-/// The addresses of this machine with the masks of their networks; where there is no mask, that of a single host.
+/// The addresses of this machine with the masks of their networks; where there is no mask, that of
+/// a single host.
 fn interfaces() -> Vec<(IpAddr, IpAddr)> {
     let mut list: *mut libc::ifaddrs = ptr::null_mut();
     // SAFETY: a place for the result.
@@ -140,7 +145,8 @@ fn interfaces() -> Vec<(IpAddr, IpAddr)> {
     let mut interfaces = Vec::new();
     let mut entry = list;
     while !entry.is_null() {
-        // SAFETY: entries of the list are live until it is freed below; address and mask are null or socket addresses.
+        // SAFETY: entries of the list are live until it is freed below; address and mask are null
+        // or socket addresses.
         unsafe {
             if let Some(address) = ip_of((*entry).ifa_addr) {
                 let mask = ip_of((*entry).ifa_netmask)

@@ -7,7 +7,8 @@ use pgrx::{PgMemoryContexts, PgTryBuilder, pg_sys};
 
 use crate::pg::memory;
 
-/// Makes `$main` the function `$name`, by which the server finds what a background worker is to run.
+/// Makes `$main` the function `$name`, by which the server finds what a background worker is to
+/// run.
 macro_rules! background_worker {
     ($name:ident, $main:path) => {
         /// What the server calls in the process of the worker.
@@ -40,8 +41,8 @@ pub(crate) fn exit_and_be_restarted() {
     unsafe { pg_sys::proc_exit(1) };
 }
 
-/// Does a piece of a worker's work. An error of the server in it, or ours, is the piece's end and not the process's; what it
-/// says is the result.
+/// Does a piece of a worker's work. An error of the server in it, or ours, is the piece's end and
+/// not the process's; what it says is the result.
 pub(crate) fn attempt<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let in_context = AssertUnwindSafe(move || {
         // What the server's functions leave behind goes with it.

@@ -1,7 +1,9 @@
-//! The server's regular expressions, applied as it applies them to `pg_hba.conf` and `pg_ident.conf`.
+//! The server's regular expressions, applied as it applies them to `pg_hba.conf` and
+//! `pg_ident.conf`.
 //!
-//! The server compiles and runs these expressions before it knows of any database, so they work on bytes. Here they
-//! get the same: every byte is one character, whatever the encoding of the database asked in.
+//! The server compiles and runs these expressions before it knows of any database, so they work on
+//! bytes. Here they get the same: every byte is one character, whatever the encoding of the
+//! database asked in.
 //!
 //! Owns the compiled expressions and their memory, which goes with it.
 
@@ -21,8 +23,9 @@ use crate::pg::server::sys;
 /// Room for the text of an error, as much as the server itself has for it.
 const ERROR_TEXT: usize = 100;
 
-/// How many compiled expressions are kept. A file can have thousands, each of some ten kilobytes, and is gone through from
-/// top to bottom; the few that are asked again are asked one right after the other.
+/// How many compiled expressions are kept. A file can have thousands, each of some ten kilobytes,
+/// and is gone through from top to bottom; the few that are asked again are asked one right after
+/// the other.
 const KEPT: usize = 8;
 
 /// Compiles expressions, keeps the last of them, and knows of each whether it is valid.
@@ -38,8 +41,8 @@ struct Expression(Box<sys::pg_regex_t>);
 
 impl Drop for Expression {
     fn drop(&mut self) {
-        // SAFETY: only made from an expression that was compiled, and freed once. It frees memory and nothing else, so it
-        // raises no error.
+        // SAFETY: only made from an expression that was compiled, and freed once. It frees memory
+        // and nothing else, so it raises no error.
         unsafe { sys::pg_regfree(&mut *self.0) }
     }
 }
@@ -75,13 +78,14 @@ impl Engine {
 
     fn compile(&self, pattern: &[u8]) -> Result<Expression, String> {
         let wide = widened(pattern);
-        // SAFETY: all bits zero is a value of this plain C struct, and what the server itself starts from.
+        // SAFETY: all bits zero is a value of this plain C struct, and what the server itself
+        // starts from.
         let mut expression: Box<sys::pg_regex_t> = Box::new(unsafe { std::mem::zeroed() });
         let (target, text, length) = (&raw mut *expression, wide.as_ptr(), wide.len());
         let flags = c_int::try_from(sys::REG_ADVANCED).unwrap_or_default();
         let collation = u32::from(pg_sys::C_COLLATION_OID);
-        // SAFETY: `text` holds `length` characters, and `target` is a place for the result. It can raise from PostgreSQL
-        // 16 on, so it is guarded; the closure captures plain values only.
+        // SAFETY: `text` holds `length` characters, and `target` is a place for the result. It can
+        // raise from PostgreSQL 16 on, so it is guarded; the closure captures plain values only.
         let code = unsafe {
             self.memory.borrow_mut().switch_to(|_| {
                 pg_guard_ffi_boundary(|| sys::pg_regcomp(target, text, length, flags, collation))
@@ -101,8 +105,9 @@ impl Patterns for Engine {
             let mut matches = [sys::pg_regmatch_t { rm_so: -1, rm_eo: -1 }; 2];
             let (target, text, length) = (&raw mut *expression, wide.as_ptr(), wide.len());
             let (found, count) = (matches.as_mut_ptr(), matches.len());
-            // SAFETY: a compiled expression, `length` readable characters, and room for `count` matches. It can raise
-            // from PostgreSQL 16 on, so it is guarded; the closure captures plain values only.
+            // SAFETY: a compiled expression, `length` readable characters, and room for `count`
+            // matches. It can raise from PostgreSQL 16 on, so it is guarded; the closure captures
+            // plain values only.
             let code = unsafe {
                 self.memory.borrow_mut().switch_to(|_| {
                     pg_guard_ffi_boundary(|| {

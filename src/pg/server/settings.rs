@@ -8,8 +8,8 @@ use crate::pg::server::cstr;
 
 /// The value of a setting, byte for byte; `None` if there is no such setting or it is empty.
 pub(crate) fn bytes(name: &CStr) -> Option<CString> {
-    // SAFETY: with `missing_ok` this cannot raise for an unknown name, and `restrict_privileged` is off. The result points
-    // into the server's own memory and is copied at once.
+    // SAFETY: with `missing_ok` this cannot raise for an unknown name, and `restrict_privileged` is
+    // off. The result points into the server's own memory and is copied at once.
     let value = unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) };
     // SAFETY: null, or NUL-terminated by the server's contract.
     let value = unsafe { cstr::bytes(value) }?;

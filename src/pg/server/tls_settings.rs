@@ -10,8 +10,8 @@ use crate::pg::datum::text::lossless;
 use crate::pg::server::config_files::ConfigFiles;
 use crate::pg::server::settings;
 
-/// Their names, without `ssl_passphrase_command`, which can hold a secret. Those that this version of the server does not
-/// have are always empty.
+/// Their names, without `ssl_passphrase_command`, which can hold a secret. Those that this version
+/// of the server does not have are always empty.
 pub(crate) const NAMES: &[&CStr] = &[
     c"ssl",
     c"ssl_sni",
@@ -84,8 +84,8 @@ impl TlsSettings {
         self.get(c"ssl") == c"on"
     }
 
-    /// Whether the server chooses certificate and CA file by the host name that a client asks for (`ssl_sni`, since
-    /// PostgreSQL 19). Then `ssl_ca_file` alone does not say whom it trusts.
+    /// Whether the server chooses certificate and CA file by the host name that a client asks for
+    /// (`ssl_sni`, since PostgreSQL 19). Then `ssl_ca_file` alone does not say whom it trusts.
     pub(crate) fn chooses_by_host(&self) -> bool {
         self.get(c"ssl_sni") == c"on"
     }

@@ -1,7 +1,9 @@
-//! Where the server differs by major version: one function for each difference, and all `cfg` on versions.
+//! Where the server differs by major version: one function for each difference, and all `cfg` on
+//! versions.
 //!
-//! Fields and functions that only have another name or place since some version are here; what the versions *do*
-//! differently about logins is in the core (`ServerVersion`), because it can be asked about any of them.
+//! Fields and functions that only have another name or place since some version are here; what the
+//! versions *do* differently about logins is in the core (`ServerVersion`), because it can be asked
+//! about any of them.
 
 use std::ffi::{c_char, c_int};
 
@@ -13,7 +15,8 @@ use crate::pg::server::sys;
 
 /// The number of this backend's process structure; `None` if it has none.
 pub(in crate::pg) fn own_proc_number() -> Option<usize> {
-    // SAFETY: a backend has its process structure from before authentication until after the exit callbacks.
+    // SAFETY: a backend has its process structure from before authentication until after the exit
+    // callbacks.
     #[cfg(any(feature = "pg15", feature = "pg16"))]
     let number = unsafe { pg_sys::MyProc.as_ref() }?.pgprocno;
     // SAFETY: a plain read of a variable of this process.
@@ -50,7 +53,8 @@ pub(in crate::pg) fn may_use_reserved(role: pg_sys::Oid) -> bool {
     }
 }
 
-/// How many connections are kept for superusers, and how many for holders of `pg_use_reserved_connections`.
+/// How many connections are kept for superusers, and how many for holders of
+/// `pg_use_reserved_connections`.
 pub(in crate::pg) fn reserved_connections() -> (c_int, c_int) {
     // SAFETY: settings that are fixed at server start.
     #[cfg(feature = "pg15")]
@@ -109,7 +113,8 @@ pub(in crate::pg) fn authenticated_identity(port: &sys::Port) -> *const c_char {
     }
 }
 
-/// The file that a rule of pg_hba.conf is from; null before PostgreSQL 16, which does not remember it.
+/// The file that a rule of pg_hba.conf is from; null before PostgreSQL 16, which does not remember
+/// it.
 pub(in crate::pg) fn rule_file(rule: &sys::HbaLine) -> *const c_char {
     #[cfg(feature = "pg15")]
     {
@@ -120,8 +125,8 @@ pub(in crate::pg) fn rule_file(rule: &sys::HbaLine) -> *const c_char {
     return rule.sourcefile;
 }
 
-/// The tokenizer of PostgreSQL 15: it makes a memory context of its own below the current one, and does not say which
-/// file a line is from, because there are no included ones.
+/// The tokenizer of PostgreSQL 15: it makes a memory context of its own below the current one, and
+/// does not say which file a line is from, because there are no included ones.
 #[cfg(feature = "pg15")]
 pub(in crate::pg) mod auth_file {
     use super::*;
@@ -136,7 +141,8 @@ pub(in crate::pg) mod auth_file {
         /// # Safety
         /// `file` is NUL-terminated.
         pub(in crate::pg) unsafe fn new(file: *const c_char) -> Result<Self, String> {
-            // SAFETY: NUL-terminated strings; the file is closed below, or by the server if it raises.
+            // SAFETY: NUL-terminated strings; the file is closed below, or by the server if it
+            // raises.
             unsafe {
                 let open = pg_sys::AllocateFile(file, c"r".as_ptr());
                 if open.is_null() {
@@ -171,7 +177,8 @@ pub(in crate::pg) mod auth_file {
     }
 }
 
-/// The tokenizer of PostgreSQL 16 and later: it keeps its lines in a context that goes with the file.
+/// The tokenizer of PostgreSQL 16 and later: it keeps its lines in a context that goes with the
+/// file.
 #[cfg(not(feature = "pg15"))]
 pub(in crate::pg) mod auth_file {
     use super::*;

@@ -6,11 +6,12 @@
 use super::der::{CLASS_MASK, CONSTRUCTED, Fault, Header, LONG_TAG, SEQUENCE, SET, push_header};
 use crate::limits;
 
-/// How much memory rewriting takes, in multiples of the data: the copies of what is open at the same time.
+/// How much memory rewriting takes, in multiples of the data: the copies of what is open at the
+/// same time.
 pub(crate) const MEMORY_FACTOR: usize = 8;
 
-/// Rewrites the first BER element of `data` with definite lengths and strings in one piece, as OpenSSL reads it.
-/// Gives the result and how many bytes of `data` the element took.
+/// Rewrites the first BER element of `data` with definite lengths and strings in one piece, as
+/// OpenSSL reads it. Gives the result and how many bytes of `data` the element took.
 pub(crate) fn to_definite(data: &[u8]) -> Result<(Vec<u8>, usize), Fault> {
     let mut out = Vec::new();
     let used = rewrite(data, 0, limits::MAX_NESTING, &mut out)?;
@@ -33,7 +34,8 @@ fn rewrite(data: &[u8], at: usize, depth: usize, out: &mut Vec<u8>) -> Result<us
             let end = each_child(data, &span, |scope, at| rewrite(scope, at, depth, &mut content));
             match (end, span.end) {
                 (Ok(end), _) => end,
-                // What nobody looks into, such as the parameters of an algorithm, may hold anything.
+                // What nobody looks into, such as the parameters of an algorithm, may hold
+                // anything.
                 (Err(_), Some(end)) => {
                     content.clear();
                     content.extend_from_slice(&data[span.start..end]);
@@ -69,8 +71,8 @@ fn collect(data: &[u8], string: &Span, depth: usize, out: &mut Vec<u8>) -> Resul
     })
 }
 
-/// Calls `visit` with the position of each child and with what it may reach into; `visit` gives its size. Gives where the
-/// parent ends.
+/// Calls `visit` with the position of each child and with what it may reach into; `visit` gives its
+/// size. Gives where the parent ends.
 fn each_child(
     data: &[u8],
     parent: &Span,
@@ -112,8 +114,8 @@ impl Span {
     }
 }
 
-/// Whether an element with this tag is a string split into pieces (X.690, sections 8.7 and 8.23). OpenSSL takes every
-/// universal type for one that is no SEQUENCE and no SET.
+/// Whether an element with this tag is a string split into pieces (X.690, sections 8.7 and 8.23).
+/// OpenSSL takes every universal type for one that is no SEQUENCE and no SET.
 pub(crate) fn is_string_in_pieces(tag: u8) -> bool {
     tag & CLASS_MASK == 0 && tag & CONSTRUCTED != 0 && !matches!(tag, SEQUENCE | SET)
 }

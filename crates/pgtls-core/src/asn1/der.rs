@@ -1,9 +1,11 @@
 //! Reading DER, as leniently as OpenSSL does.
 //!
-//! Owns the walk over tag, length and content and the position of what breaks; knows nothing of certificates. Lengths
-//! may be longer than needed, because OpenSSL takes them too. What is BER rather than DER (indefinite lengths, strings
-//! in pieces, tags in long form) is refused here with [`Fault::is_ber`] true; [`ber::to_definite`](super::ber::to_definite) rewrites it. Why not
-//! x509-parser: it is stricter than OpenSSL, and a certificate that the server has accepted must not be refused here.
+//! Owns the walk over tag, length and content and the position of what breaks; knows nothing of
+//! certificates. Lengths may be longer than needed, because OpenSSL takes them too. What is BER
+//! rather than DER (indefinite lengths, strings in pieces, tags in long form) is refused here with
+//! [`Fault::is_ber`] true; [`ber::to_definite`](super::ber::to_definite) rewrites it. Why not
+//! x509-parser: it is stricter than OpenSSL, and a certificate that the server has accepted must
+//! not be refused here.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -38,7 +40,8 @@ pub(crate) struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Problem {
     Broken(Cow<'static, str>),
-    /// The input is BER, and reading it again after [`ber::to_definite`](super::ber::to_definite) may succeed.
+    /// The input is BER, and reading it again after [`ber::to_definite`](super::ber::to_definite)
+    /// may succeed.
     Ber(&'static str),
     TooLarge {
         what: &'static str,
@@ -160,8 +163,8 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// The content of an INTEGER or ENUMERATED in its only encoding; OpenSSL refuses one that is empty or padded
-    /// (X.690, section 8.3.2).
+    /// The content of an INTEGER or ENUMERATED in its only encoding; OpenSSL refuses one that is
+    /// empty or padded (X.690, section 8.3.2).
     pub(crate) fn integer(&self) -> Result<&'a [u8], Fault> {
         match self.content {
             [] => Err(self.fault("empty INTEGER")),
@@ -170,8 +173,8 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// Whether a time has the only form that RFC 5280, section 4.1.2.5, allows: with seconds, in UTC. OpenSSL's
-    /// `X509_cmp_time` takes no other.
+    /// Whether a time has the only form that RFC 5280, section 4.1.2.5, allows: with seconds, in
+    /// UTC. OpenSSL's `X509_cmp_time` takes no other.
     pub(crate) fn is_plain_time(&self) -> bool {
         let length = if self.tag == UTC_TIME { 13 } else { 15 };
         self.content.len() == length
@@ -241,7 +244,8 @@ impl<'a> Reader<'a> {
         Err(self.fault(format!("expected {what}, found tag 0x{found:02x}")))
     }
 
-    /// As [`Reader::expect`] for a SEQUENCE OF or SET OF, where OpenSSL does not mind a missing constructed bit.
+    /// As [`Reader::expect`] for a SEQUENCE OF or SET OF, where OpenSSL does not mind a missing
+    /// constructed bit.
     pub(crate) fn expect_list(
         &mut self,
         tag: u8,
@@ -262,7 +266,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// As [`Reader::optional`] for a SEQUENCE OF or SET OF, where OpenSSL does not mind a missing constructed bit.
+    /// As [`Reader::optional`] for a SEQUENCE OF or SET OF, where OpenSSL does not mind a missing
+    /// constructed bit.
     pub(crate) fn optional_list(&mut self, tag: u8) -> Result<Option<Element<'a>>, Fault> {
         match self.rest.first() {
             Some(found) if *found == tag & !CONSTRUCTED => self.any().map(Some),
@@ -278,7 +283,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next element, which has to be a UTCTime or a GeneralizedTime; `what` names it in the error.
+    /// The next element, which has to be a UTCTime or a GeneralizedTime; `what` names it in the
+    /// error.
     pub(crate) fn expect_time(&mut self, what: &'static str) -> Result<Element<'a>, Fault> {
         match self.optional(UTC_TIME)? {
             Some(time) => Ok(time),

@@ -1,7 +1,8 @@
 //! Object identifiers and their names.
 //!
-//! The names are those of the OpenSSL library in the process, so they are always the ones the server itself uses; that
-//! is why this module asks OpenSSL although most of the core does without. Encoding and dotted form are our own.
+//! The names are those of the OpenSSL library in the process, so they are always the ones the
+//! server itself uses; that is why this module asks OpenSSL although most of the core does without.
+//! Encoding and dotted form are our own.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -32,12 +33,14 @@ struct Known {
 }
 
 thread_local! {
-    // OpenSSL's lookup by text takes a microsecond or two, which is longer than parsing a name does.
+    // OpenSSL's lookup by text takes a microsecond or two, which is longer than parsing a name
+    // does.
     static NAMES: RefCell<HashMap<Box<[u8]>, Option<Known>>> = RefCell::new(HashMap::new());
 }
 
 impl Oid<'static> {
-    /// The identifier of a short name, a long name or a dotted text, exactly as OpenSSL's `OBJ_txt2obj(text, 0)` finds it.
+    /// The identifier of a short name, a long name or a dotted text, exactly as OpenSSL's
+    /// `OBJ_txt2obj(text, 0)` finds it.
     pub fn from_text(text: &str) -> Option<Self> {
         // The binding panics on a NUL, and no name holds one.
         if text.is_empty() || text.contains('\0') {
@@ -86,7 +89,8 @@ impl<'a> Oid<'a> {
         Oid { content: Cow::Owned(self.content.into_owned()) }
     }
 
-    /// The dotted form, such as `2.5.4.3`; [`limits::MAX_OID_BYTES`] says from where on it is hexadecimal.
+    /// The dotted form, such as `2.5.4.3`; [`limits::MAX_OID_BYTES`] says from where on it is
+    /// hexadecimal.
     pub fn dotted(&self) -> String {
         if self.content.len() > limits::MAX_OID_BYTES {
             return text::dump(&self.content);
@@ -121,7 +125,8 @@ impl<'a> Oid<'a> {
         }
     }
 
-    /// Long name, else short name, else the dotted form: what `openssl x509 -text` prints (`i2a_ASN1_OBJECT`).
+    /// Long name, else short name, else the dotted form: what `openssl x509 -text` prints
+    /// (`i2a_ASN1_OBJECT`).
     pub fn long(&self) -> Cow<'static, str> {
         match self.lookup() {
             Some(Known { long: Some(name), .. } | Known { short: Some(name), .. }) => name.into(),

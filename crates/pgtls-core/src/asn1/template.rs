@@ -1,9 +1,10 @@
 //! What OpenSSL's decoder takes, for the structures that this crate reads (OpenSSL: `tasn_dec.c`).
 //!
-//! OpenSSL decodes by templates, and is lenient in some places (lengths with leading zeroes, a SEQUENCE OF without the
-//! constructed bit, strings in pieces of any type, indefinite lengths) and strict in others (integers, object
-//! identifiers, what a name may hold). The templates here are the same, walked by the same rules, so [`check`] refuses
-//! what the server and libpq refuse, and says where. It keeps nothing: who wants the fields reads them afterwards.
+//! OpenSSL decodes by templates, and is lenient in some places (lengths with leading zeroes, a
+//! SEQUENCE OF without the constructed bit, strings in pieces of any type, indefinite lengths) and
+//! strict in others (integers, object identifiers, what a name may hold). The templates here are
+//! the same, walked by the same rules, so [`check`] refuses what the server and libpq refuse, and
+//! says where. It keeps nothing: who wants the fields reads them afterwards.
 
 use super::der::{self, CLASS_MASK, CONSTRUCTED, Element, Fault, Header, LONG_TAG};
 use super::oid::Oid;
@@ -185,7 +186,8 @@ static NAME_ENTRIES: Field = Field::new("", &NAME_ENTRY).set_of();
 static NAME_ENTRY: Item =
     Item::Sequence(&[Field::new("type", &OBJECT), Field::new("value", &Item::NameValue)]);
 
-/// The types of `B_ASN1_PRINTABLE`: most strings, BIT STRING, SEQUENCE, and those without a meaning.
+/// The types of `B_ASN1_PRINTABLE`: most strings, BIT STRING, SEQUENCE, and those without a
+/// meaning.
 const NAME_TYPES: u32 = 1 << der::BIT_STRING
     | 1 << 7
     | 1 << 8
@@ -268,7 +270,8 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// As [`Input::header`], for an element with this class and number; `None` if it is another and may be missing.
+    /// As [`Input::header`], for an element with this class and number; `None` if it is another and
+    /// may be missing.
     fn expect(self, tag: u8, is_optional: bool) -> Result<Option<Head<'a>>, Fault> {
         let Some(first) = self.data.first() else {
             return Err(self.fault("data ends where an element should be"));
@@ -301,7 +304,8 @@ impl Head<'_> {
     }
 }
 
-/// Reads one item (`asn1_item_embed_d2i`): gives the bytes it takes, or `None` if it is not there and may be missing.
+/// Reads one item (`asn1_item_embed_d2i`): gives the bytes it takes, or `None` if it is not there
+/// and may be missing.
 fn read(
     input: Input<'_>,
     item: &'static Item,
@@ -336,7 +340,8 @@ fn read(
     }
 }
 
-/// The tag of an element that has one of these universal types, or the fault that it has none of them.
+/// The tag of an element that has one of these universal types, or the fault that it has none of
+/// them.
 fn one_of(input: Input<'_>, types: u32) -> Result<Result<u8, Fault>, Fault> {
     let tag = input.header()?.tag;
     let number = tag & LONG_TAG;
@@ -472,8 +477,8 @@ fn read_primitive(
     read_content(input, own, tag, is_optional, &mut |_| ())
 }
 
-/// Reads an element of a universal type (`asn1_d2i_ex_primitive`), and shows the content that it has checked, which of a
-/// string in pieces is its pieces.
+/// Reads an element of a universal type (`asn1_d2i_ex_primitive`), and shows the content that it
+/// has checked, which of a string in pieces is its pieces.
 fn read_content<'a>(
     input: Input<'a>,
     own: u8,
@@ -588,7 +593,8 @@ fn check_content(input: Input<'_>, own: u8, content: &[u8]) -> Result<(), Fault>
     }
 }
 
-/// Checks that the value of an attribute has a canonical form (`asn1_string_canon`): that its text is text.
+/// Checks that the value of an attribute has a canonical form (`asn1_string_canon`): that its text
+/// is text.
 fn check_text(input: Input<'_>, own: u8, content: &[u8]) -> Result<(), Fault> {
     let is_text = match own {
         UTF8_STRING => std::str::from_utf8(content).is_ok(),

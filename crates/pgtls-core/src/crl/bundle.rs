@@ -1,8 +1,8 @@
-//! Files with revocation lists in them: PEM with any number of lists and anything in between, or DER, one list after the
-//! other.
+//! Files with revocation lists in them: PEM with any number of lists and anything in between, or
+//! DER, one list after the other.
 //!
-//! The base64 is decoded into the buffer that holds the text, so a list needs no second buffer of its size; see
-//! [`pem`](crate::pem).
+//! The base64 is decoded into the buffer that holds the text, so a list needs no second buffer of
+//! its size; see [`pem`](crate::pem).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,18 +19,20 @@ pub struct Member {
     pub position: usize,
     /// Where in the file it starts: its `BEGIN` line, or its first byte. Of broken armour, 0.
     pub offset: usize,
-    /// The list. An error's offset counts from the start of the list's DER, or of the file if it is about the PEM.
+    /// The list. An error's offset counts from the start of the list's DER, or of the file if it is
+    /// about the PEM.
     pub crl: Result<Crl, Error>,
 }
 
-/// Most lists of one file; a directory of CAs has hundreds, and each broken one costs an error message.
+/// Most lists of one file; a directory of CAs has hundreds, and each broken one costs an error
+/// message.
 const MAX_MEMBERS: usize = 100_000;
 
 /// Reads the lists of a file, in order.
 ///
-/// Takes the file's buffer because it decodes in place. A list that is broken does not keep the others from being read,
-/// but behind broken armour and, in DER, behind a broken list nothing can be read. An error means that there is not one
-/// list in the file, not even a broken one.
+/// Takes the file's buffer because it decodes in place. A list that is broken does not keep the
+/// others from being read, but behind broken armour and, in DER, behind a broken list nothing can
+/// be read. An error means that there is not one list in the file, not even a broken one.
 pub fn parse_crls(mut file: Vec<u8>) -> Result<Vec<Member>, Error> {
     if file.len() > limits::MAX_CRL_BYTES {
         return Err(Error::TooLarge {
@@ -66,7 +68,8 @@ struct Block {
     der: Result<Range<usize>, Error>,
 }
 
-/// Decodes every list of the file to the front of it; gives the blocks and how many bytes they take together.
+/// Decodes every list of the file to the front of it; gives the blocks and how many bytes they take
+/// together.
 fn decode_blocks(file: &mut [u8]) -> Result<(Vec<Block>, usize), Error> {
     let mut blocks = Vec::new();
     let mut scanner = pem::Scanner::default();

@@ -122,7 +122,8 @@ pub(crate) struct RawEntry<'a> {
 
 /// What the extensions of an entry mean for the list (OpenSSL: `crl_set_issuers`).
 pub(crate) struct Effect<'a> {
-    /// A critical extension that OpenSSL does not process: any but certificateIssuer, so even a reason.
+    /// A critical extension that OpenSSL does not process: any but certificateIssuer, so even a
+    /// reason.
     pub(crate) unhandled_critical: Option<&'a [u8]>,
     /// A new issuer for this and the entries that follow.
     pub(crate) issuer: Field<RawExtension<'a>>,
@@ -225,8 +226,9 @@ fn reason(mut value: Reader<'_>) -> Result<Reason, Fault> {
     Ok(Reason::from_code(code))
 }
 
-/// Order of serial numbers in the index: by length, then by octets. On the minimal encodings that get this far it is the
-/// numeric order for all that are not negative, the order in which CAs write their lists.
+/// Order of serial numbers in the index: by length, then by octets. On the minimal encodings that
+/// get this far it is the numeric order for all that are not negative, the order in which CAs write
+/// their lists.
 pub(crate) fn compare_serials(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }

@@ -1,8 +1,9 @@
 //! The index over the serial numbers of a list.
 //!
-//! One `u32` per entry: where the entry starts, counted from the first one, in the order of the serial numbers. Entries
-//! of the same serial number stay in the order of the file, so that the first of them is found first, as OpenSSL finds
-//! it after its (stable) sort. A list that is written in order, as most are, is not sorted again.
+//! One `u32` per entry: where the entry starts, counted from the first one, in the order of the
+//! serial numbers. Entries of the same serial number stay in the order of the file, so that the
+//! first of them is found first, as OpenSSL finds it after its (stable) sort. A list that is
+//! written in order, as most are, is not sorted again.
 
 use crate::asn1::der::Reader;
 use crate::crl::entry::compare_serials;
@@ -20,7 +21,8 @@ pub(crate) struct Builder<'a> {
     offsets: Vec<u32>,
     last: &'a [u8],
     sorted: bool,
-    /// What all serial numbers so far start with; those of one CA often differ in the last octets only.
+    /// What all serial numbers so far start with; those of one CA often differ in the last octets
+    /// only.
     common: Option<&'a [u8]>,
 }
 
@@ -96,9 +98,9 @@ fn serial_at(entries: &[u8], offset: u32) -> &[u8] {
 
 /// Sorts offsets by serial number, equal ones by offset.
 ///
-/// A part of each serial number, behind the `skip` octets that all have in common, is put into one integer with its
-/// offset first: comparing the numbers where they lie would
-/// mean two cache misses per comparison, which for a million entries takes longer than everything else together.
+/// A part of each serial number, behind the `skip` octets that all have in common, is put into one
+/// integer with its offset first: comparing the numbers where they lie would mean two cache misses
+/// per comparison, which for a million entries takes longer than everything else together.
 fn sort(offsets: &mut [u32], entries: &[u8], skip: usize) {
     let mut keyed: Vec<u128> = Vec::new();
     work::reserve(&mut keyed, offsets.len());
@@ -123,8 +125,8 @@ fn sort(offsets: &mut [u32], entries: &[u8], skip: usize) {
 /// Bits of a key that hold the offset.
 const OFFSET_BITS: u32 = u32::BITS;
 
-/// The length of a serial number, as many of its octets behind the first `skip` as have room, and the offset: in the
-/// order of [`compare_serials`] as far as it goes, then in that of the file.
+/// The length of a serial number, as many of its octets behind the first `skip` as have room, and
+/// the offset: in the order of [`compare_serials`] as far as it goes, then in that of the file.
 fn key(serial: &[u8], skip: usize, offset: u32) -> u128 {
     let mut octets = [0; 16];
     let (key, rest) = octets.split_at_mut(12);
@@ -204,7 +206,8 @@ mod tests {
 
     #[test]
     fn sorts_numbers_that_differ_only_far_behind() {
-        // One that differs early keeps the common prefix short, so that the keys of the others are all equal.
+        // One that differs early keeps the common prefix short, so that the keys of the others are
+        // all equal.
         let mut serials: Vec<Vec<u8>> =
             (0..=250).rev().map(|last| [&[9; 30][..], &[last]].concat()).collect();
         serials.push(vec![1; 31]);

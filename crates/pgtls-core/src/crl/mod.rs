@@ -1,18 +1,20 @@
 //! Certificate revocation lists (RFC 5280, section 5), of any size.
 //!
-//! Owns reading them: from PEM or DER, one or many per file ([`parse_crls`]), their fields and extensions, the entry of a
-//! serial number, and the check of the signature. Whether a list is *the* list for a certificate is for
-//! [`revocation`](crate::verify::revocation) to say.
+//! Owns reading them: from PEM or DER, one or many per file ([`parse_crls`]), their fields and
+//! extensions, the entry of a serial number, and the check of the signature. Whether a list is
+//! *the* list for a certificate is for [`revocation`](crate::verify::revocation) to say.
 //!
-//! A list of a million entries has to cost little: the file's buffer is decoded in place and kept, one walk over the DER
-//! checks it and notes where each entry starts, and everything else borrows from these bytes and is decoded when asked
-//! for. What stays in memory is the DER and four bytes per entry. Cloning a [`Crl`] shares them.
+//! A list of a million entries has to cost little: the file's buffer is decoded in place and kept,
+//! one walk over the DER checks it and notes where each entry starts, and everything else borrows
+//! from these bytes and is decoded when asked for. What stays in memory is the DER and four bytes
+//! per entry. Cloning a [`Crl`] shares them.
 //!
-//! Where OpenSSL is lenient (a broken extension counts as absent, a malformed date is found out only when it is compared)
-//! this module is lenient in the same way, because its readers ask what the server will do, and the server asks OpenSSL.
+//! Where OpenSSL is lenient (a broken extension counts as absent, a malformed date is found out
+//! only when it is compared) this module is lenient in the same way, because its readers ask what
+//! the server will do, and the server asks OpenSSL.
 //!
-//! This is one of the two parts of the core that use `openssl` (the other is `trust`): a signature is good if the library
-//! that the server uses says so.
+//! This is one of the two parts of the core that use `openssl` (the other is `trust`): a signature
+//! is good if the library that the server uses says so.
 
 mod bundle;
 mod entry;
@@ -85,7 +87,8 @@ struct Inner {
     index: SerialIndex,
     extensions: Extensions,
     judgement: Judgement,
-    /// Outcomes of the signature check by issuer key. A list is signed by one key; a few keys are room for key rollover.
+    /// Outcomes of the signature check by issuer key. A list is signed by one key; a few keys are
+    /// room for key rollover.
     checked: Mutex<Vec<(Vec<u8>, SignatureCheck)>>,
 }
 
@@ -123,10 +126,11 @@ struct Extensions {
 #[derive(Debug, Default)]
 struct Judgement {
     unhandled_critical: Option<UnhandledCritical>,
-    /// Where the entries are, among the others, that name another issuer, which then holds for those that follow. Not the
-    /// names: there may be as many as entries.
+    /// Where the entries are, among the others, that name another issuer, which then holds for
+    /// those that follow. Not the names: there may be as many as entries.
     issuers: Vec<u32>,
-    /// From this offset among the entries on OpenSSL looks at no extension of an entry, because one before it was broken.
+    /// From this offset among the entries on OpenSSL looks at no extension of an entry, because one
+    /// before it was broken.
     ignored_from: Option<usize>,
 }
 
@@ -155,7 +159,8 @@ impl Crl {
         Ok(crl)
     }
 
-    /// Reads the list at the start of a range of `file`. Data behind it is ignored, as `d2i_X509_CRL` ignores it.
+    /// Reads the list at the start of a range of `file`. Data behind it is ignored, as
+    /// `d2i_X509_CRL` ignores it.
     fn parse(file: Arc<Vec<u8>>, range: Range<usize>) -> Result<Self, Error> {
         let bytes = file.get(range.clone()).unwrap_or_default();
         let inner = match Inner::walk(bytes) {
@@ -184,7 +189,8 @@ impl Crl {
         self.as_der().get(range.clone()).unwrap_or_default()
     }
 
-    /// The version as people count it: 1 or 2. OpenSSL takes any; `None` is one out of all proportion.
+    /// The version as people count it: 1 or 2. OpenSSL takes any; `None` is one out of all
+    /// proportion.
     pub fn version(&self) -> Option<i64> {
         self.0.version
     }
@@ -224,8 +230,8 @@ impl Crl {
         self.0.this_update.instant
     }
 
-    /// [`this_update`](Self::this_update) if the date has the form RFC 5280 asks for; OpenSSL refuses to use the list
-    /// otherwise.
+    /// [`this_update`](Self::this_update) if the date has the form RFC 5280 asks for; OpenSSL
+    /// refuses to use the list otherwise.
     pub(crate) fn this_update_plain(&self) -> Option<UnixTime> {
         self.0.this_update.instant.filter(|_| self.0.this_update.is_plain)
     }
@@ -282,12 +288,14 @@ impl Crl {
         self.0.extensions.freshest.as_deref()
     }
 
-    /// The first critical extension, of the list or of an entry, that makes OpenSSL refuse the list (error 36).
+    /// The first critical extension, of the list or of an entry, that makes OpenSSL refuse the list
+    /// (error 36).
     pub fn unhandled_critical(&self) -> Option<&UnhandledCritical> {
         self.0.judgement.unhandled_critical.as_ref()
     }
 
-    /// Names of the extensions that are there but broken or doubled, which OpenSSL takes for absent.
+    /// Names of the extensions that are there but broken or doubled, which OpenSSL takes for
+    /// absent.
     pub fn broken_extensions(&self) -> &[&'static str] {
         &self.0.extensions.broken
     }
@@ -310,14 +318,14 @@ impl Crl {
         Some((entry, Cursor(reader.offset())))
     }
 
-    /// The entry of the certificate that the list's issuer gave this serial number. Of several the first in the file
-    /// counts, as in OpenSSL.
+    /// The entry of the certificate that the list's issuer gave this serial number. Of several the
+    /// first in the file counts, as in OpenSSL.
     pub fn lookup(&self, serial: &Serial) -> Option<Entry<'_>> {
         self.lookup_of(serial, self.issuer_canonical())
     }
 
-    /// As [`lookup`](Self::lookup), for a certificate of the issuer with this canonical name (OpenSSL:
-    /// `def_crl_lookup`, `crl_revoked_issuer_match`).
+    /// As [`lookup`](Self::lookup), for a certificate of the issuer with this canonical name
+    /// (OpenSSL: `def_crl_lookup`, `crl_revoked_issuer_match`).
     pub(crate) fn lookup_of(&self, serial: &Serial, issuer: &[u8]) -> Option<Entry<'_>> {
         let entries = self.part(&self.0.entries);
         let mut found = self.0.index.find(entries, serial.as_bytes()).map(position);

@@ -1,7 +1,9 @@
-//! The check of a list's signature (RFC 5280 section 5.1.1.3), as OpenSSL's `X509_CRL_verify` makes it.
+//! The check of a list's signature (RFC 5280 section 5.1.1.3), as OpenSSL's `X509_CRL_verify` makes
+//! it.
 //!
-//! Over the raw bytes of tbsCertList: OpenSSL's own parser would need eight times the memory of the list. What is checked
-//! besides the signature is what `def_crl_verify` and `ASN1_item_verify_ex` check.
+//! Over the raw bytes of tbsCertList: OpenSSL's own parser would need eight times the memory of the
+//! list. What is checked besides the signature is what `def_crl_verify` and `ASN1_item_verify_ex`
+//! check.
 
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
@@ -41,8 +43,8 @@ impl SignatureCheck {
 }
 
 impl Crl {
-    /// Checks the signature with the key in this SubjectPublicKeyInfo. The outcome is kept with the list, so that only
-    /// the first check of a key reads the whole list.
+    /// Checks the signature with the key in this SubjectPublicKeyInfo. The outcome is kept with the
+    /// list, so that only the first check of a key reads the whole list.
     pub fn check_signature(&self, spki: &[u8]) -> SignatureCheck {
         let mut checked = match self.0.checked.lock() {
             Ok(checked) => checked,
@@ -147,7 +149,8 @@ impl Algorithm {
 /// The EdDSA algorithms; OpenSSL has one number for key type and signature algorithm.
 const EDDSA: [Id; 2] = [Id::ED25519, Id::ED448];
 
-/// Reads RSASSA-PSS-params, the rest of the AlgorithmIdentifier. The inner `None` is a combination OpenSSL refuses.
+/// Reads RSASSA-PSS-params, the rest of the AlgorithmIdentifier. The inner `None` is a combination
+/// OpenSSL refuses.
 fn pss(mut parts: Reader<'_>) -> Result<Option<Algorithm>, Fault> {
     let mut fields = parts.expect(der::SEQUENCE, "RSASSA-PSS parameters")?.inside();
     let digest = match fields.optional(0xa0)? {
@@ -195,9 +198,11 @@ fn small(parts: &mut Reader<'_>) -> Result<Option<i32>, Fault> {
     Ok(small.then(|| octets.iter().fold(0, |number, octet| number << 8 | i32::from(*octet))))
 }
 
-/// Drops what a failed call left in OpenSSL's error queue of this thread, where the server would find it later.
+/// Drops what a failed call left in OpenSSL's error queue of this thread, where the server would
+/// find it later.
 fn drained<T>(result: Result<T, ErrorStack>) -> Result<T, ErrorStack> {
-    // Making an ErrorStack takes the errors out of the queue; a `false` from a verification leaves them in.
+    // Making an ErrorStack takes the errors out of the queue; a `false` from a verification leaves
+    // them in.
     drop(ErrorStack::get());
     result
 }

@@ -1,7 +1,8 @@
 //! What `pg_hba.conf` and `pg_ident.conf` have in common: tokens, and how the server compares them.
 //!
-//! Owns the comparison of one token with one role or database name. Everything is bytes: the server compares them before
-//! it knows of any encoding. What has to be asked of a running server is behind the traits.
+//! Owns the comparison of one token with one role or database name. Everything is bytes: the server
+//! compares them before it knows of any encoding. What has to be asked of a running server is
+//! behind the traits.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -88,7 +89,8 @@ pub struct Found {
 
 /// Who is a member of whom.
 pub trait Roles {
-    /// Whether `role` exists and is `group` or a member of it, directly or not; being superuser does not count.
+    /// Whether `role` exists and is `group` or a member of it, directly or not; being superuser
+    /// does not count.
     fn is_member(&self, role: &[u8], group: &[u8]) -> bool;
 }
 
@@ -161,7 +163,8 @@ impl Surroundings<'_> {
         }
     }
 
-    /// Whether the target of a mapping means this role: a plain name before PostgreSQL 16, as in a rule since then.
+    /// Whether the target of a mapping means this role: a plain name before PostgreSQL 16, as in a
+    /// rule since then.
     pub(crate) fn mapping_names_role(&self, token: &Token, role: &[u8]) -> bool {
         match self.version.has_rich_names() {
             true => self.rule_names_role(token, role),
@@ -188,7 +191,8 @@ impl Surroundings<'_> {
 pub(crate) mod fake {
     use super::*;
 
-    /// Patterns are plain text, of which `(x)` is a group; everybody is a member of `staff`; one host.
+    /// Patterns are plain text, of which `(x)` is a group; everybody is a member of `staff`; one
+    /// host.
     pub(crate) struct Fake;
 
     impl Patterns for Fake {

@@ -42,7 +42,8 @@ impl fmt::Display for Cause {
 /// The end of the time in which logins succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// The first moment at which the login is refused; `None` if it is refused already, or nothing ends.
+    /// The first moment at which the login is refused; `None` if it is refused already, or nothing
+    /// ends.
     pub at: Option<UnixTime>,
     /// What ends it.
     pub cause: Cause,
@@ -61,7 +62,8 @@ impl Ending {
     }
 }
 
-/// What ends a login that was explained; `path` is the chain that the server builds, or nothing if it sees no certificate.
+/// What ends a login that was explained; `path` is the chain that the server builds, or nothing if
+/// it sees no certificate.
 pub fn ending(explanation: &Explanation, path: &[Certificate], role: Option<&RoleFacts>) -> Ending {
     let verdict = explanation.steps().last();
     if explanation.admitted() == Some(false) {

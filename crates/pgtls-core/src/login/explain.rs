@@ -1,13 +1,14 @@
-//! The what-if login: would this client get in, and if not, where is it stopped and what is it told?
+//! The what-if login: would this client get in, and if not, where is it stopped and what is it
+//! told?
 //!
-//! Owns the order in which the server decides and the words it uses. All facts are given: the rules and mappings, what
-//! OpenSSL says of the chain, what the catalogues say of role and database. What only another system knows stays
-//! unknown.
+//! Owns the order in which the server decides and the words it uses. All facts are given: the rules
+//! and mappings, what OpenSSL says of the chain, what the catalogues say of role and database. What
+//! only another system knows stays unknown.
 //!
-//! Invariants: the steps are in the server's order, and the verdict is that of the first step that fails. Steps after it
-//! are still looked at, because whoever asks wants to repair everything at once; but what can only be told when an
-//! earlier step is repaired is skipped, never said to fail. Words of our own are ASCII, so that every database can show
-//! them.
+//! Invariants: the steps are in the server's order, and the verdict is that of the first step that
+//! fails. Steps after it are still looked at, because whoever asks wants to repair everything at
+//! once; but what can only be told when an earlier step is repaired is skipped, never said to fail.
+//! Words of our own are ASCII, so that every database can show them.
 
 use crate::asn1::oid::Oid;
 use crate::login::access::Surroundings;
@@ -21,13 +22,15 @@ use crate::verify::verdict::{Refusal, Unreadable, Verdict};
 use crate::verify::verify_error::Topic;
 use crate::x509::certificate::Certificate;
 
-/// What the server says when it has to write down a name of which OpenSSL cannot name an attribute type.
+/// What the server says when it has to write down a name of which OpenSSL cannot name an attribute
+/// type.
 const NO_NAME_FOR_ATTRIBUTE: &str = "could not get NID for ASN1_OBJECT object";
 
 /// What a client is told that `pgtls_ext.require_tls` refuses.
 pub const PLAINTEXT_REFUSED: &str = "connections over TCP without TLS are not allowed";
 
-/// The attribute type because of which the server cannot write down a name of this certificate, if it cannot.
+/// The attribute type because of which the server cannot write down a name of this certificate, if
+/// it cannot.
 fn unnamed_attribute_type(certificate: &Certificate) -> Option<Oid<'_>> {
     [certificate.subject(), certificate.issuer()]
         .into_iter()
@@ -104,7 +107,8 @@ struct Login<'a> {
 }
 
 impl<'a> Login<'a> {
-    // --- What is asked -----------------------------------------------------------------------------------------
+    // --- What is asked
+    // -----------------------------------------------------------------------------------------
 
     fn role_name(&self) -> String {
         lossless(self.question.role).into_owned()
@@ -125,7 +129,8 @@ impl<'a> Login<'a> {
         self.question.certificates.first().filter(|_| asked)
     }
 
-    // --- Steps -------------------------------------------------------------------------------------------------
+    // --- Steps
+    // -------------------------------------------------------------------------------------------------
 
     fn step(
         &mut self,
@@ -191,7 +196,8 @@ impl<'a> Login<'a> {
         }
     }
 
-    /// What TLS has to say about the certificate: OpenSSL's verdict, then the server's own reading of the subject.
+    /// What TLS has to say about the certificate: OpenSSL's verdict, then the server's own reading
+    /// of the subject.
     fn certificate(&mut self) {
         const JUDGED: &[Check] =
             &[Check::Chain, Check::Purpose, Check::Revocation, Check::Validity, Check::Subject];
@@ -278,8 +284,8 @@ impl<'a> Login<'a> {
         self.step(check, Outcome::Ok, detail, source);
     }
 
-    /// OpenSSL stops at the first error, and so does the server. What else it would find is looked at all the same, as
-    /// far as it does not only follow from a chain that leads nowhere.
+    /// OpenSSL stops at the first error, and so does the server. What else it would find is looked
+    /// at all the same, as far as it does not only follow from a chain that leads nowhere.
     fn refused_chain(&mut self, refusal: &Refusal, judgement: &Judgement) {
         let decisive = step_about(refusal.topic());
         let also = |check: Check| {
@@ -327,7 +333,8 @@ impl<'a> Login<'a> {
         );
         let tells = self.around.version.logs_certificate_errors();
         let words = match certificate.filter(|_| tells).and_then(unnamed_attribute_type) {
-            // It fails to describe the certificate, and with that the connection ends, before any alert.
+            // It fails to describe the certificate, and with that the connection ends, before any
+            // alert.
             Some(_) => Words {
                 client: "the connection is closed without a message".to_owned(),
                 log: Some(format!("FATAL: {NO_NAME_FOR_ATTRIBUTE}")),
@@ -406,7 +413,8 @@ impl<'a> Login<'a> {
         format!("host \"{host}\", user \"{role}\", database \"{database}\", {encryption}")
     }
 
-    /// Whether the rule's demand for a certificate is met; else what is missing, and the server's words.
+    /// Whether the rule's demand for a certificate is met; else what is missing, and the server's
+    /// words.
     fn certificate_demand(&self, rule: &Rule) -> Result<(), (&'static str, &'static str)> {
         if rule.client_certificate == ClientCertificate::Optional {
             Ok(())
@@ -608,7 +616,8 @@ impl<'a> Login<'a> {
         self.fail(Check::Mapping, detail, source, words);
     }
 
-    /// What the extension itself does when the client is who it says it is (`pgtls_ext.require_tls`).
+    /// What the extension itself does when the client is who it says it is
+    /// (`pgtls_ext.require_tls`).
     fn require_tls(&mut self) {
         let source = || Some("pgtls_ext.require_tls".to_owned());
         if !self.facts.require_tls {
@@ -781,8 +790,9 @@ impl<'a> Login<'a> {
         self.fail(Check::Database, detail, source, Words::fatal(message, None, more));
     }
 
-    /// `pg_stat_ssl` is filled with subject and issuer: every attribute type needs a name, and every character an equivalent
-    /// in the encoding of the database. Where there is none, the server ends the session.
+    /// `pg_stat_ssl` is filled with subject and issuer: every attribute type needs a name, and
+    /// every character an equivalent in the encoding of the database. Where there is none, the
+    /// server ends the session.
     fn reporting(&mut self) {
         let Some(leaf) = self.presented() else { return };
         // Before it knows the database, it takes the names as they are.

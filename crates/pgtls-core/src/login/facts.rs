@@ -55,7 +55,8 @@ pub enum Crls {
     /// Those that are there now, which end at their own time.
     #[default]
     AsTheyAre,
-    /// CRLs that say the same and have not ended: whoever asks about the future will have renewed them by then.
+    /// CRLs that say the same and have not ended: whoever asks about the future will have renewed
+    /// them by then.
     AsIfRenewed,
 }
 
@@ -91,7 +92,8 @@ pub struct Facts<'a> {
     pub untranslatable: Untranslatable,
     /// Whether there is room for one more connection.
     pub slots: SlotFacts,
-    /// Whether limits on connections hold for walsenders, too: until the minor releases of February 2025.
+    /// Whether limits on connections hold for walsenders, too: until the minor releases of February
+    /// 2025.
     pub limits_walsenders: bool,
     /// Files that may differ from what is in force.
     pub remarks: Vec<Remark>,

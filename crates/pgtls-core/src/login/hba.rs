@@ -1,7 +1,7 @@
 //! The rules of `pg_hba.conf`, and which of them a connection falls under.
 //!
-//! Owns the rules as data and the choice of the first that matches (`check_hba`). Reading the file is the server's own
-//! business; secrets of external methods never get here.
+//! Owns the rules as data and the choice of the first that matches (`check_hba`). Reading the file
+//! is the server's own business; secrets of external methods never get here.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -220,7 +220,8 @@ pub fn first_match<'l>(
         .find(|(_, rule)| rule.matches(client, around))
 }
 
-/// Why the server does not take the file; `None` if it does. A file without any rule is none to take.
+/// Why the server does not take the file; `None` if it does. A file without any rule is none to
+/// take.
 pub fn problem(lines: &[Line]) -> Option<String> {
     let broken = lines.iter().find(|line| line.rule.is_none());
     match broken {

@@ -1,7 +1,8 @@
 //! The mappings of `pg_ident.conf`, and whom they let an identity be.
 //!
-//! Owns the mappings as data and the search of one map (`check_usermap`). A search is in two parts, because one identity
-//! is asked about many roles: which lines are for the identity, then which of those admits a role.
+//! Owns the mappings as data and the search of one map (`check_usermap`). A search is in two parts,
+//! because one identity is asked about many roles: which lines are for the identity, then which of
+//! those admits a role.
 
 use std::borrow::Cow;
 
@@ -173,7 +174,8 @@ pub fn explain<'l>(
     explained
 }
 
-/// Why the server does not take the file; `None` if it does. A file without any mapping is one to take.
+/// Why the server does not take the file; `None` if it does. A file without any mapping is one to
+/// take.
 pub fn problem(lines: &[Line]) -> Option<String> {
     let broken = lines.iter().find(|line| line.mapping.is_none())?;
     let reason = broken.problem.as_deref().unwrap_or("invalid line");
@@ -287,7 +289,8 @@ impl Mapping {
                 text::lossless(target),
             )));
         };
-        // Only the first is replaced, and what comes of it is no keyword, group or pattern: a client must not choose one.
+        // Only the first is replaced, and what comes of it is no keyword, group or pattern: a
+        // client must not choose one.
         let role = [&target[..at], group, &target[at + 2..]].concat();
         Some(Ok(Cow::Owned(Token::literal(role))))
     }

@@ -5,8 +5,8 @@
 pub struct ServerVersion(pub u32);
 
 impl ServerVersion {
-    /// Whether roles and databases in rules, and roles in mappings, may be regular expressions, and roles in mappings
-    /// `all` or `+group`.
+    /// Whether roles and databases in rules, and roles in mappings, may be regular expressions, and
+    /// roles in mappings `all` or `+group`.
     pub(super) fn has_rich_names(self) -> bool {
         self >= Self(16)
     }

@@ -1,7 +1,7 @@
 //! Why a login over TLS failed: a closed list of reasons, and how they are told apart.
 //!
-//! Nothing here allocates or can panic: the server asks while it is turning a client away, in a process that must not do
-//! more than copy and count.
+//! Nothing here allocates or can panic: the server asks while it is turning a client away, in a
+//! process that must not do more than copy and count.
 
 /// Why a connection did not become a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,7 +21,8 @@ pub enum Reason {
     CrlMissing,
     /// The CRL of a CA of the chain is past its next update.
     CrlExpired,
-    /// A certificate of the chain must not be used for this: a server's as a client's, an end entity's as a CA's.
+    /// A certificate of the chain must not be used for this: a server's as a client's, an end
+    /// entity's as a CA's.
     BadPurpose,
     /// A signature of the chain or of a CRL does not verify.
     BadSignature,
@@ -45,7 +46,8 @@ pub enum Reason {
     ClientRejectedServer,
     /// The connection is not encrypted, and `pgtls_ext.require_tls` is on.
     PlaintextRefused,
-    /// The certificate has no usable name: none at all, one with a NUL in it, or one that the server cannot write down.
+    /// The certificate has no usable name: none at all, one with a NUL in it, or one that the
+    /// server cannot write down.
     BadName,
     /// The client hung up in mid-handshake.
     Eof,
@@ -119,7 +121,8 @@ impl Reason {
         Self::ALL.get(index).copied()
     }
 
-    /// What a result of `SSL_get_verify_result` means; `None` for 0, which says nothing against a certificate.
+    /// What a result of `SSL_get_verify_result` means; `None` for 0, which says nothing against a
+    /// certificate.
     ///
     /// The numbers are those of `openssl/x509_vfy.h`; they are part of OpenSSL's binary interface.
     pub fn of_verify_result(result: i64) -> Option<Self> {
@@ -187,7 +190,8 @@ impl Reason {
     }
 }
 
-/// What one of the server's messages says of a login, by the untranslated text that identifies it in the source.
+/// What one of the server's messages says of a login, by the untranslated text that identifies it
+/// in the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
     /// The handshake failed; why is in the TLS layer or in the text.
@@ -220,7 +224,8 @@ impl Message {
                 b"SSL certificate's distinguished name contains embedded null",
                 Message::Final(Reason::BadName),
             ),
-            // Said of a certificate that is refused (since 16), or is going to be shown in pg_stat_ssl.
+            // Said of a certificate that is refused (since 16), or is going to be shown in
+            // pg_stat_ssl.
             (b"could not get NID for ASN1_OBJECT object", Message::Final(Reason::BadName)),
             (
                 b"received SSL connection request with unexpected ALPN protocol",
@@ -273,7 +278,8 @@ impl Message {
     }
 }
 
-/// The first run of digits in a text: the depth in the server's explanation of a failed verification, in any language.
+/// The first run of digits in a text: the depth in the server's explanation of a failed
+/// verification, in any language.
 pub fn first_number(text: &[u8]) -> Option<i64> {
     let mut digits = text.iter().skip_while(|byte| !byte.is_ascii_digit());
     let mut number = i64::from(digits.next()?.saturating_sub(b'0'));

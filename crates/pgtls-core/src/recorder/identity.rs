@@ -1,14 +1,16 @@
-//! Whose certificate it is and how long it lives: what the inventory has to know of one to choose which to forget.
+//! Whose certificate it is and how long it lives: what the inventory has to know of one to choose
+//! which to forget.
 //!
-//! This runs at a login, so it reads no more of the DER than it needs, and allocates nothing for one that is well-formed. What it cannot read is of
-//! nobody and has no end; the columns of a certificate are made elsewhere ([`crate::x509::certificate`]).
+//! This runs at a login, so it reads no more of the DER than it needs, and allocates nothing for
+//! one that is well-formed. What it cannot read is of nobody and has no end; the columns of a
+//! certificate are made elsewhere ([`crate::x509::certificate`]).
 
 use openssl::sha::Sha256;
 
 use crate::asn1::der::{BOOLEAN, Element, Fault, INTEGER, OBJECT, OCTET_STRING, Reader, SEQUENCE};
 
-/// An issuer and the name it gave: the URI of the subject alternative names if there is exactly one, as SPIFFE has it, else
-/// the subject. Half of a SHA-256.
+/// An issuer and the name it gave: the URI of the subject alternative names if there is exactly
+/// one, as SPIFFE has it, else the subject. Half of a SHA-256.
 pub type Identity = [u8; 16];
 
 /// What is known of a certificate.
@@ -26,7 +28,8 @@ pub struct Life {
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 /// A `uniformResourceIdentifier` among the general names.
 const URI: u8 = 0x86;
-/// The fields of the signed part that need not be there: version, the two unique identifiers, extensions.
+/// The fields of the signed part that need not be there: version, the two unique identifiers,
+/// extensions.
 const VERSION: u8 = 0xa0;
 const UNIQUE_IDS: [u8; 4] = [0xa1, 0x81, 0xa2, 0x82];
 const EXTENSIONS: u8 = 0xa3;

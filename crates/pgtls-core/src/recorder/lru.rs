@@ -1,18 +1,20 @@
 //! A bounded index by key that forgets what is least missed, in memory that somebody else owns.
 //!
-//! What is held is never forgotten. Of the rest, what has ended goes first, and what is superseded: another key of the same
-//! group began later and has been taken into use. Then what was used least recently.
+//! What is held is never forgotten. Of the rest, what has ended goes first, and what is superseded:
+//! another key of the same group began later and has been taken into use. Then what was used least
+//! recently.
 //!
-//! The memory is shared between processes and outlives them, so it holds numbers and no pointers: a link is the place it
-//! leads to plus one, and 0 leads nowhere. Memory full of zeroes is a valid empty index. Whoever uses it holds a lock.
+//! The memory is shared between processes and outlives them, so it holds numbers and no pointers: a
+//! link is the place it leads to plus one, and 0 leads nowhere. Memory full of zeroes is a valid
+//! empty index. Whoever uses it holds a lock.
 
 use crate::recorder::identity::{Identity, Life};
 
 /// What an entry is found by: SHA-256 of a certificate.
 pub type Key = [u8; 32];
 
-/// What is looked at of a group to find out whether a member is superseded. The latest come first, so more than a few are
-/// not needed; the bound keeps a login short whatever a group is like.
+/// What is looked at of a group to find out whether a member is superseded. The latest come first,
+/// so more than a few are not needed; the bound keeps a login short whatever a group is like.
 const LOOKED_AT: usize = 64;
 
 /// How many keys were forgotten for want of room, by what they were.
@@ -101,7 +103,8 @@ pub struct Member {
 pub struct Place {
     /// Which one.
     pub index: usize,
-    /// Whether it has just been given to this key: what is stored at it is of another one, or nothing.
+    /// Whether it has just been given to this key: what is stored at it is of another one, or
+    /// nothing.
     pub fresh: bool,
 }
 
@@ -146,8 +149,9 @@ impl<'a> Lru<'a> {
         self.find(key)
     }
 
-    /// Finds the place of a key, or gives it one, and makes it the most recent. `None` if there is no room: all are held, or
-    /// there are no places. `now` is what ends are compared with, in seconds of Unix time.
+    /// Finds the place of a key, or gives it one, and makes it the most recent. `None` if there is
+    /// no room: all are held, or there are no places. `now` is what ends are compared with, in
+    /// seconds of Unix time.
     pub fn touch(&mut self, key: &Key, now: i64) -> Option<Place> {
         if let Some(index) = self.find(key) {
             self.unlink(index);
@@ -176,8 +180,8 @@ impl<'a> Lru<'a> {
         Some(Place { index, fresh: true })
     }
 
-    /// Finds the place of a key, or gives it one as the least recent of all; `None` if there is no room. Nothing is forgotten
-    /// for it, and a key that is there stays as recent as it is.
+    /// Finds the place of a key, or gives it one as the least recent of all; `None` if there is no
+    /// room. Nothing is forgotten for it, and a key that is there stays as recent as it is.
     pub fn append(&mut self, key: &Key) -> Option<Place> {
         if let Some(index) = self.find(key) {
             return Some(Place { index, fresh: false });
@@ -242,8 +246,9 @@ impl<'a> Lru<'a> {
             .map(|node| Member { group: node.group, begins: node.begins, key: node.key })
     }
 
-    /// Removes a key, though it may be held. Its place is given to the last one, so what is stored for places has to follow:
-    /// the place that is free now and the one that has moved to it, which may be the same.
+    /// Removes a key, though it may be held. Its place is given to the last one, so what is stored
+    /// for places has to follow: the place that is free now and the one that has moved to it, which
+    /// may be the same.
     pub fn remove(&mut self, key: &Key) -> Option<(usize, usize)> {
         let index = self.find(key)?;
         self.unlink(index);
@@ -283,7 +288,8 @@ impl<'a> Lru<'a> {
         Some(())
     }
 
-    /// The place to give away. One pass, and only over those that were used less recently than the one that it finds.
+    /// The place to give away. One pass, and only over those that were used less recently than the
+    /// one that it finds.
     fn evict(&mut self, now: i64) -> Option<usize> {
         let mut valid = None;
         let mut found = None;

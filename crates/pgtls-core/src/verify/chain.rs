@@ -44,13 +44,14 @@ impl fmt::Display for Source {
 }
 
 impl Chain {
-    /// Describes a chain that OpenSSL has verified (`SSL_get0_verified_chain`), leaf first and trust anchor last, given
-    /// what the client sent besides the leaf (`SSL_get_peer_cert_chain` on the server), in any order and with anything
-    /// superfluous.
+    /// Describes a chain that OpenSSL has verified (`SSL_get0_verified_chain`), leaf first and
+    /// trust anchor last, given what the client sent besides the leaf (`SSL_get_peer_cert_chain` on
+    /// the server), in any order and with anything superfluous.
     ///
-    /// The leaf is always sent. The anchor is always from the trust store, even if the client sent a copy of it, because
-    /// only the store makes it an anchor; a leaf that is its own anchor counts as sent. Between the two, what the client
-    /// sent counts as sent, even if the store has it as well.
+    /// The leaf is always sent. The anchor is always from the trust store, even if the client sent
+    /// a copy of it, because only the store makes it an anchor; a leaf that is its own anchor
+    /// counts as sent. Between the two, what the client sent counts as sent, even if the store has
+    /// it as well.
     pub fn new<V, S>(verified: &[V], sent: &[S]) -> Result<Self, Error>
     where
         V: AsRef<[u8]>,

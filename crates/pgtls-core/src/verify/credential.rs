@@ -1,7 +1,8 @@
 //! What a client certificate that was good at login is worth now.
 //!
-//! Three things are looked at: its dates, whether today's files still lead from it to a trusted CA, and whether today's
-//! CRLs revoke it. The last two come in as a verdict on the chain, from whoever can reach the files.
+//! Three things are looked at: its dates, whether today's files still lead from it to a trusted CA,
+//! and whether today's CRLs revoke it. The last two come in as a verdict on the chain, from whoever
+//! can reach the files.
 
 use std::fmt;
 
@@ -16,7 +17,8 @@ use crate::x509::certificate::Certificate;
 pub enum Standing {
     /// Good, and for longer than the renewal window.
     Valid,
-    /// Good, but it ends within the renewal window, or in the last third of its life if that is shorter.
+    /// Good, but it ends within the renewal window, or in the last third of its life if that is
+    /// shorter.
     RenewSoon,
     /// Past its end.
     Expired,
@@ -50,8 +52,9 @@ impl Standing {
         }
     }
 
-    /// Whether a session with such a certificate should not be there: a login with it would be refused for what the
-    /// certificate is. A missing CRL says nothing of the certificate, so it does not count.
+    /// Whether a session with such a certificate should not be there: a login with it would be
+    /// refused for what the certificate is. A missing CRL says nothing of the certificate, so it
+    /// does not count.
     pub fn is_invalid(self) -> bool {
         matches!(self, Self::Expired | Self::NotYetValid | Self::Revoked | Self::Untrusted)
     }
@@ -86,15 +89,17 @@ impl Assessment {
         Self { standing, detail: None, ends_at: None }
     }
 
-    /// The standing at `now` of the first certificate of a chain, given what validation of the chain says, or why it
-    /// could not be validated. `None` if there is no certificate.
+    /// The standing at `now` of the first certificate of a chain, given what validation of the
+    /// chain says, or why it could not be validated. `None` if there is no certificate.
     ///
-    /// It ends when the first certificate of the chain ends that validation has found, or else of the chain as it was
-    /// recorded. That one is due for renewal in the last `renewal_window` seconds of its life, but not before the last
-    /// third of it: what lives for an hour is not always due.
+    /// It ends when the first certificate of the chain ends that validation has found, or else of
+    /// the chain as it was recorded. That one is due for renewal in the last `renewal_window`
+    /// seconds of its life, but not before the last third of it: what lives for an hour is not
+    /// always due.
     ///
-    /// Where several things are wrong, revocation comes first, then the certificate's own dates, then the rest. What
-    /// cannot be told is [`Standing::Unknown`], so that a file that cannot be read ends no session.
+    /// Where several things are wrong, revocation comes first, then the certificate's own dates,
+    /// then the rest. What cannot be told is [`Standing::Unknown`], so that a file that cannot be
+    /// read ends no session.
     pub fn of(
         chain: &[Certificate],
         verdict: &Result<Verdict, String>,
@@ -156,8 +161,8 @@ impl Assessment {
         Some(Self::plain(Standing::Valid))
     }
 
-    /// A chain that was verified at login ends in a self-signed certificate. One that does not was cut, and then it says
-    /// nothing that its continuation is missing.
+    /// A chain that was verified at login ends in a self-signed certificate. One that does not was
+    /// cut, and then it says nothing that its continuation is missing.
     fn refused(refusal: &Refusal, chain: &[Certificate]) -> Self {
         let whole = chain.last().is_some_and(Certificate::self_signed);
         if refusal.lacks_an_issuer() && !whole {

@@ -1,5 +1,5 @@
-//! What OpenSSL says of a chain, and what follows from it: which question it answers, the alert that the client is sent,
-//! the words in the server's log.
+//! What OpenSSL says of a chain, and what follows from it: which question it answers, the alert
+//! that the client is sent, the words in the server's log.
 //!
 //! OpenSSL is asked by whoever can reach the files that the server trusts; here is only its answer.
 
@@ -109,7 +109,8 @@ impl Refusal {
         )
     }
 
-    /// The TLS alert that the client is sent for it, with its number (OpenSSL's `ssl_x509err2alert`).
+    /// The TLS alert that the client is sent for it, with its number (OpenSSL's
+    /// `ssl_x509err2alert`).
     pub fn alert(&self) -> (&'static str, u8) {
         use code::*;
         match self.code {

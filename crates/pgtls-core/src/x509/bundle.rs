@@ -7,8 +7,8 @@ use crate::{limits, pem, work};
 
 /// The certificates of a text with PEM blocks or of DER one after the other, in their order.
 ///
-/// The first member that is broken makes the whole an error that names it; see [`each_certificate`] for the others.
-/// Input without any certificate is an error.
+/// The first member that is broken makes the whole an error that names it; see [`each_certificate`]
+/// for the others. Input without any certificate is an error.
 pub fn parse_certificates(input: &[u8]) -> Result<Vec<Certificate>, Error> {
     let mut certificates = Vec::new();
     for certificate in each_certificate(input)? {
@@ -17,8 +17,8 @@ pub fn parse_certificates(input: &[u8]) -> Result<Vec<Certificate>, Error> {
     Ok(certificates)
 }
 
-/// As [`parse_certificates`], but also those that OpenSSL refuses to read, if only their structure can be walked: what a
-/// client may send ([`Certificate::refusal`]).
+/// As [`parse_certificates`], but also those that OpenSSL refuses to read, if only their structure
+/// can be walked: what a client may send ([`Certificate::refusal`]).
 pub fn parse_certificates_as_sent(input: &[u8]) -> Result<Vec<Certificate>, Error> {
     members(input, Certificate::read)?.collect()
 }
@@ -32,8 +32,8 @@ pub fn certificates_from_openssl(mut der: &[u8]) -> Result<Vec<Certificate>, Err
     Ok(certificates)
 }
 
-/// As [`parse_certificates`], one after the other: members before and, in PEM, after a broken one can still be had.
-/// Where the armour itself is broken, nothing follows.
+/// As [`parse_certificates`], one after the other: members before and, in PEM, after a broken one
+/// can still be had. Where the armour itself is broken, nothing follows.
 pub fn each_certificate(
     input: &[u8],
 ) -> Result<impl Iterator<Item = Result<Certificate, Error>> + use<'_>, Error> {

@@ -1,8 +1,9 @@
 //! X.509 certificates (RFC 5280, section 4.1) as plain data.
 //!
-//! Owns the structure of a certificate and every *certificate column*. Takes whatever OpenSSL takes, and refuses only
-//! bytes whose structure cannot be walked; a date or an extension that makes no sense is absent and listed in
-//! [`Certificate::problems`]. Nothing here verifies anything: signatures and paths are for `trust`.
+//! Owns the structure of a certificate and every *certificate column*. Takes whatever OpenSSL
+//! takes, and refuses only bytes whose structure cannot be walked; a date or an extension that
+//! makes no sense is absent and listed in [`Certificate::problems`]. Nothing here verifies
+//! anything: signatures and paths are for `trust`.
 //!
 //! Invariants: the DER kept is what OpenSSL would write; its structure has been walked to the end.
 
@@ -31,8 +32,8 @@ use crate::{limits, pem, text, work};
 
 pub(crate) const EXPECTED: &str = "certificate";
 
-/// How much memory a certificate and its columns take at most, in multiples of its size: an alternative name of three bytes
-/// becomes a value and two texts.
+/// How much memory a certificate and its columns take at most, in multiples of its size: an
+/// alternative name of three bytes becomes a value and two texts.
 const MEMORY_FACTOR: usize = 64;
 
 /// A certificate, with its DER.
@@ -104,8 +105,8 @@ impl Certificate {
         Self::check_end(certificate, der, rest)
     }
 
-    /// Reads one certificate that OpenSSL has read already, in whatever version: the one of a session. Only bytes whose
-    /// structure cannot be walked are refused.
+    /// Reads one certificate that OpenSSL has read already, in whatever version: the one of a
+    /// session. Only bytes whose structure cannot be walked are refused.
     pub fn from_openssl(der: &[u8]) -> Result<Self, Error> {
         let mut rest = der;
         let certificate = Self::read(&mut rest)?;
@@ -120,8 +121,8 @@ impl Certificate {
         Err(Fault::new(offset, "bytes after the certificate").into_error(EXPECTED))
     }
 
-    /// Reads the certificate at the start of a PEM block. OpenSSL lets anything follow there; in a `TRUSTED CERTIFICATE`
-    /// these are trust settings.
+    /// Reads the certificate at the start of a PEM block. OpenSSL lets anything follow there; in a
+    /// `TRUSTED CERTIFICATE` these are trust settings.
     pub(crate) fn from_block(
         block: &pem::Block,
         read: fn(&mut &[u8]) -> Result<Self, Error>,
@@ -134,7 +135,8 @@ impl Certificate {
         Ok(certificate)
     }
 
-    /// Reads one certificate as OpenSSL's `d2i_X509` does, and leaves in `rest` what follows it; nothing after an error.
+    /// Reads one certificate as OpenSSL's `d2i_X509` does, and leaves in `rest` what follows it;
+    /// nothing after an error.
     pub(crate) fn take_der(rest: &mut &[u8]) -> Result<Self, Error> {
         if let Err(fault) = template::check(rest, &template::CERTIFICATE) {
             *rest = &[];
@@ -143,7 +145,8 @@ impl Certificate {
         Self::read(rest)
     }
 
-    /// As [`Certificate::take_der`], but takes what OpenSSL refuses, too, if only its structure can be walked.
+    /// As [`Certificate::take_der`], but takes what OpenSSL refuses, too, if only its structure can
+    /// be walked.
     pub(crate) fn read(rest: &mut &[u8]) -> Result<Self, Error> {
         let der = std::mem::take(rest);
         let size = Reader::new(der, 0).any().map_or(der.len(), |element| element.raw.len());
@@ -205,7 +208,8 @@ impl Certificate {
         }
     }
 
-    /// The DER it was read from; of a certificate that came as BER, what OpenSSL's `i2d_X509` makes of it.
+    /// The DER it was read from; of a certificate that came as BER, what OpenSSL's `i2d_X509` makes
+    /// of it.
     pub fn as_der(&self) -> &[u8] {
         &self.der
     }
@@ -259,8 +263,9 @@ impl Certificate {
         self.answer(&oid::ids::SUBJECT_ALT_NAME, general_name::read_alternative_names)
     }
 
-    /// Whether the basic constraints say that it is a certification authority; false without that extension, which
-    /// makes a version 1 root no authority, whatever OpenSSL lets pass. `None` if the extension is broken.
+    /// Whether the basic constraints say that it is a certification authority; false without that
+    /// extension, which makes a version 1 root no authority, whatever OpenSSL lets pass. `None` if
+    /// the extension is broken.
     pub fn is_ca(&self) -> Option<bool> {
         match self.known(&oid::ids::BASIC_CONSTRAINTS, extension::basic_constraints) {
             Ok(constraints) => Some(constraints.is_some_and(|constraints| constraints.is_ca)),
@@ -268,31 +273,33 @@ impl Certificate {
         }
     }
 
-    /// How many authorities may follow below it in a path; `None` if the basic constraints set no limit.
+    /// How many authorities may follow below it in a path; `None` if the basic constraints set no
+    /// limit.
     pub fn path_length(&self) -> Option<i64> {
         self.answer(&oid::ids::BASIC_CONSTRAINTS, extension::basic_constraints)?.path_length
     }
 
-    /// The key usages, by the names of OpenSSL's configuration (`digitalSignature`), in the order of their bits; `None`
-    /// without that extension, which then limits nothing.
+    /// The key usages, by the names of OpenSSL's configuration (`digitalSignature`), in the order
+    /// of their bits; `None` without that extension, which then limits nothing.
     pub fn key_usage(&self) -> Option<Vec<&'static str>> {
         self.answer(&oid::ids::KEY_USAGE, extension::key_usage)
     }
 
-    /// The extended key usages by OpenSSL's short names (`clientAuth`), unknown ones dotted, in the order of the
-    /// certificate; `None` without that extension, which then limits nothing.
+    /// The extended key usages by OpenSSL's short names (`clientAuth`), unknown ones dotted, in the
+    /// order of the certificate; `None` without that extension, which then limits nothing.
     pub fn extended_key_usage(&self) -> Option<Vec<String>> {
         self.answer(&oid::ids::EXTENDED_KEY_USAGE, extension::extended_key_usage)
     }
 
-    /// The public key algorithm as `openssl x509 -text` names it: OpenSSL's long name, such as `rsaEncryption` or
-    /// `id-ecPublicKey`; dotted if unknown.
+    /// The public key algorithm as `openssl x509 -text` names it: OpenSSL's long name, such as
+    /// `rsaEncryption` or `id-ecPublicKey`; dotted if unknown.
     pub fn key_algorithm(&self) -> String {
         self.oid(&self.parts.public_key.algorithm).long().into_owned()
     }
 
-    /// The size of the public key in bits as OpenSSL's `EVP_PKEY_get_bits` counts it: of the modulus for RSA, of the
-    /// prime for DSA and DH, of the group order for elliptic curves. `None` if the key cannot be read.
+    /// The size of the public key in bits as OpenSSL's `EVP_PKEY_get_bits` counts it: of the
+    /// modulus for RSA, of the prime for DSA and DH, of the group order for elliptic curves. `None`
+    /// if the key cannot be read.
     pub fn key_bits(&self) -> Option<i64> {
         match self.key_nid() {
             Nid::RSAENCRYPTION | Nid::RSASSAPSS => self.rsa_bits(),
@@ -302,7 +309,8 @@ impl Certificate {
     }
 
     /// The signature algorithm as `openssl x509 -text` names it: OpenSSL's long name, such as
-    /// `sha256WithRSAEncryption` or `ecdsa-with-SHA256`; dotted if unknown. It is the one in the signed part.
+    /// `sha256WithRSAEncryption` or `ecdsa-with-SHA256`; dotted if unknown. It is the one in the
+    /// signed part.
     pub fn signature_algorithm(&self) -> String {
         self.oid(&self.parts.signature_algorithm).long().into_owned()
     }
@@ -317,7 +325,8 @@ impl Certificate {
         sha256(&self.der)
     }
 
-    /// SHA-256 of the SubjectPublicKeyInfo, in lower-case hexadecimal: equal for all certificates of one key.
+    /// SHA-256 of the SubjectPublicKeyInfo, in lower-case hexadecimal: equal for all certificates
+    /// of one key.
     pub fn spki_fingerprint(&self) -> String {
         text::hex(&sha256(self.public_key_der()))
     }
@@ -327,7 +336,8 @@ impl Certificate {
         self.at(&self.parts.public_key.whole)
     }
 
-    /// The subject key identifier in lower-case hexadecimal without separators; `None` without that extension.
+    /// The subject key identifier in lower-case hexadecimal without separators; `None` without that
+    /// extension.
     pub fn subject_key_id(&self) -> Option<String> {
         self.key_id().map(|id| text::hex(&id))
     }
@@ -347,27 +357,30 @@ impl Certificate {
         self.answer(&oid::ids::CRL_DISTRIBUTION_POINTS, DistributionPoint::read_all)
     }
 
-    /// The key identifier of the authority key identifier, in lower-case hexadecimal without separators; `None` if it
-    /// has none, even when it names the issuer's certificate by name and serial number.
+    /// The key identifier of the authority key identifier, in lower-case hexadecimal without
+    /// separators; `None` if it has none, even when it names the issuer's certificate by name and
+    /// serial number.
     pub fn authority_key_id(&self) -> Option<String> {
         self.authority()?.key_id_hex()
     }
 
-    /// The URIs of the CRL distribution points, escaped as in [`GeneralName::value`]; `None` if there are none.
+    /// The URIs of the CRL distribution points, escaped as in [`GeneralName::value`]; `None` if
+    /// there are none.
     pub fn crl_urls(&self) -> Option<Vec<String>> {
         self.answer(&oid::ids::CRL_DISTRIBUTION_POINTS, extension::crl_urls)
             .filter(|urls| !urls.is_empty())
     }
 
-    /// The URIs of the OCSP responders, escaped as in [`GeneralName::value`]; `None` if there are none.
+    /// The URIs of the OCSP responders, escaped as in [`GeneralName::value`]; `None` if there are
+    /// none.
     pub fn ocsp_urls(&self) -> Option<Vec<String>> {
         self.answer(&oid::ids::AUTHORITY_INFO_ACCESS, extension::ocsp_urls)
             .filter(|urls| !urls.is_empty())
     }
 
-    /// Whether OpenSSL takes it for self-signed (`EXFLAG_SS`): subject and issuer match, the authority key identifier,
-    /// if there is one, means this certificate, and the signature algorithm goes with its own key. The signature is
-    /// not verified.
+    /// Whether OpenSSL takes it for self-signed (`EXFLAG_SS`): subject and issuer match, the
+    /// authority key identifier, if there is one, means this certificate, and the signature
+    /// algorithm goes with its own key. The signature is not verified.
     pub fn self_signed(&self) -> bool {
         self.subject().matches(self.issuer()) && self.is_own_authority() && self.could_sign_itself()
     }
@@ -432,8 +445,8 @@ impl Certificate {
         Oid::borrowed(self.at(range))
     }
 
-    /// What a known extension says; `Ok(None)` without it. One that comes twice says nothing: OpenSSL takes such a
-    /// certificate for invalid.
+    /// What a known extension says; `Ok(None)` without it. One that comes twice says nothing:
+    /// OpenSSL takes such a certificate for invalid.
     fn known<T>(
         &self,
         oid: &Oid<'_>,

@@ -1,5 +1,5 @@
-//! Where CRLs are published: the distribution points of certificates (RFC 5280, section 4.2.1.13) and
-//! the one that a CRL says it is from (section 5.2.5).
+//! Where CRLs are published: the distribution points of certificates (RFC 5280, section 4.2.1.13)
+//! and the one that a CRL says it is from (section 5.2.5).
 
 use crate::asn1::der::{self, Fault, Reader};
 use crate::x509::general_name::{
@@ -7,7 +7,8 @@ use crate::x509::general_name::{
 };
 use crate::x509::name::Name;
 
-/// Where a list, or the list for a certificate, is published (RFC 5280, sections 4.2.1.13 and 5.2.5).
+/// Where a list, or the list for a certificate, is published (RFC 5280, sections 4.2.1.13 and
+/// 5.2.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DistributionPointName {
     /// One or more names of the same place.
@@ -30,8 +31,8 @@ impl DistributionPointName {
         }
     }
 
-    /// Whether two names are of the same place (OpenSSL: `idp_check_dp`). Each comes with the name that a relative name is
-    /// relative to.
+    /// Whether two names are of the same place (OpenSSL: `idp_check_dp`). Each comes with the name
+    /// that a relative name is relative to.
     pub(crate) fn same_place(a: (&Self, &Name), b: (&Self, &Name)) -> bool {
         match (a, b) {
             ((Self::Full(a), _), (Self::Full(b), _)) => {
@@ -73,7 +74,8 @@ fn below(base: &Name, rdn: &[u8]) -> Option<Name> {
     Name::from_der(&name).ok()
 }
 
-/// Where to look for the list for a certificate, or for the newest delta list (RFC 5280, sections 4.2.1.13 and 5.2.6).
+/// Where to look for the list for a certificate, or for the newest delta list (RFC 5280, sections
+/// 4.2.1.13 and 5.2.6).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DistributionPoint {
     /// The place.
@@ -157,7 +159,8 @@ impl IssuingDistributionPoint {
         })
     }
 
-    /// More than one of the "only" flags, which contradict each other; OpenSSL then never uses the list.
+    /// More than one of the "only" flags, which contradict each other; OpenSSL then never uses the
+    /// list.
     pub fn is_contradictory(&self) -> bool {
         [self.only_user, self.only_ca, self.only_attribute].iter().filter(|set| **set).count() > 1
     }

@@ -1,8 +1,9 @@
-//! Extensions of certificates and CRLs (RFC 5280, sections 4.2 and 5.2): the only reader of their syntax.
+//! Extensions of certificates and CRLs (RFC 5280, sections 4.2 and 5.2): the only reader of their
+//! syntax.
 //!
-//! Each is read when it is asked for, so a broken one spoils its own answer and no other. Decoded as OpenSSL decodes them:
-//! data behind the element is not looked at, and an extension that is there twice or does not decode counts as absent
-//! (`X509V3_get_d2i` gives NULL).
+//! Each is read when it is asked for, so a broken one spoils its own answer and no other. Decoded
+//! as OpenSSL decodes them: data behind the element is not looked at, and an extension that is
+//! there twice or does not decode counts as absent (`X509V3_get_d2i` gives NULL).
 
 use crate::asn1::ber;
 use crate::asn1::der::{self, Element, Fault, Reader};
@@ -15,7 +16,8 @@ use crate::x509::serial::Serial;
 /// One extension as the certificate carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension<'a> {
-    /// Its type; [`Oid::short`] is the name that `openssl` uses in configuration and sslinfo in its rows.
+    /// Its type; [`Oid::short`] is the name that `openssl` uses in configuration and sslinfo in its
+    /// rows.
     pub oid: Oid<'a>,
     /// Whether who does not understand it has to reject the certificate.
     pub critical: bool,
@@ -61,8 +63,8 @@ impl<'a> RawExtension<'a> {
     }
 }
 
-/// Decodes the value of an extension, also if it is BER, as OpenSSL's `X509V3_EXT_d2i` takes it. Data behind the value
-/// is not looked at, as there.
+/// Decodes the value of an extension, also if it is BER, as OpenSSL's `X509V3_EXT_d2i` takes it.
+/// Data behind the value is not looked at, as there.
 pub(crate) fn decode<T>(
     value: Reader<'_>,
     read: impl Fn(Reader<'_>) -> Result<T, Fault>,
@@ -182,8 +184,8 @@ impl AuthorityKeyId {
         Ok(Self { key_id, issuer, serial })
     }
 
-    /// Whether it can mean the certificate with this serial number, issuer and subject key identifier
-    /// (OpenSSL: `X509_check_akid`).
+    /// Whether it can mean the certificate with this serial number, issuer and subject key
+    /// identifier (OpenSSL: `X509_check_akid`).
     pub(crate) fn may_mean(&self, serial: &Serial, issuer: &Name, key_id: Option<&[u8]>) -> bool {
         if let (Some(wanted), Some(own)) = (self.key_id.as_deref(), key_id)
             && wanted != own

@@ -36,8 +36,9 @@ pub enum GeneralNameKind {
 }
 
 impl GeneralNameKind {
-    /// The word in front of the value, as in OpenSSL's configuration syntax: `DNS`, `URI`, `email`, `IP`, `dirName`,
-    /// `otherName`, `RID`; for the two without such a syntax what OpenSSL prints: `X400Name`, `EdiPartyName`.
+    /// The word in front of the value, as in OpenSSL's configuration syntax: `DNS`, `URI`, `email`,
+    /// `IP`, `dirName`, `otherName`, `RID`; for the two without such a syntax what OpenSSL prints:
+    /// `X400Name`, `EdiPartyName`.
     pub fn label(self) -> &'static str {
         match self {
             Self::OtherName => "otherName",
@@ -70,22 +71,24 @@ impl GeneralName {
         self.kind
     }
 
-    /// The content bytes of its DER: the characters of a DNS name, mail address or URI, the bytes of an address, the DER
-    /// of a `Name`.
+    /// The content bytes of its DER: the characters of a DNS name, mail address or URI, the bytes
+    /// of an address, the DER of a `Name`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.content
     }
 
     /// The value as text, on one line and without control characters.
     ///
-    /// - DNS, email, URI: printable ASCII as it is, a backslash doubled, any other byte as `\` and two hexadecimal
-    ///   digits (`\00`). An entry is an element of its own, so commas need no escape.
-    /// - IP: `192.0.2.1`, `2001:db8::1` (RFC 5952); with eight or thirty-two bytes address and mask, as in name
-    ///   constraints.
+    /// - DNS, email, URI: printable ASCII as it is, a backslash doubled, any other byte as `\` and
+    ///   two hexadecimal digits (`\00`). An entry is an element of its own, so commas need no
+    ///   escape.
+    /// - IP: `192.0.2.1`, `2001:db8::1` (RFC 5952); with eight or thirty-two bytes address and
+    ///   mask, as in name constraints.
     /// - dirName: the RFC 2253 form of [`Name::rfc2253`].
     /// - RID: dotted.
-    /// - otherName: `1.2.3.4;UTF8:text` in OpenSSL's configuration syntax if the value is a UTF8String, else
-    ///   `1.2.3.4;#` and its DER in hexadecimal. Characters outside ASCII stay; control characters are escaped.
+    /// - otherName: `1.2.3.4;UTF8:text` in OpenSSL's configuration syntax if the value is a
+    ///   UTF8String, else `1.2.3.4;#` and its DER in hexadecimal. Characters outside ASCII stay;
+    ///   control characters are escaped.
     ///
     /// What cannot be read so is `#` and the content bytes in hexadecimal.
     pub fn value(&self) -> String {
@@ -185,7 +188,8 @@ pub(crate) fn same_general_name(a: &GeneralName, b: &GeneralName) -> bool {
             .is_ok_and(|name| b.kind() == GeneralNameKind::DirName && is_directory_name(a, &name))
 }
 
-/// The value of a subject alternative name. One that OpenSSL does not read is shown as it is: nobody decides by it.
+/// The value of a subject alternative name. One that OpenSSL does not read is shown as it is:
+/// nobody decides by it.
 pub(crate) fn read_alternative_names(mut value: Reader<'_>) -> Result<Vec<GeneralName>, Fault> {
     der::sequence_of(&mut value, GeneralName::read)
 }
@@ -204,7 +208,8 @@ pub(crate) fn general_names(names: &Element<'_>) -> Result<Vec<GeneralName>, Fau
     Ok(read)
 }
 
-/// Refuses a general name whose content OpenSSL does not read, which makes it drop the whole extension.
+/// Refuses a general name whose content OpenSSL does not read, which makes it drop the whole
+/// extension.
 fn check_general_name(name: &GeneralName, offset: usize) -> Result<(), Fault> {
     let mut inside = Reader::new(name.as_bytes(), offset);
     match name.kind() {

@@ -1,9 +1,10 @@
 //! X.501 names, in the exact forms that OpenSSL and PostgreSQL make of them.
 //!
-//! Owns the DER of a name and its three readings: the oneline form of `pg_stat_ssl` and sslinfo, the RFC 2253 form that
-//! `clientname=DN` maps match on, and the canonical form in which OpenSSL compares issuers. Refuses only what is not a
-//! name at all: a value that is no valid string of its type is shown as a hexadecimal dump, so that it can neither fail
-//! a query nor pass for another value.
+//! Owns the DER of a name and its three readings: the oneline form of `pg_stat_ssl` and sslinfo,
+//! the RFC 2253 form that `clientname=DN` maps match on, and the canonical form in which OpenSSL
+//! compares issuers. Refuses only what is not a name at all: a value that is no valid string of its
+//! type is shown as a hexadecimal dump, so that it can neither fail a query nor pass for another
+//! value.
 //!
 //! Invariant: the bytes kept have been walked once, to the end, without a fault.
 
@@ -27,7 +28,8 @@ const VISIBLE_STRING: u8 = 26;
 const UNIVERSAL_STRING: u8 = 28;
 const BMP_STRING: u8 = 30;
 
-/// What OpenSSL writes for the type of an attribute has room for this many bytes in `X509_NAME_print_ex`.
+/// What OpenSSL writes for the type of an attribute has room for this many bytes in
+/// `X509_NAME_print_ex`.
 const PRINTED_OID_BYTES: usize = 79;
 
 /// A distinguished name (RFC 5280, section 4.1.2.4).
@@ -43,7 +45,8 @@ pub struct Name {
 /// One attribute of a name, in the order of the DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute<'a> {
-    /// Which relative distinguished name it belongs to, from 0; attributes of a multi-valued one share it.
+    /// Which relative distinguished name it belongs to, from 0; attributes of a multi-valued one
+    /// share it.
     pub rdn: usize,
     /// Its type.
     pub oid: Oid<'a>,
@@ -82,13 +85,14 @@ impl Name {
         &self.der
     }
 
-    /// Whether the name has no attribute, as a certificate may that is known by its alternative names alone.
+    /// Whether the name has no attribute, as a certificate may that is known by its alternative
+    /// names alone.
     pub fn is_empty(&self) -> bool {
         self.attributes().next().is_none()
     }
 
-    /// The first attribute type that OpenSSL has no name for. PostgreSQL cannot write such a name down
-    /// (`X509_NAME_to_cstring`) and ends the connection where it tries to.
+    /// The first attribute type that OpenSSL has no name for. PostgreSQL cannot write such a name
+    /// down (`X509_NAME_to_cstring`) and ends the connection where it tries to.
     pub fn unnamed_attribute_type(&self) -> Option<Oid<'_>> {
         self.attributes().map(|attribute| attribute.oid).find(|oid| oid.short_name().is_none())
     }
@@ -101,10 +105,12 @@ impl Name {
         std::iter::from_fn(move || attributes.as_mut()?.advance().ok()?)
     }
 
-    /// `/O=Acme/CN=alice`, as PostgreSQL's `X509_NAME_to_cstring` builds it for `pg_stat_ssl` and sslinfo.
+    /// `/O=Acme/CN=alice`, as PostgreSQL's `X509_NAME_to_cstring` builds it for `pg_stat_ssl` and
+    /// sslinfo.
     ///
-    /// Never cut. Where PostgreSQL raises an error, this has a form: an attribute type that OpenSSL has no name for is
-    /// dotted, and a value that cannot be text is `#` and its DER in hexadecimal.
+    /// Never cut. Where PostgreSQL raises an error, this has a form: an attribute type that OpenSSL
+    /// has no name for is dotted, and a value that cannot be text is `#` and its DER in
+    /// hexadecimal.
     pub fn oneline(&self) -> &str {
         self.oneline.get_or_init(|| {
             let mut out = String::with_capacity(self.der.len());
@@ -118,9 +124,11 @@ impl Name {
         })
     }
 
-    /// `CN=alice,O=Acme`, byte for byte as OpenSSL's `X509_NAME_print_ex` with `XN_FLAG_RFC2253`; always ASCII.
+    /// `CN=alice,O=Acme`, byte for byte as OpenSSL's `X509_NAME_print_ex` with `XN_FLAG_RFC2253`;
+    /// always ASCII.
     ///
-    /// A BMPString or UniversalString that is none, which OpenSSL refuses to print, is `#` and its DER in hexadecimal.
+    /// A BMPString or UniversalString that is none, which OpenSSL refuses to print, is `#` and its
+    /// DER in hexadecimal.
     pub fn rfc2253(&self) -> &str {
         self.rfc2253.get_or_init(|| {
             let attributes: Vec<_> = self.attributes().collect();
@@ -140,34 +148,36 @@ impl Name {
 
     /// The first common name as text, without any escapes; `None` if there is none.
     ///
-    /// A value that PostgreSQL's `text` cannot hold (not decodable, or with a NUL) is `#` and its DER in hexadecimal.
+    /// A value that PostgreSQL's `text` cannot hold (not decodable, or with a NUL) is `#` and its
+    /// DER in hexadecimal.
     pub fn common_name(&self) -> Option<String> {
         let attribute = self.first(&oid::ids::COMMON_NAME)?;
         let text = attribute.text().filter(|text| !text.contains('\0'));
         Some(text.unwrap_or_else(|| dump(&attribute)))
     }
 
-    /// The raw bytes of the first common name, as `X509_NAME_get_text_by_NID` yields them: what PostgreSQL compares with
-    /// the role name, whatever the string type. `None` if there is none.
+    /// The raw bytes of the first common name, as `X509_NAME_get_text_by_NID` yields them: what
+    /// PostgreSQL compares with the role name, whatever the string type. `None` if there is none.
     pub fn common_name_bytes(&self) -> Option<Vec<u8>> {
         Some(self.first(&oid::ids::COMMON_NAME)?.value())
     }
 
-    /// The first value of an attribute as sslinfo's `ssl_client_dn_field` gives it, that is, escaped as in
-    /// [`Name::oneline`]; `None` if there is none.
+    /// The first value of an attribute as sslinfo's `ssl_client_dn_field` gives it, that is,
+    /// escaped as in [`Name::oneline`]; `None` if there is none.
     pub fn field(&self, oid: &Oid<'_>) -> Option<String> {
         let mut out = String::new();
         push_value(&mut out, &self.first(oid)?, Escape::Ascii);
         Some(out)
     }
 
-    /// Whether OpenSSL takes the two names to be the same (`X509_NAME_cmp`): case, surrounding and repeated spaces and
-    /// the string type do not count, except in a NumericString.
+    /// Whether OpenSSL takes the two names to be the same (`X509_NAME_cmp`): case, surrounding and
+    /// repeated spaces and the string type do not count, except in a NumericString.
     pub fn matches(&self, other: &Self) -> bool {
         self.der == other.der || self.canonical() == other.canonical()
     }
 
-    /// The form in which OpenSSL compares names (`x509_name_canon`); equal exactly where [`Name::matches`].
+    /// The form in which OpenSSL compares names (`x509_name_canon`); equal exactly where
+    /// [`Name::matches`].
     pub fn canonical(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.der.len());
         let mut rdn: Vec<Vec<u8>> = Vec::new();
@@ -183,7 +193,8 @@ impl Name {
         out
     }
 
-    /// The hash that OpenSSL names files of a directory with, in eight hex digits (`X509_NAME_hash_ex`).
+    /// The hash that OpenSSL names files of a directory with, in eight hex digits
+    /// (`X509_NAME_hash_ex`).
     pub fn hash(&self) -> String {
         let digest = openssl::sha::sha1(&self.canonical());
         digest.iter().take(4).rev().map(|byte| format!("{byte:02x}")).collect()
@@ -215,8 +226,8 @@ impl fmt::Debug for Name {
 }
 
 impl Attribute<'_> {
-    /// The bytes that OpenSSL keeps as the value: the content of a string, all of a SEQUENCE, and a BIT STRING without
-    /// the count of unused bits, which are zeroed.
+    /// The bytes that OpenSSL keeps as the value: the content of a string, all of a SEQUENCE, and a
+    /// BIT STRING without the count of unused bits, which are zeroed.
     pub fn value(&self) -> Vec<u8> {
         match self.bits() {
             Some((unused, bytes)) => {
@@ -262,15 +273,16 @@ impl Attribute<'_> {
     }
 }
 
-/// How a value spells characters. OpenSSL takes every string type of one byte a character for Latin-1.
+/// How a value spells characters. OpenSSL takes every string type of one byte a character for
+/// Latin-1.
 enum Characters<'a> {
     Utf8(&'a [u8]),
     /// So many bytes a character, big-endian.
     Fixed(usize, &'a [u8]),
 }
 
-/// Characters of `width` bytes; `None` if one is no Unicode character or the last one is cut. OpenSSL refuses such a name
-/// as a whole, because it has no canonical form.
+/// Characters of `width` bytes; `None` if one is no Unicode character or the last one is cut.
+/// OpenSSL refuses such a name as a whole, because it has no canonical form.
 fn decode(width: usize, bytes: &[u8]) -> Option<String> {
     let chunks = bytes.chunks_exact(width);
     if !chunks.remainder().is_empty() {
@@ -292,7 +304,8 @@ enum Escape {
 /// Appends a value as `ASN1_STRING_print_ex` does with these flags.
 fn push_value(out: &mut String, attribute: &Attribute<'_>, escape: Escape) {
     match (attribute.characters(), attribute.text(), escape) {
-        // OpenSSL passes the bytes of a UTF8String through; when all are escaped, any byte can be shown.
+        // OpenSSL passes the bytes of a UTF8String through; when all are escaped, any byte can be
+        // shown.
         (Some(Characters::Utf8(bytes)), _, Escape::AllBytes) => push_bytes(out, bytes),
         (_, Some(text), Escape::AllBytes) => push_bytes(out, text.as_bytes()),
         (_, Some(text), Escape::Ascii) => push_escaped(out, text.chars(), escape),
@@ -313,7 +326,8 @@ fn push_escaped(out: &mut String, units: impl Iterator<Item = char>, escape: Esc
         match unit {
             '"' | '+' | ',' | ';' | '<' | '>' | '\\' => out.extend(['\\', unit]),
             ' ' if is_first || is_last => out.push_str("\\ "),
-            // OpenSSL lets the rule for the last character replace that for the first: a lone `#` stays.
+            // OpenSSL lets the rule for the last character replace that for the first: a lone `#`
+            // stays.
             '#' if is_first && !is_last => out.push_str("\\#"),
             '\0'..='\x1f' | '\x7f' => push_hex_pair(out, unit),
             '\u{80}'..='\u{ff}' if escape == Escape::AllBytes => push_hex_pair(out, unit),
@@ -336,8 +350,8 @@ fn push_rfc2253_attribute(out: &mut String, attribute: &Attribute<'_>) {
             out.push('=');
             push_value(out, attribute, Escape::AllBytes);
         }
-        // A type without a name: its number, in the room that OpenSSL has for it, and the value as DER. One that is too
-        // long to print leaves that room empty.
+        // A type without a name: its number, in the room that OpenSSL has for it, and the value as
+        // DER. One that is too long to print leaves that room empty.
         None => {
             if attribute.oid.as_bytes().len() <= limits::MAX_OID_BYTES {
                 let dotted = attribute.oid.dotted();
@@ -349,7 +363,8 @@ fn push_rfc2253_attribute(out: &mut String, attribute: &Attribute<'_>) {
     }
 }
 
-/// `#` and the DER of the value, as `ASN1_STRFLGS_DUMP_DER` has it: encoded anew, with the shortest length.
+/// `#` and the DER of the value, as `ASN1_STRFLGS_DUMP_DER` has it: encoded anew, with the shortest
+/// length.
 fn dump(attribute: &Attribute<'_>) -> String {
     let value = attribute.value();
     if attribute.tag == der::SEQUENCE {

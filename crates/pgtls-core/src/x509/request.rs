@@ -336,8 +336,8 @@ impl Request {
 }
 
 impl Parts {
-    /// Reads a request at the start of `der`, and gives the bytes it took. In DER that has been made of BER, what is still
-    /// BER is broken, and OpenSSL does not look at it.
+    /// Reads a request at the start of `der`, and gives the bytes it took. In DER that has been
+    /// made of BER, what is still BER is broken, and OpenSSL does not look at it.
     fn read(der: &[u8], was_ber: bool) -> Result<(Self, usize), Fault> {
         let request = Reader::new(der, 0).expect(der::SEQUENCE, "a request")?;
         if request.raw.len() > limits::MAX_STRICT_BYTES {

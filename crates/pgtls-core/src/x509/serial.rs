@@ -4,7 +4,8 @@ use crate::asn1::der::{self, Element, Fault, Reader};
 use crate::error::Error;
 use crate::{limits, text};
 
-/// The serial number of a certificate, as given: RFC 5280 wants it positive and of 20 bytes at most, others exist.
+/// The serial number of a certificate, as given: RFC 5280 wants it positive and of 20 bytes at
+/// most, others exist.
 ///
 /// Equal serials are equal integers, however many leading bytes they were encoded with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,13 +49,15 @@ impl Serial {
         &self.bytes
     }
 
-    /// The number in decimal digits, with a minus sign where negative; as `pg_stat_ssl.client_serial` has it.
+    /// The number in decimal digits, with a minus sign where negative; as
+    /// `pg_stat_ssl.client_serial` has it.
     pub fn decimal(&self) -> String {
         let digits = text::decimal(&self.magnitude());
         if self.is_negative() { format!("-{digits}") } else { digits }
     }
 
-    /// The number in upper-case hexadecimal, two digits a byte, as `openssl x509 -serial` prints it.
+    /// The number in upper-case hexadecimal, two digits a byte, as `openssl x509 -serial` prints
+    /// it.
     pub fn hex(&self) -> String {
         let magnitude = self.magnitude();
         let significant = match magnitude.iter().position(|byte| *byte != 0) {

@@ -1,7 +1,8 @@
-//! Every column of every certificate equals what the `openssl x509` command and the OpenSSL library say.
+//! Every column of every certificate equals what the `openssl x509` command and the OpenSSL library
+//! say.
 //!
-//! Compared on Debian's ca-certificates and on the fixtures. The expected row is made from OpenSSL's output alone, with
-//! all columns in it, so that a column cannot be forgotten.
+//! Compared on Debian's ca-certificates and on the fixtures. The expected row is made from
+//! OpenSSL's output alone, with all columns in it, so that a column cannot be forgotten.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -59,7 +60,8 @@ fn the_system_bundle_is_read_whole() {
     }
 }
 
-/// What OpenSSL itself refuses has to be refused or explained here, so the comparisons above are not all there is.
+/// What OpenSSL itself refuses has to be refused or explained here, so the comparisons above are
+/// not all there is.
 #[test]
 fn columns_do_differ_between_certificates() {
     let [first, second] =
@@ -230,7 +232,8 @@ fn ip_address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// The names that the column has for the bits, by those that OpenSSL prints (x509v3_config(5) has both).
+/// The names that the column has for the bits, by those that OpenSSL prints (x509v3_config(5) has
+/// both).
 fn key_usages(line: &str) -> Vec<String> {
     let names = [
         ("Digital Signature", "digitalSignature"),

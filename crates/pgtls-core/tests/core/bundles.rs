@@ -149,7 +149,8 @@ fn broken_armour_is_an_error_with_its_place() {
     }
 }
 
-/// OpenSSL finds nothing behind a block that is broken, of whatever kind; the server takes nothing from such a file.
+/// OpenSSL finds nothing behind a block that is broken, of whatever kind; the server takes nothing
+/// from such a file.
 #[test]
 fn a_broken_block_of_another_kind_is_an_error() {
     let text = format!("-----BEGIN PRIVATE KEY-----\nAAAA\n{}", block("alice"));

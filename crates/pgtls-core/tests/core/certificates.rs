@@ -1,4 +1,5 @@
-//! Hostile and broken certificates: a right answer or a clear error with the position, never a panic, never silence.
+//! Hostile and broken certificates: a right answer or a clear error with the position, never a
+//! panic, never silence.
 
 use openssl::x509::X509;
 use proptest::prelude::*;
@@ -58,7 +59,8 @@ fn serial_numbers_of_every_sign_and_length() {
         assert_eq!(certificate.serial().hex(), hex);
         assert_eq!(certificate.serial().as_bytes(), content);
     }
-    // The same number with more bytes than it needs. OpenSSL refuses it; if another version takes it, it is that number.
+    // The same number with more bytes than it needs. OpenSSL refuses it; if another version takes
+    // it, it is that number.
     let padded = CertificateParts { serial: vec![0, 0, 1], ..Default::default() }.to_der();
     let error = Certificate::from_der(&padded).unwrap_err().to_string();
     assert_eq!(error, "invalid certificate at byte 12: serialNumber: padded INTEGER");
@@ -425,7 +427,8 @@ fn mutated_certificates() {
                 taken.set(taken.get() + 1);
                 let refused = |error| TestCaseError::fail(format!("OpenSSL takes it: {error}"));
                 let certificate = ours.map_err(refused)?;
-                // A value that is a SEQUENCE in BER is dumped as it came by OpenSSL, but as DER by us.
+                // A value that is a SEQUENCE in BER is dumped as it came by OpenSSL, but as DER by
+                // us.
                 if !is_ber {
                     let subject = reference::rfc2253(reference.subject_name()).unwrap();
                     prop_assert_eq!(certificate.subject().rfc2253().as_bytes(), subject);
@@ -438,7 +441,8 @@ fn mutated_certificates() {
                 if der.starts_with(&written) {
                     prop_assert_eq!(certificate.as_der(), written);
                 }
-                // Without a readable key OpenSSL does not look further, where we go by its algorithm.
+                // Without a readable key OpenSSL does not look further, where we go by its
+                // algorithm.
                 if let Ok(key) = reference.public_key() {
                     let self_signed = reference::is_self_signed(&reference);
                     prop_assert_eq!(certificate.self_signed(), self_signed);

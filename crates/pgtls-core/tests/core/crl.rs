@@ -1,4 +1,5 @@
-//! Reading revocation lists: every field, every form of file, and the same lists accepted as by OpenSSL.
+//! Reading revocation lists: every field, every form of file, and the same lists accepted as by
+//! OpenSSL.
 
 use std::sync::LazyLock;
 

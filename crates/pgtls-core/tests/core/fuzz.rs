@@ -1,4 +1,5 @@
-//! The fuzz targets with what they start from, with what they have found, and with small changes to what they start from.
+//! The fuzz targets with what they start from, with what they have found, and with small changes to
+//! what they start from.
 //!
 //! A finding is kept as a file of any name in `fuzz_regressions/<target>/`.
 

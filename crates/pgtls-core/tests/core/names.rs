@@ -43,7 +43,8 @@ fn assert_as_openssl(der: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Every byte as the only character, the first, a middle one and the last, in every type of one byte a character.
+/// Every byte as the only character, the first, a middle one and the last, in every type of one
+/// byte a character.
 #[test]
 fn every_byte_at_every_place() {
     for tag in [18, PRINTABLE, T61, IA5] {
@@ -124,7 +125,8 @@ fn types_without_a_name_are_dotted() {
     assert_eq!(parse(&der).rfc2253(), "1.3.6.1.4.1.99999.1=#0C05616C696365");
     assert_eq!(parse(&der).oneline(), "/1.3.6.1.4.1.99999.1=alice");
 
-    // OpenSSL cuts a long one in the RFC 2253 form, and so do we, since maps match on that; but not in the other form.
+    // OpenSSL cuts a long one in the RFC 2253 form, and so do we, since maps match on that; but not
+    // in the other form.
     let der = one(LONG_TYPE, UTF8, b"x");
     assert_as_openssl(&der).unwrap();
     assert_eq!(parse(&der).rfc2253(), format!("{}=#0C0178", &LONG_TYPE[..79]));
@@ -226,7 +228,8 @@ fn random_names_equal_openssls() {
     runner
         .run(&name_strategy(), |der| {
             let name = parse(&der);
-            // Whatever is in it, nothing of a name can start a new line or pass the end of a C string.
+            // Whatever is in it, nothing of a name can start a new line or pass the end of a C
+            // string.
             for text in [name.oneline(), name.rfc2253()] {
                 prop_assert!(!text.bytes().any(|byte| byte < 0x20 || byte == 0x7f), "{}", text);
             }

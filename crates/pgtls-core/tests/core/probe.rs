@@ -1,5 +1,6 @@
-//! The files with which the extension finds out what the OpenSSL of a server does (`src/pg/openssl/probe`): they are what
-//! the test PKI makes, apart from their signatures, which are good.
+//! The files with which the extension finds out what the OpenSSL of a server does
+//! (`src/pg/openssl/probe`): they are what the test PKI makes, apart from their signatures, which
+//! are good.
 //!
 //! `PGTLS_WRITE_PROBE=1` makes them anew.
 

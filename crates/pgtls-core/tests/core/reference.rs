@@ -1,7 +1,8 @@
-//! What OpenSSL says of a certificate or a name, asked through its C API where the safe bindings have no word for it.
+//! What OpenSSL says of a certificate or a name, asked through its C API where the safe bindings
+//! have no word for it.
 //!
-//! This is the reference that the core is measured by. [`oneline`] follows PostgreSQL's `X509_NAME_to_cstring`
-//! (be-secure-openssl.c) call by call.
+//! This is the reference that the core is measured by. [`oneline`] follows PostgreSQL's
+//! `X509_NAME_to_cstring` (be-secure-openssl.c) call by call.
 
 use std::ffi::{c_char, c_int, c_ulong};
 use std::ptr;
@@ -70,7 +71,8 @@ impl Bio {
 
     fn into_bytes(self) -> Vec<u8> {
         let mut data: *mut c_char = ptr::null_mut();
-        // SAFETY: the BIO is a live memory BIO; it yields its buffer, which lives as long as it does, and its length.
+        // SAFETY: the BIO is a live memory BIO; it yields its buffer, which lives as long as it
+        // does, and its length.
         unsafe {
             let length = ffi::BIO_get_mem_data(self.0, &mut data);
             match usize::try_from(length).unwrap() {
@@ -88,8 +90,9 @@ impl Drop for Bio {
     }
 }
 
-/// PostgreSQL's oneline form, as bytes that PostgreSQL takes for UTF-8; `None` where it raises an error or would print
-/// half a value: an attribute without a name, a value that OpenSSL cannot print.
+/// PostgreSQL's oneline form, as bytes that PostgreSQL takes for UTF-8; `None` where it raises an
+/// error or would print half a value: an attribute without a name, a value that OpenSSL cannot
+/// print.
 pub(crate) fn oneline(name: &X509NameRef) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for entry in name.entries() {
@@ -128,7 +131,8 @@ pub(crate) fn rfc2253(name: &X509NameRef) -> Option<Vec<u8>> {
 /// The first common name as be-secure-openssl.c reads it.
 pub(crate) fn common_name_bytes(name: &X509NameRef) -> Option<Vec<u8>> {
     let nid = openssl::nid::Nid::COMMONNAME.as_raw();
-    // SAFETY: a null buffer asks for the length; the second call writes at most the size it is given, with a NUL.
+    // SAFETY: a null buffer asks for the length; the second call writes at most the size it is
+    // given, with a NUL.
     unsafe {
         let length = X509_NAME_get_text_by_NID(name.as_ptr(), nid, ptr::null_mut(), 0);
         let length = usize::try_from(length).ok()?;

@@ -1,7 +1,9 @@
-//! What the core says about revocation is what OpenSSL says: generated situations, each put to both.
+//! What the core says about revocation is what OpenSSL says: generated situations, each put to
+//! both.
 //!
-//! OpenSSL is asked as the server asks it: `X509_verify_cert` with the purpose `sslclient` and the flags CRL_CHECK and
-//! CRL_CHECK_ALL. Compared are the error and the depth of the first certificate that is refused.
+//! OpenSSL is asked as the server asks it: `X509_verify_cert` with the purpose `sslclient` and the
+//! flags CRL_CHECK and CRL_CHECK_ALL. Compared are the error and the depth of the first certificate
+//! that is refused.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! A revocation list of a million entries, in a backend of a real server, against `openssl crl -noout` on the same file.
+//! A revocation list of a million entries, in a backend of a real server, against
+//! `openssl crl -noout` on the same file.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -21,7 +22,8 @@ pub(crate) fn run() {
     status(pki, &large);
 }
 
-/// Who is connected, asked by a session that has just come, as an exporter asks: with the list in force and without it.
+/// Who is connected, asked by a session that has just come, as an exporter asks: with the list in
+/// force and without it.
 fn fresh_backends(pki: &Pki, large: &Crl) {
     let start = |crls: &[&Crl]| {
         let cluster = Cluster::builder().roles(&["alice"]).crl_file(crls).preloaded().start();
@@ -48,7 +50,8 @@ fn fresh_backends(pki: &Pki, large: &Crl) {
 }
 
 fn status(pki: &Pki, large: &Crl) {
-    // The root alone in the CA file would leave nobody to check the signature of the intermediate's list.
+    // The root alone in the CA file would leave nobody to check the signature of the intermediate's
+    // list.
     let cluster = Cluster::builder()
         .trust(&[pki.root(), pki.intermediate()])
         .crl_file(&[pki.root_crl(), large])

@@ -1,4 +1,5 @@
-//! Functions of a session against contrib/sslinfo, and certificates as an argument against `openssl`.
+//! Functions of a session against contrib/sslinfo, and certificates as an argument against
+//! `openssl`.
 
 use std::fs;
 use std::process::Command;

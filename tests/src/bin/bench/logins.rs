@@ -23,7 +23,8 @@ pub(crate) fn run() {
     mappings();
 }
 
-/// Connecting and disconnecting over mutual TLS, with the library preloaded and on a server that never heard of it.
+/// Connecting and disconnecting over mutual TLS, with the library preloaded and on a server that
+/// never heard of it.
 fn connections() {
     let plain = Cluster::builder().roles(&["alice"]).start();
     let preloaded = Cluster::builder().roles(&["alice"]).preloaded().start();
@@ -37,7 +38,8 @@ fn connections() {
     assert_eq!(preloaded.admin().value(recorded), "t", "the logins were not recorded");
 }
 
-/// What a reload takes of the postmaster's time, with the library preloaded and on a server that never heard of it.
+/// What a reload takes of the postmaster's time, with the library preloaded and on a server that
+/// never heard of it.
 fn reloads() {
     let pki = Pki::standard();
     let crls = pki.crls();

@@ -1,7 +1,8 @@
 //! `make bench`: what the extension costs, as ratios within one run, beside the goals.
 //!
-//! What is compared runs in turns, so that a busy machine slows both sides, and medians are reported. A goal that is
-//! missed is printed as missed, not a failure; answers that differ are one. Arguments pick parts.
+//! What is compared runs in turns, so that a busy machine slows both sides, and medians are
+//! reported. A goal that is missed is printed as missed, not a failure; answers that differ are
+//! one. Arguments pick parts.
 
 mod crl;
 mod functions;

@@ -12,7 +12,8 @@ pub(crate) fn wall_time(run: impl FnOnce()) -> f64 {
     started.elapsed().as_nanos() as f64
 }
 
-/// Nanoseconds that the session's backend is on a processor for a query: what others do meanwhile does not count.
+/// Nanoseconds that the session's backend is on a processor for a query: what others do meanwhile
+/// does not count.
 pub(crate) fn processor_time(session: &Session, sql: &str) -> f64 {
     processor_time_of(session.pid(), || session.run(sql))
 }
@@ -52,7 +53,8 @@ pub(crate) fn heading(what: &str, theirs: &str, ours: &str) {
     println!("\n{what:<28}{theirs:>12}{ours:>12}{:>8}  goal", "ratio");
 }
 
-/// A line of the table, from times in nanoseconds. A goal that is missed is told, and is no failure.
+/// A line of the table, from times in nanoseconds. A goal that is missed is told, and is no
+/// failure.
 pub(crate) fn report(what: &str, theirs: f64, ours: f64, goal: Option<f64>) {
     line(what, [show(theirs), show(ours)], ours / theirs, goal);
 }

@@ -21,7 +21,8 @@ pub(crate) fn run() {
     busy();
 }
 
-/// A full inventory, asked by a session that has just come, against the server's view of its sessions.
+/// A full inventory, asked by a session that has just come, against the server's view of its
+/// sessions.
 fn inventory() {
     let pki = Pki::standard();
     let crls = pki.crls();

@@ -6,15 +6,16 @@ use pgtls_e2e::prelude::*;
 
 use crate::terminal::Client;
 
-/// Of more than 63 bytes, where the server's own view cuts, and with what tells her from others at its end.
+/// Of more than 63 bytes, where the server's own view cuts, and with what tells her from others at
+/// its end.
 const LONG_NAME: &str = "/C=DE/O=Gesellschaft zur Erprobung langer Namen mit beschraenkter Haftung\
 /OU=Vertrieb/CN=carol";
 
 /// What those who come through the pooler are, while the certificate is the pooler's.
 const POOLED: [&str; 2] = ["shop", "stock"];
 
-/// guest needs no certificate and not even TLS; everybody else needs one with the role's name as its CN, or the
-/// pooler's.
+/// guest needs no certificate and not even TLS; everybody else needs one with the role's name as
+/// its CN, or the pooler's.
 const RULES: [&str; 3] = [
     "host    all guest      127.0.0.1/32 trust",
     "hostssl all shop,stock 127.0.0.1/32 cert map=pool",

@@ -1,4 +1,5 @@
-//! The story, scene by scene. A scene is a question, the queries that answer it, and what `psql` says.
+//! The story, scene by scene. A scene is a question, the queries that answer it, and what `psql`
+//! says.
 
 use crate::office::Office;
 use crate::terminal::Terminal;

@@ -66,7 +66,8 @@ impl Terminal {
         self.script += &format!("\\connect 'service={}'\n{sql}\n", client.name);
     }
 
-    /// Shows a login that is refused. It is made from the shell: a script ends with a `\connect` that fails.
+    /// Shows a login that is refused. It is made from the shell: a script ends with a `\connect`
+    /// that fails.
     pub(crate) fn log_in(&mut self, client: &Client) {
         println!("\n{}$ psql -c 'select 1'", client.name);
         print_folded(&client.psql.tool("psql", &["-c", "select 1"]));

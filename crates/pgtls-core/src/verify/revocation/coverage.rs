@@ -1,4 +1,5 @@
-//! What revocation lists mean apart from a certificate: the state of a list, and what it does to the clients of an authority.
+//! What revocation lists mean apart from a certificate: the state of a list, and what it does to
+//! the clients of an authority.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -30,14 +31,15 @@ pub enum ListStatus {
     BadSignature,
     /// None of the authorities has its issuer's name, and the key identifier it asks for.
     UnknownIssuer,
-    /// A kind of list that the server does not use: delta, indirect, for some reasons only, with a scope that is empty
-    /// or contradicts itself, or with a critical extension that OpenSSL does not process.
+    /// A kind of list that the server does not use: delta, indirect, for some reasons only, with a
+    /// scope that is empty or contradicts itself, or with a critical extension that OpenSSL does
+    /// not process.
     Unsupported,
 }
 
 impl ListStatus {
-    /// The word that SQL shows: `current`, `stale`, `not_yet_valid`, `malformed_date`, `bad_signature`,
-    /// `unknown_issuer` or `unsupported`.
+    /// The word that SQL shows: `current`, `stale`, `not_yet_valid`, `malformed_date`,
+    /// `bad_signature`, `unknown_issuer` or `unsupported`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Current => "current",
@@ -60,10 +62,11 @@ impl ListStatus {
     }
 }
 
-/// State of a list at `now`, and whether its signature is good; that is `None` if no authority may have signed it.
+/// State of a list at `now`, and whether its signature is good; that is `None` if no authority may
+/// have signed it.
 ///
-/// A wrong signature comes first, then what kind of list it is, then its time, then that its issuer is not known: clients
-/// may send the certificate of the issuer, so the list counts all the same.
+/// A wrong signature comes first, then what kind of list it is, then its time, then that its issuer
+/// is not known: clients may send the certificate of the issuer, so the list counts all the same.
 pub fn list_status<C: Borrow<Certificate>>(
     crl: &Crl,
     authorities: &[C],
@@ -120,8 +123,8 @@ pub enum CoverageStatus {
 }
 
 impl CoverageStatus {
-    /// The word that SQL shows: `covered`, `stale`, `not_yet_valid`, `missing`, `bad_signature`, `out_of_scope`,
-    /// `unsupported` or `not_checked`.
+    /// The word that SQL shows: `covered`, `stale`, `not_yet_valid`, `missing`, `bad_signature`,
+    /// `out_of_scope`, `unsupported` or `not_checked`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Covered => "covered",
@@ -158,16 +161,18 @@ impl CoverageStatus {
 pub struct Coverage<'a> {
     /// Whether its client certificates can be checked.
     pub status: CoverageStatus,
-    /// The verdict about a client certificate of this authority that is not revoked and has no distribution points.
-    /// `None` if the server does not check.
+    /// The verdict about a client certificate of this authority that is not revoked and has no
+    /// distribution points. `None` if the server does not check.
     pub clients: Option<CertificateStatus<'a>>,
-    /// The first on the way from this authority up to its root that is not good itself, as its position among the
-    /// authorities, and the verdict. It is there that its clients fail if `clients` is good.
+    /// The first on the way from this authority up to its root that is not good itself, as its
+    /// position among the authorities, and the verdict. It is there that its clients fail if
+    /// `clients` is good.
     pub refused_above: Option<(usize, CertificateStatus<'a>)>,
     /// Whether the way up ends in a self-signed certificate. If not, clients fail for that reason.
     pub is_anchored: bool,
-    /// The topmost on the way up whose validity period does not include `now`, as its position among the authorities.
-    /// OpenSSL checks the dates from the root down, after everything about CRLs.
+    /// The topmost on the way up whose validity period does not include `now`, as its position
+    /// among the authorities. OpenSSL checks the dates from the root down, after everything about
+    /// CRLs.
     pub outside_dates: Option<(usize, OutsideDates)>,
 }
 
@@ -181,7 +186,8 @@ pub enum OutsideDates {
 }
 
 impl OutsideDates {
-    /// `None` inside the period; also where a date is malformed, with which OpenSSL refuses the certificate anyway.
+    /// `None` inside the period; also where a date is malformed, with which OpenSSL refuses the
+    /// certificate anyway.
     fn of(certificate: &Certificate, now: UnixTime) -> Option<Self> {
         match (certificate.not_before(), certificate.not_after()) {
             (_, Some(end)) if end < now => Some(Self::Expired),
@@ -215,8 +221,8 @@ impl Coverage<'_> {
             })
     }
 
-    /// What the configuration does to the client certificates of this authority, as a clause. `authorities` are those that
-    /// [`coverage`] was asked about.
+    /// What the configuration does to the client certificates of this authority, as a clause.
+    /// `authorities` are those that [`coverage`] was asked about.
     pub fn effect<C: Borrow<Certificate>>(&self, authorities: &[C]) -> String {
         const ALL_REFUSED: &str = "every client certificate issued by this CA is refused at login";
         let name = |position: usize| {
@@ -276,7 +282,8 @@ fn in_words(status: Status) -> &'static str {
     }
 }
 
-/// What the lists mean for the clients of each authority at `now`; `crls` is `None` if the server has no list configured.
+/// What the lists mean for the clients of each authority at `now`; `crls` is `None` if the server
+/// has no list configured.
 pub fn coverage<'a, C: Borrow<Certificate>>(
     authorities: &[C],
     crls: Option<&'a CrlSet>,
@@ -317,8 +324,8 @@ pub fn coverage<'a, C: Borrow<Certificate>>(
     (0..known.len()).map(cover).collect()
 }
 
-/// A chain for a certificate that nobody has verified: the certificate itself, then the issuers that OpenSSL would choose
-/// among `authorities`, as far up as there are any.
+/// A chain for a certificate that nobody has verified: the certificate itself, then the issuers
+/// that OpenSSL would choose among `authorities`, as far up as there are any.
 pub fn chain_of<C: Borrow<Certificate>>(
     certificate: &Certificate,
     authorities: &[C],
@@ -343,7 +350,8 @@ fn by_subject<'a>(authorities: &'a [Authority<'_>]) -> HashMap<&'a [u8], Vec<usi
 
 /// The way from an authority up to its root, as positions, and whether it gets there.
 ///
-/// As OpenSSL builds it from a CA file: of several possible issuers the first that is valid, or the first.
+/// As OpenSSL builds it from a CA file: of several possible issuers the first that is valid, or the
+/// first.
 fn path(
     authorities: &[Authority<'_>],
     by_subject: &HashMap<&[u8], Vec<usize>>,

@@ -14,7 +14,8 @@ pub struct Listed {
     pub source: Arc<str>,
 }
 
-/// The lists to judge by, in the order in which OpenSSL has them: those of the CRL file, then those of the directory.
+/// The lists to judge by, in the order in which OpenSSL has them: those of the CRL file, then those
+/// of the directory.
 #[derive(Debug, Clone, Default)]
 pub struct CrlSet {
     lists: Vec<Listed>,
@@ -27,8 +28,8 @@ impl CrlSet {
         Self::default()
     }
 
-    /// Adds a list behind the others. Order counts only between lists that are equally good and equally new: the first
-    /// one is used.
+    /// Adds a list behind the others. Order counts only between lists that are equally good and
+    /// equally new: the first one is used.
     pub fn push(&mut self, crl: Crl, source: impl Into<Arc<str>>) {
         let position = self.lists.len();
         self.by_issuer.entry(crl.issuer_canonical().to_vec()).or_default().push(position);

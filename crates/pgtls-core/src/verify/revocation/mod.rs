@@ -1,17 +1,20 @@
 //! What revocation lists say about certificates, exactly as the server decides it.
 //!
-//! PostgreSQL sets `X509_V_FLAG_CRL_CHECK` and `X509_V_FLAG_CRL_CHECK_ALL` as soon as it has a CRL file or directory, and
-//! neither extended CRL support nor deltas. This module makes the decisions that OpenSSL 3.0 to 3.6 then makes
-//! (`check_revocation` in `x509_vfy.c`; the functions are named below), on pure data and at a given time: which list is
-//! the best for a certificate, whether it may be used, and whether the certificate is in it. RFC 5280, section 6.3, says
-//! what the decisions are about, but where it and OpenSSL differ, OpenSSL is right: its verdict lets clients in.
+//! PostgreSQL sets `X509_V_FLAG_CRL_CHECK` and `X509_V_FLAG_CRL_CHECK_ALL` as soon as it has a CRL
+//! file or directory, and neither extended CRL support nor deltas. This module makes the decisions
+//! that OpenSSL 3.0 to 3.6 then makes (`check_revocation` in `x509_vfy.c`; the functions are named
+//! below), on pure data and at a given time: which list is the best for a certificate, whether it
+//! may be used, and whether the certificate is in it. RFC 5280, section 6.3, says what the
+//! decisions are about, but where it and OpenSSL differ, OpenSSL is right: its verdict lets clients
+//! in.
 //!
-//! Refuses to guess: what OpenSSL versions decide differently (delta lists and empty scopes) is decided by the [`Rules`] of
-//! the one at hand, and is [`WhyUnknown::DependsOnVersion`] where those do not say.
+//! Refuses to guess: what OpenSSL versions decide differently (delta lists and empty scopes) is
+//! decided by the [`Rules`] of the one at hand, and is [`WhyUnknown::DependsOnVersion`] where those
+//! do not say.
 //!
-//! The chain is taken as verified otherwise. OpenSSL checks revocation after it has built the chain and checked its
-//! extensions, and before dates and signatures of the certificates; the first certificate from the leaf up that is not
-//! good is the one whose error the handshake fails with.
+//! The chain is taken as verified otherwise. OpenSSL checks revocation after it has built the chain
+//! and checked its extensions, and before dates and signatures of the certificates; the first
+//! certificate from the leaf up that is not good is the one whose error the handshake fails with.
 
 pub mod behaviour;
 pub mod coverage;
@@ -35,7 +38,8 @@ use crate::x509::serial::Serial;
 
 /// Status of each certificate of a chain at `now`, leaf first, trust anchor last and checked too.
 ///
-/// Every certificate gets its verdict, whatever those below it got; OpenSSL stops at the first that is not good.
+/// Every certificate gets its verdict, whatever those below it got; OpenSSL stops at the first that
+/// is not good.
 pub fn statuses<'a, C: Borrow<Certificate>>(
     chain: &[C],
     crls: &'a CrlSet,
@@ -55,17 +59,20 @@ pub fn statuses<'a, C: Borrow<Certificate>>(
         .collect()
 }
 
-/// The certificates that can have signed the list for the one at `depth`: those above, or the last one itself.
+/// The certificates that can have signed the list for the one at `depth`: those above, or the last
+/// one itself.
 fn above<T>(authorities: &[T], depth: usize) -> &[T] {
     let first = (depth + 1).min(authorities.len().saturating_sub(1));
     authorities.get(first..).unwrap_or_default()
 }
 
-/// Reason flags of a distribution point (OpenSSL: `CRLDP_ALL_REASONS`): bits in the order of the octets.
+/// Reason flags of a distribution point (OpenSSL: `CRLDP_ALL_REASONS`): bits in the order of the
+/// octets.
 const ALL_REASONS: u16 = 0x807f;
 
-/// Points for a list, most important first (OpenSSL: `CRL_SCORE_…`). That the issuer's name fits and that its key is in the
-/// chain are worth points there too, but a list without them is not considered at all under the server's flags.
+/// Points for a list, most important first (OpenSSL: `CRL_SCORE_…`). That the issuer's name fits
+/// and that its key is in the chain are worth points there too, but a list without them is not
+/// considered at all under the server's flags.
 mod score {
     pub(super) const NO_CRITICAL: u16 = 0x100;
     pub(super) const SCOPE: u16 = 0x080;
@@ -252,7 +259,8 @@ impl<'a, 's, 'c> Question<'a, 's, 'c> {
         }
     }
 
-    /// The best list (OpenSSL: `get_crl_sk`): the first with most points, unless one with as many is newer.
+    /// The best list (OpenSSL: `get_crl_sk`): the first with most points, unless one with as many
+    /// is newer.
     fn best(&self, answered: u16, rule: Rule) -> Option<Candidate<'a, 's, 'c>> {
         let candidates = self.lists().filter_map(|list| self.consider(list, answered, rule).ok());
         candidates.reduce(|best, next| {
@@ -300,7 +308,8 @@ impl<'a, 's, 'c> Question<'a, 's, 'c> {
         Ok(Candidate { list, score, issuer, reasons })
     }
 
-    /// The certificate whose key should have signed the list, and what that is worth (OpenSSL: `crl_akid_check`).
+    /// The certificate whose key should have signed the list, and what that is worth (OpenSSL:
+    /// `crl_akid_check`).
     fn issuer(&self, crl: &Crl) -> Option<(&'s Authority<'c>, u16)> {
         let (first, above) = self.authorities.split_first()?;
         if first.may_be_meant_by(crl.authority_key_id()) {
@@ -310,7 +319,8 @@ impl<'a, 's, 'c> Question<'a, 's, 'c> {
         further.map(|authority| (authority, 0))
     }
 
-    /// The reasons for which the list is about the certificate; `None` if it is not (OpenSSL: `crl_crldp_check`).
+    /// The reasons for which the list is about the certificate; `None` if it is not (OpenSSL:
+    /// `crl_crldp_check`).
     fn in_scope(&self, crl: &Crl) -> Option<u16> {
         let scope = crl.issuing_distribution_point();
         if let Some(scope) = scope {
@@ -328,7 +338,8 @@ impl<'a, 's, 'c> Question<'a, 's, 'c> {
         place.is_none().then_some(ALL_REASONS)
     }
 
-    /// Whether the list at a distribution point is signed by this list's issuer (OpenSSL: `crldp_check_crlissuer`).
+    /// Whether the list at a distribution point is signed by this list's issuer (OpenSSL:
+    /// `crldp_check_crlissuer`).
     fn signs_for(&self, point: &DistributionPoint, crl: &Crl) -> bool {
         match &point.crl_issuer {
             Some(names) => names.iter().any(|name| is_directory_name(name, crl.issuer())),
@@ -404,7 +415,8 @@ fn has_empty_scope(crl: &Crl) -> bool {
     crl.issuing_distribution_point().is_some_and(|scope| *scope == Default::default())
 }
 
-/// Whether a list is of its time (OpenSSL: `check_crl_time`). Its last second is the one before nextUpdate.
+/// Whether a list is of its time (OpenSSL: `check_crl_time`). Its last second is the one before
+/// nextUpdate.
 fn check_time(crl: &Crl, now: UnixTime) -> Result<(), WhyUnknown> {
     match crl.this_update_plain() {
         None => return Err(WhyUnknown::MalformedThisUpdate),

@@ -41,8 +41,8 @@ impl Status {
         matches!(self, Self::Good | Self::NotChecked)
     }
 
-    /// The `X509_V_ERR_…` number with which OpenSSL refuses the certificate, 0 if it does not; `None` where that depends
-    /// on the version.
+    /// The `X509_V_ERR_…` number with which OpenSSL refuses the certificate, 0 if it does not;
+    /// `None` where that depends on the version.
     pub fn verify_error(self) -> Option<i32> {
         match self {
             Self::Good | Self::NotChecked => Some(0),
@@ -56,13 +56,16 @@ impl Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhyUnknown {
-    /// The certificate of its issuer is not known, so neither is the list, nor who may have signed it.
+    /// The certificate of its issuer is not known, so neither is the list, nor who may have signed
+    /// it.
     IssuerUnknown,
-    /// There is none of this issuer that is meant for TLS certificates and signed with a key of the chain.
+    /// There is none of this issuer that is meant for TLS certificates and signed with a key of the
+    /// chain.
     CrlMissing,
     /// The issuer's certificate has a key usage, and it does not include signing lists.
     NoCrlSign,
-    /// The list is about other certificates: of CAs only, of end entities only, or of another distribution point.
+    /// The list is about other certificates: of CAs only, of end entities only, or of another
+    /// distribution point.
     OutOfScope,
     /// The list's date does not have the form that RFC 5280 asks for.
     MalformedThisUpdate,
@@ -83,8 +86,9 @@ pub enum WhyUnknown {
 }
 
 impl WhyUnknown {
-    /// The word that SQL shows: `issuer_unknown`, `crl_missing`, `no_crl_sign`, `out_of_scope`, `malformed_date`, `crl_not_yet_valid`,
-    /// `crl_expired`, `issuer_key_unreadable`, `bad_signature` or `unsupported`.
+    /// The word that SQL shows: `issuer_unknown`, `crl_missing`, `no_crl_sign`, `out_of_scope`,
+    /// `malformed_date`, `crl_not_yet_valid`, `crl_expired`, `issuer_key_unreadable`,
+    /// `bad_signature` or `unsupported`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::IssuerUnknown => "issuer_unknown",
@@ -148,7 +152,8 @@ impl fmt::Display for WhyUnknown {
 pub struct CertificateStatus<'a> {
     /// The verdict.
     pub status: Status,
-    /// The list that decided: the one the certificate is or is not in, or the best one that cannot be used.
+    /// The list that decided: the one the certificate is or is not in, or the best one that cannot
+    /// be used.
     pub list: Option<&'a Listed>,
     /// If a list is missing: those of the right issuer that were not even considered.
     pub passed_over: Vec<PassedOver<'a>>,
@@ -177,14 +182,17 @@ pub enum WhyPassedOver {
     Indirect,
     /// It is about some reasons only, which the server does not support.
     SomeReasons,
-    /// Its authority key identifier names a key that no certificate of the chain has: a CA that changed its key.
+    /// Its authority key identifier names a key that no certificate of the chain has: a CA that
+    /// changed its key.
     OtherKey,
-    /// It is about reasons that another list has already answered for, and none is about the others.
+    /// It is about reasons that another list has already answered for, and none is about the
+    /// others.
     NoNewReasons,
 }
 
 impl WhyPassedOver {
-    /// The word for it: `contradictory_scope`, `empty_scope`, `delta`, `indirect`, `some_reasons`, `other_key` or `no_new_reasons`.
+    /// The word for it: `contradictory_scope`, `empty_scope`, `delta`, `indirect`, `some_reasons`,
+    /// `other_key` or `no_new_reasons`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ContradictoryScope => "contradictory_scope",

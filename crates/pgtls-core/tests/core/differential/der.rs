@@ -113,7 +113,8 @@ fn compare(
 
 /// What OpenSSL refuses and the core does not:
 ///
-/// * dates that are too short, which newer versions find out when they read, and older ones when they compare;
+/// * dates that are too short, which newer versions find out when they read, and older ones when
+///   they compare;
 fn is_excepted(error: &ErrorStack) -> bool {
     error.to_string().contains("time is too short")
 }

@@ -1,8 +1,8 @@
-//! The readers of the core against OpenSSL's, in both directions, on inputs that are changed at random: what OpenSSL takes
-//! is taken, and what it refuses is refused.
+//! The readers of the core against OpenSSL's, in both directions, on inputs that are changed at
+//! random: what OpenSSL takes is taken, and what it refuses is refused.
 //!
-//! The same inputs in every run. `PGTLS_DIFFERENTIAL=full` runs all of them (`make test-differential`), otherwise it is a
-//! part that fits into CI.
+//! The same inputs in every run. `PGTLS_DIFFERENTIAL=full` runs all of them
+//! (`make test-differential`), otherwise it is a part that fits into CI.
 
 mod der;
 mod mutate;

@@ -1,10 +1,11 @@
 //! `PEM_X509_INFO_read_bio` on a file, and `PEM_read_bio_X509_REQ`.
 //!
-//! The server reads `ssl_ca_file`, `ssl_crl_file` and the files of `ssl_crl_dir` with `X509_load_cert_crl_file`, which
-//! takes from a file what `PEM_X509_INFO_read_bio` finds in it, or nothing at all if that fails. `X509::stack_from_pem` of
-//! the `openssl` crate is a loop of another function, which keeps what it has at the first block that is broken, and it
-//! reads from memory, where a NUL does not end a line. OpenSSL's own end of a file is `fgets`, so here it reads a file, too:
-//! one that is in memory.
+//! The server reads `ssl_ca_file`, `ssl_crl_file` and the files of `ssl_crl_dir` with
+//! `X509_load_cert_crl_file`, which takes from a file what `PEM_X509_INFO_read_bio` finds in it, or
+//! nothing at all if that fails. `X509::stack_from_pem` of the `openssl` crate is a loop of another
+//! function, which keeps what it has at the first block that is broken, and it reads from memory,
+//! where a NUL does not end a line. OpenSSL's own end of a file is `fgets`, so here it reads a
+//! file, too: one that is in memory.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
@@ -52,7 +53,8 @@ fn with_file<T>(text: &[u8], read: impl FnOnce(*mut ffi::BIO) -> T) -> T {
     // An empty file cannot be opened in memory; a line end makes no difference.
     let text = if text.is_empty() { b"\n" } else { text };
     let mode: *const c_char = c"r".as_ptr();
-    // SAFETY: the buffer is only read, and outlives the stream; BIO_CLOSE closes the stream with the BIO.
+    // SAFETY: the buffer is only read, and outlives the stream; BIO_CLOSE closes the stream with
+    // the BIO.
     unsafe {
         let stream = libc::fmemopen(text.as_ptr().cast_mut().cast(), text.len(), mode);
         assert!(!stream.is_null());
@@ -113,7 +115,8 @@ fn ours(text: &[u8]) -> Option<Found> {
     Some((certificates, lists.ok()?.iter().map(|it| signed(it.as_der())).collect()))
 }
 
-/// The requests that a loop over `PEM_read_bio_X509_REQ` finds; `None` if it ends at a broken one or finds none.
+/// The requests that a loop over `PEM_read_bio_X509_REQ` finds; `None` if it ends at a broken one
+/// or finds none.
 fn openssls_requests(text: &[u8]) -> Option<Vec<Vec<u8>>> {
     with_file(text, |bio| {
         let mut found = Vec::new();

@@ -130,8 +130,8 @@ fn rule(line: &[u8]) -> Option<Rule> {
     })
 }
 
-/// Text as a question and rules: the first rule that matches alone is the one that matches, and a login explained by it is
-/// in order.
+/// Text as a question and rules: the first rule that matches alone is the one that matches, and a
+/// login explained by it is in order.
 pub fn hba(input: &[u8]) {
     let mut lines = input.split(|byte| *byte == b'\n');
     let Some(question) = lines.next() else { return };
@@ -251,7 +251,8 @@ pub fn ident(input: &[u8]) {
     let others: Vec<_> = others.cloned().collect();
     assert_eq!(ident::admits(&others, Some(map), identity, role, &around), before);
 
-    // A line that the server would not load never admits anybody: the search gives up there at the latest.
+    // A line that the server would not load never admits anybody: the search gives up there at the
+    // latest.
     ident::check_patterns(&mut lines, &around);
     for line in &lines {
         assert_eq!(line.columns().len(), 6);

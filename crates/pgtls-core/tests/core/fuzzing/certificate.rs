@@ -56,7 +56,8 @@ pub fn pem_bundle(data: &[u8]) {
     }
 }
 
-/// JSON, the list of columns and single columns say the same, in the same order, and no text holds a NUL.
+/// JSON, the list of columns and single columns say the same, in the same order, and no text holds
+/// a NUL.
 pub fn assert_consistent(certificate: &Certificate) {
     let columns = certificate.columns();
     let object = json::certificate(certificate);

@@ -1,4 +1,5 @@
-//! `crl` and `revocation`: what is read of lists agrees with itself, and what they say of a chain holds together.
+//! `crl` and `revocation`: what is read of lists agrees with itself, and what they say of a chain
+//! holds together.
 
 use pgtls_core::crl::{Crl, parse_crls};
 use pgtls_core::time::UnixTime;
@@ -12,7 +13,8 @@ use pgtls_core::x509::certificate::Certificate;
 /// SubjectPublicKeyInfo of an Ed25519 key that signed nothing, up to the key.
 const KEY_START: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 
-/// Bytes as a file of lists: every entry is found again, and a list read from its own DER is the same list.
+/// Bytes as a file of lists: every entry is found again, and a list read from its own DER is the
+/// same list.
 pub fn crl(file: &[u8]) {
     let Ok(members) = parse_crls(file.to_vec()) else { return };
     assert!(!members.is_empty());
@@ -48,10 +50,12 @@ fn assert_consistent(crl: &Crl) {
     }
 }
 
-/// Bytes as a time, certificates and lists: the rules that OpenSSL versions differ in are taken together as documented, and
-/// nothing is good without a list that a certificate of the chain signed.
+/// Bytes as a time, certificates and lists: the rules that OpenSSL versions differ in are taken
+/// together as documented, and nothing is good without a list that a certificate of the chain
+/// signed.
 ///
-/// Four octets of time, then records: two octets of length, the top bit set for a list, and so many octets of DER.
+/// Four octets of time, then records: two octets of length, the top bit set for a list, and so many
+/// octets of DER.
 pub fn revocation(input: &[u8]) {
     let Some((now, mut rest)) = input.split_first_chunk::<4>() else { return };
     let now = UnixTime(i64::from(u32::from_be_bytes(*now)));

@@ -1,4 +1,5 @@
-//! What the fuzz targets do with their input; the tests do the same with what they start from and have found.
+//! What the fuzz targets do with their input; the tests do the same with what they start from and
+//! have found.
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each target and test uses its part")]
 
 mod access;
