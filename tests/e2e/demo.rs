@@ -40,7 +40,7 @@ const SCENES: [(&str, &[&str]); 9] = [
         &["crl_status_on_file | stale", "every client certificate issued by this CA is refused"],
     ),
     (
-        "6. A CRL that revokes",
+        "6. The good CRL revokes",
         &[" alice   | revoked           | certificate revoked", "| revoked           | t\n"],
     ),
     (
@@ -64,7 +64,7 @@ const SCENES: [(&str, &[&str]); 9] = [
         ],
     ),
     (
-        "9. The file is mended. What ends next",
+        "9. The file is put right. What expires next",
         &[" client | /O=Acme/CN=billing ", "| renew_soon", " crl ", " server | /CN=localhost "],
     ),
 ];

@@ -64,6 +64,7 @@ impl Psql {
     /// Prints as a person sees it, in lines of at most so many characters: aligned, with a header.
     pub fn aligned(self, columns: usize) -> Self {
         self.option("--pset=tuples_only=off")
+            .option("--pset=footer=off")
             .option("--pset=format=wrapped")
             .option(&format!("--pset=columns={columns}"))
     }

@@ -31,7 +31,10 @@ fn introduction(office: &Office, terminal: &Terminal) {
 not tell about TLS: whose certificates are in use, who is refused and why, and
 what a certificate revocation list (CRL) does. All output below is from a real
 server with ssl_ca_file, ssl_crl_file, shared_preload_libraries = 'pgtls_ext'.
-The prompt says who asks. The server's files, and rules in its pg_hba.conf:",
+The prompt says who asks; psql marks with dots where it wraps a long value.
+
+The server's data directory, and the rules of its pg_hba.conf (map=pool lets
+PgBouncer's certificate in as shop and as stock):",
     );
     println!("\n  {}\n", office.cluster.dir().display());
     println!("  {}", Office::rules().join("\n  "));
@@ -47,10 +50,12 @@ from pgtls_sessions where client_addr is not null
 order by usename;",
     );
     terminal.say(if office.has_pooler() {
-        "guest has no TLS. billing needs a new certificate soon. shop and stock come
+        "guest has no TLS. billing's certificate ends within pgtls_ext.renewal_window
+(75 days, at most a third of its lifetime): renew_soon. shop and stock come
 through PgBouncer: the server sees PgBouncer's certificate, not its clients'."
     } else {
-        "guest has no TLS. billing needs a new certificate soon. (With PgBouncer on this
+        "guest has no TLS. billing's certificate ends within pgtls_ext.renewal_window
+(75 days, at most a third of its lifetime): renew_soon. (With PgBouncer on this
 machine, two more sessions would come through it.)"
     });
 }
@@ -79,11 +84,11 @@ where usename = 'carol' \\gx",
 }
 
 fn a_login_that_fails(office: &Office, terminal: &mut Terminal) {
-    terminal.scene("dave gets in nowhere. Why? His certificate is from the same CA as carol's.");
+    terminal.scene("dave cannot connect. Why? His certificate is from the same CA as carol's.");
     let mark = office.cluster.mark();
     terminal.log_in(&office.dave);
     office.cluster.wait_for_log(mark, REFUSED);
-    terminal.say("The administrator has dave's sslcert file, and asks without a login:");
+    terminal.say("dave mails his sslcert file to the administrator, who tests it without him:");
     terminal.show(
         &office.admin,
         "\\set pem `cat dave.crt`
@@ -91,12 +96,16 @@ select check_name, outcome, detail
 from pgtls_explain_login(:'pem', 'dave', 'postgres', '127.0.0.1')
 where outcome = 'failed' \\gx",
     );
-    terminal.say("His issuer is missing. Is it enough to add the intermediate CA to the file?");
+    terminal.say(
+        "The certificate of his issuer is missing: the server has only the root, and his
+client did not send it. Is it enough to append it to dave's sslcert file?",
+    );
     terminal.show(
         &office.admin,
         "\\set pem `cat dave.crt intermediate.crt`
 select pgtls_check_login(:'pem', 'dave', 'postgres', '127.0.0.1');",
     );
+    terminal.say("Yes (t): with that file dave would be let in.");
 }
 
 fn a_crl_that_locks_out(office: &Office, terminal: &mut Terminal) {
@@ -108,15 +117,16 @@ fn a_crl_that_locks_out(office: &Office, terminal: &mut Terminal) {
 from pgtls_crl_coverage where clients_refused_on_file \\gx",
     );
     terminal.say(
-        "No. All client certificates here are from that CA: nobody who needs one would
-get in. A good file takes its place before the reload.",
+        "No. on_file is what a reload would load: that CA's CRL is past its next update
+(stale), and all client certificates here are from that CA. Nobody who needs one
+would get in. So the file is replaced by a good one, and only then loaded.",
     );
 }
 
 fn a_revocation(office: &Office, terminal: &mut Terminal) {
     office.install_crls_that_revoke_alice();
     office.cluster.reload();
-    terminal.scene("A CRL that revokes alice's certificate has been loaded. Is she still in?");
+    terminal.scene("The good CRL revokes alice's certificate, and is loaded. Is she still in?");
     terminal.show(
         &office.admin,
         "select usename, credential_status, credential_detail
@@ -125,12 +135,13 @@ order by usename;",
     );
     terminal.say(
         "Yes: PostgreSQL looks at certificates only at login. This query ends sessions
-whose certificate is no longer good; then alice tries to come back.",
+that could not log in any more; billing's could, until its certificate expires.
+Then alice tries to come back.",
     );
     terminal.show(
         &office.admin,
         "select pid, usename, credential_status, terminated
-from pgtls_terminate_invalid(false);",
+from pgtls_terminate_invalid(dry_run => false);",
     );
     let mark = office.cluster.mark();
     terminal.log_in(&office.alice);
@@ -173,11 +184,13 @@ fn a_reload_that_is_tried_first(office: &Office, terminal: &mut Terminal) {
         office.cluster.wait_for_log(mark, "SSL configuration was not reloaded");
         terminal
             .show(&office.admin, "select last_reload_ok, last_reload_error from pgtls_status \\gx");
+        terminal
+            .say("No. The server goes on with the certificate that it had; a restart would fail.");
     });
 }
 
 fn what_ends_next(office: &Office, terminal: &mut Terminal) {
-    terminal.scene("The file is mended. What ends next, of all that the server depends on?");
+    terminal.scene("The file is put right. What expires next, of all that logins depend on?");
     terminal.show(
         &office.admin,
         "select ends_at::date, kind, name, status

@@ -78,7 +78,8 @@ impl Terminal {
     /// All queries so far, as a script for `psql` that connects by the services of the clients.
     pub(crate) fn script(&self) -> String {
         let start = quote(&self.directory.display().to_string());
-        let settings = format!("\\pset format wrapped\n\\pset columns {COLUMNS}\n");
+        let settings =
+            format!("\\pset footer off\n\\pset format wrapped\n\\pset columns {COLUMNS}\n");
         format!("\\set QUIET on\n{settings}\\cd {start}\n{}", self.script)
     }
 }
