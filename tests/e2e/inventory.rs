@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pgtls_e2e::prelude::*;
+use pgtls_e2e::{limit_file_size, state_file};
 
 /// One cell of a certificate's row.
 fn cell(admin: &Session, identity: &Identity, column: &str) -> Option<String> {
@@ -425,6 +426,63 @@ fn what_is_not_a_file_keeps_the_server_neither_from_starting_nor_from_stopping()
         let logins = if what == "directory" { None } else { Some("1") };
         assert_eq!(cell(&cluster.admin(), pki.alice(), "logins").as_deref(), logins, "{what}");
     }
+}
+
+/// Without room on the disk, or without the right to write or to read, the server goes on and says
+/// so; what was saved before stays whole.
+#[test]
+fn a_full_disk_and_missing_rights_keep_nobody_out() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let pki = Pki::standard();
+    let cluster = Cluster::builder().roles(&["alice", "bob"]).preloaded().start();
+    cluster.shut_down(Shutdown::Fast);
+    // More than the disk has room for, below.
+    std::fs::write(file(&cluster), state_file(900)).unwrap();
+    cluster.start_again();
+    cluster.client("alice").with(pki.alice()).login();
+    cluster.restart();
+    let saved = || std::fs::read(file(&cluster)).unwrap();
+    let with_alice = saved();
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let says = |mark, text: &str| {
+        eventually(text, || cluster.log_since(mark).contains(text));
+    };
+    let directory = file(&cluster).parent().unwrap().to_owned();
+
+    // A disk that is full after the first megabyte; the server's log has less.
+    let pid = worker(&cluster).expect("there is a worker");
+    limit_file_size(pid, Some(1 << 20));
+    cluster.client("bob").with(pki.bob()).login();
+    let mark = cluster.mark();
+    cluster.reload();
+    says(mark, "pgtls_ext could not write \"pg_stat/pgtls_ext.stat.tmp\": File too large");
+    assert_eq!(saved(), with_alice);
+    assert!(!file(&cluster).with_extension("stat.tmp").exists(), "it would take up room");
+    limit_file_size(pid, None);
+
+    // A directory that only its owner's group could write, as on a disk mounted read-only.
+    mode(&directory, 0o500);
+    let mark = cluster.mark();
+    cluster.reload();
+    says(mark, "pgtls_ext could not write \"pg_stat/pgtls_ext.stat.tmp\": Permission denied");
+    assert_eq!(worker(&cluster), Some(pid));
+    cluster.client("bob").with(pki.bob()).login();
+    mode(&directory, 0o700);
+    cluster.restart();
+    assert_ne!(saved(), with_alice);
+    assert_eq!(cell(&cluster.admin(), pki.bob(), "logins").as_deref(), Some("2"));
+
+    // A file that the server may not read, as one that root has left there.
+    cluster.shut_down(Shutdown::Fast);
+    mode(&file(&cluster), 0o000);
+    let mark = cluster.mark();
+    cluster.start_again();
+    says(mark, "aside as \"pg_stat/pgtls_ext.stat.damaged\": Permission denied");
+    cluster.client("alice").with(pki.alice()).login();
+    assert_eq!(cell(&cluster.admin(), pki.alice(), "logins").as_deref(), Some("1"));
 }
 
 /// The inventory at its largest setting makes a file larger than any CRL that is read.

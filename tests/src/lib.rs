@@ -24,11 +24,13 @@ pub mod pki;
 pub mod pooler;
 pub mod psql;
 pub mod relay;
+mod state_file;
 mod sys;
 mod tls;
 mod transplant;
 
-pub use sys::{address_space, limit_address_space, process_exists};
+pub use state_file::state_file;
+pub use sys::{address_space, limit_address_space, limit_file_size, process_exists};
 pub use testpki::{der, x509};
 
 /// What most tests need.

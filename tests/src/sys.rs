@@ -315,6 +315,16 @@ pub fn limit_address_space(pid: u32, more: Option<u64>) -> bool {
     is_there
 }
 
+/// Limits the size of the files that a process writes, as a disk without room does; `None` lifts the
+/// limit. A write beyond it fails in its middle: server processes ignore the signal.
+pub fn limit_file_size(pid: u32, bytes: Option<u64>) {
+    let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+    let mut command = Command::new("prlimit");
+    command.args(["--pid", &pid.to_string(), &format!("--fsize={limit}:")]);
+    let output = output_as_server(command);
+    assert!(output.status.success(), "prlimit of {pid}: {output:?}");
+}
+
 /// The address space of a process, in bytes.
 pub fn address_space(pid: u32) -> u64 {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).expect("the process is there");

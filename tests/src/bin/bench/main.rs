@@ -6,17 +6,21 @@
 
 mod crl;
 mod functions;
+mod interrupts;
+mod inventory;
 mod logins;
 mod measure;
 mod sessions;
 
 use pgtls_e2e::prelude::*;
 
-const PARTS: [(&str, fn()); 4] = [
+const PARTS: [(&str, fn()); 6] = [
     ("functions", functions::run),
     ("logins", logins::run),
     ("sessions", sessions::run),
     ("crl", crl::run),
+    ("inventory", inventory::run),
+    ("interrupts", interrupts::run),
 ];
 
 fn main() {
