@@ -88,7 +88,7 @@ clean: ## remove everything that was built (not the chroots: scripts/chroot.sh r
 ifeq ($(WHERE),chroot)
 
 # The same target, inside the chroot of that version; make knows no difference there.
-IN_CHROOT := build stage test test-login-grid test-staged-grid test-stress test-load test-allocations demo bench package
+IN_CHROOT := build stage test test-login-grid test-staged-grid test-rehearsal test-stress test-load test-allocations demo bench package
 .PHONY: $(IN_CHROOT) install
 $(IN_CHROOT): deps
 	@scripts/setup-debian.sh chroot
@@ -106,7 +106,7 @@ else ifeq ($(WHERE),registry)
 
 # The same target, with the PostgreSQL that is fetched. It is for tests: nobody would install for
 # it.
-IN_REGISTRY := build stage test test-login-grid test-staged-grid test-stress test-load test-allocations demo
+IN_REGISTRY := build stage test test-login-grid test-staged-grid test-rehearsal test-stress test-load test-allocations demo
 .PHONY: $(IN_REGISTRY) install bench package
 $(IN_REGISTRY): deps
 	@scripts/setup-debian.sh registry || [ $@ = test ]
@@ -169,10 +169,20 @@ test-staged-grid: stage ## what is said of logins now and after a reload, in all
 		scripts/cargo.sh test --workspace --no-default-features --features pgtls_ext/pg$(PG) --test e2e -- \
 		--nocapture staged_grid
 
+.PHONY: test-rehearsal
+test-rehearsal: stage ## changes that are rehearsed and then made, with everybody's logins
+	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' PGTLS_REHEARSAL=full \
+		scripts/cargo.sh test --workspace $(FEATURES) --test e2e -- --nocapture what_is_rehearsed
+
 .PHONY: test-allocations
 test-allocations: stage ## functions, logins and the worker, with every allocation refused in turn
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' PGTLS_EVERY_ALLOCATION=1 \
 		scripts/cargo.sh test --workspace $(FEATURES) --test e2e -- --nocapture allocations
+
+.PHONY: test-cassert
+test-cassert: deps ## every test suite on a server that is built with its assertions
+	@scripts/setup-debian.sh source cassert
+	@$(MAKE) --no-print-directory test FILTER='$(FILTER)' PG_CONFIG="$$(scripts/cassert.sh $(PG))"
 
 .PHONY: test-stress
 test-stress: stage ## 100 clients that come and go for 5 minutes while the views are read

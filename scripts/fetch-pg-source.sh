@@ -2,9 +2,10 @@
 # Fetches the parts of PostgreSQL's source that its own TLS tests need, from the archive that this
 # Debian machine installs from, and prints the directory.
 #
-#   scripts/fetch-pg-source.sh NN
+#   scripts/fetch-pg-source.sh NN [whole]
 #
-# Unpacks src/test/ssl and contrib/sslinfo. What else `prove` needs is installed with the headers:
+# Unpacks src/test/ssl and contrib/sslinfo; with `whole` everything, of that version only, to build
+# a server from. What else `prove` needs is installed with the headers:
 # $(dirname $(pg_config --pgxs))/../../src/test/perl and pg_regress. The apt configuration of the
 # machine is neither changed nor used for package lists: sources are looked up in a state of our
 # own. Where the archive does not have the source of that version, those of the next older one are
@@ -14,17 +15,21 @@
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
-version=$1
+version=$1 whole=${2:-}
 say() { printf '%s\n' "source: $*" >&2; }
 
 root=$("$here/chroot.sh" path "$version")
 cache=$(dirname "$root")
-result=$cache/source-pg$version
+result=$cache/source${whole:+-$whole}-pg$version
 
 # The major versions whose tests will do, best first: its own, then the next older ones. A newer
 # one's tests use settings that the server does not have.
 candidates() {
     local other
+    if [ -n "$whole" ]; then
+        echo "$version"
+        return
+    fi
     for other in 18 17 15; do
         if [ "$other" -le "$version" ]; then echo "$other"; fi
     done
@@ -91,8 +96,8 @@ fi
 
 rm -rf "$result.new"
 mkdir -p "$result.new"
-tar -x -C "$result.new" --strip-components=1 --wildcards -f "$archive" \
-    '*/src/test/ssl' '*/contrib/sslinfo' '*/COPYRIGHT'
+parts=(--wildcards '*/src/test/ssl' '*/contrib/sslinfo' '*/COPYRIGHT')
+tar -x -C "$result.new" --strip-components=1 -f "$archive" "${parts[@]:${whole:+4}}"
 touch "$result.new/complete"
 rm -rf "$result"
 mv "$result.new" "$result"

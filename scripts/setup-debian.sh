@@ -9,6 +9,7 @@
 #         chroot  what makes the chroots of the other PostgreSQL versions
 #         registry  what fetches PostgreSQL 16, which no Debian release has
 #         source  what unpacks PostgreSQL's own tests
+#         cassert  what builds PostgreSQL from its source
 #         pooler  PgBouncer, below target/ and not into the system: its package would start a service
 #
 # Environment: PG                 PostgreSQL major version (15)
@@ -47,6 +48,7 @@ packages_of() {
         command -v npm >/dev/null || echo npm
         ;;
     source) echo dpkg-dev libipc-run-perl perl ;;
+    cassert) echo bison flex perl ;;
     *) die "no such group: $1" ;;
     esac
 }

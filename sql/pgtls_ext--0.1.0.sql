@@ -732,3 +732,25 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_login_ends_at(text, name, name, inet) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_login_ends_at(text, name, name, inet) IS
 'until when a login over TLS with this certificate succeeds, and what ends it first';
+
+CREATE FUNCTION pgtls_rehearse(
+    ca text DEFAULT NULL, crl text DEFAULT NULL, hba text DEFAULT NULL, ident text DEFAULT NULL,
+    at timestamptz DEFAULT NULL, everybody boolean DEFAULT false)
+RETURNS TABLE (
+    identity text, rolname text, datname text, client_addr inet, verdict text, verdict_after text,
+    step text, reason text, last_seen timestamptz, logins bigint, connected bigint, fingerprint text)
+AS 'MODULE_PATHNAME', 'pgtls_rehearse_wrapper'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION pgtls_rehearse(text, text, text, text, timestamptz, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_rehearse(text, text, text, text, timestamptz, boolean) IS
+'whose login a change would decide otherwise, of all clients that were seen: contents of a new CA file, CRL file, pg_hba.conf, pg_ident.conf, another date (NULL: as in force)';
+
+CREATE FUNCTION pgtls_rehearse_summary(
+    ca text DEFAULT NULL, crl text DEFAULT NULL, hba text DEFAULT NULL, ident text DEFAULT NULL,
+    at timestamptz DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'pgtls_rehearse_summary_wrapper'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION pgtls_rehearse_summary(text, text, text, text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_rehearse_summary(text, text, text, text, timestamptz) IS
+'how many logins a change would keep, lock out and let in, in one line';

@@ -40,6 +40,20 @@ pub(crate) enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A text that is given for a configuration file, and that the server would not take.
+    NotTaken {
+        /// The argument.
+        argument: &'static str,
+        /// What the server has against it.
+        problem: String,
+    },
+    /// A text that is given for a configuration file has the server read another file.
+    Inclusion {
+        /// The argument.
+        argument: &'static str,
+        /// The line, counted from 1.
+        line: usize,
+    },
     /// The server was built without OpenSSL.
     ServerWithoutOpenSsl,
     /// The server and this library use two different copies of libssl.
@@ -121,6 +135,7 @@ impl Error {
             }
             Self::MomentOutOfRange => ERRCODE_DATETIME_FIELD_OVERFLOW,
             Self::AuthFile { .. } => ERRCODE_CONFIG_FILE_ERROR,
+            Self::NotTaken { .. } | Self::Inclusion { .. } => ERRCODE_INVALID_PARAMETER_VALUE,
             Self::ServerWithoutOpenSsl => ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OtherLibssl { .. } => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::PlaintextRefused => ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
@@ -189,6 +204,10 @@ impl Error {
             Self::AuthFile { .. } => {
                 "See the column \"error\" of pgtls_hba_rules and pgtls_ident_mappings. Until the file is repaired and reloaded, the server keeps what it had."
             }
+            Self::NotTaken { .. } => {
+                "A reload would not take it, and everybody would be judged as before."
+            }
+            Self::Inclusion { .. } => "Put the content of the other file in its place.",
             Self::ServerWithoutOpenSsl => {
                 "pgtls_ext needs a PostgreSQL built with OpenSSL (configure --with-ssl=openssl)."
             }
@@ -227,6 +246,12 @@ impl fmt::Display for Error {
             Self::MomentOutOfRange => f.write_str("the time is outside the years 0 to 9999"),
             Self::AuthFile { setting, problem } => {
                 write!(f, "the server does not load the file of \"{setting}\" as it is: {problem}")
+            }
+            Self::NotTaken { argument, problem } => {
+                write!(f, "the server would not load argument \"{argument}\": {problem}")
+            }
+            Self::Inclusion { argument, line } => {
+                write!(f, "line {line} of argument \"{argument}\" includes another file")
             }
             Self::ServerWithoutOpenSsl => {
                 f.write_str("this PostgreSQL server was built without OpenSSL")

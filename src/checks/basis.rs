@@ -1,5 +1,6 @@
 //! By which configuration something is judged: the one in force, or the files.
 
+use std::ffi::c_int;
 use std::rc::Rc;
 
 use pgtls_core::login::facts::TlsFacts;
@@ -41,8 +42,18 @@ pub(crate) fn in_force() -> Result<Option<Rc<InForce>>, String> {
 pub(crate) enum TlsConfiguration {
     InForce(Rc<InForce>),
     OnFile(TlsSettings),
+    /// What is in force with some of it replaced.
+    Rehearsed(Box<Rehearsed>),
     /// Why it is not known.
     Unknown(String),
+}
+
+/// A configuration that is not there yet.
+pub(crate) struct Rehearsed {
+    pub(crate) facts: TlsFacts,
+    /// What clients' chains are judged by; `None` if no client is asked for a certificate.
+    pub(crate) store: Option<TrustStore>,
+    pub(crate) security_level: c_int,
 }
 
 impl TlsConfiguration {
@@ -63,6 +74,7 @@ impl TlsConfiguration {
         match self {
             Self::InForce(in_force) => in_force.settings.facts(),
             Self::OnFile(settings) => settings.facts(),
+            Self::Rehearsed(rehearsed) => rehearsed.facts.clone(),
             Self::Unknown(_) => TlsSettings::current().facts(),
         }
     }
@@ -72,6 +84,11 @@ impl TlsConfiguration {
         match self {
             Self::InForce(in_force) if in_force.asks_clients => {
                 Ok((in_force.store()?, Policy::with_level(at, in_force.security_level)))
+            }
+            Self::Rehearsed(rehearsed) => {
+                let store =
+                    rehearsed.store.clone().ok_or("no client is asked for a certificate")?;
+                Ok((store, Policy::with_level(at, rehearsed.security_level)))
             }
             Self::InForce(_) => {
                 Err("no client is asked for a certificate by what is in force".to_owned())

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::net::IpAddr;
 use std::path::Path;
 
+use pgtls_core::login::access::Surroundings;
 use pgtls_core::login::ending::{self, Ending};
 use pgtls_core::login::explain;
 use pgtls_core::login::facts::{Crls, Facts, Question, Remark, Replication, Untranslatable};
@@ -29,6 +30,12 @@ const MOST_PATHS: usize = 16;
 /// show them.
 const MEMORY_FACTOR: usize = 64;
 
+/// What logins are judged by, gathered once for any number of them.
+pub(crate) struct Conditions {
+    pub(crate) tls: TlsConfiguration,
+    pub(crate) auth: AuthFiles,
+}
+
 /// A login that is asked about.
 pub(crate) struct Login<'a> {
     /// What the client sends: its own certificate first. Empty if it has none.
@@ -49,17 +56,30 @@ pub(crate) struct Login<'a> {
 impl Login<'_> {
     /// Its steps.
     pub(crate) fn explain(&self) -> Explanation {
-        let size: usize = self.certificates.iter().map(|one| one.as_der().len()).sum();
-        work::expect(size.saturating_mul(MEMORY_FACTOR));
         let server = Server::new();
         let around = server.around();
-        let tls = TlsConfiguration::of(self.basis);
-        let auth = AuthFiles::of(self.basis, &around);
+        let conditions = Conditions {
+            tls: TlsConfiguration::of(self.basis),
+            auth: AuthFiles::of(self.basis, &around),
+        };
+        self.explain_under(&conditions, self.remarks(&conditions.auth), &around)
+    }
+
+    /// Its steps under conditions that were gathered before.
+    pub(crate) fn explain_under(
+        &self,
+        conditions: &Conditions,
+        remarks: Vec<Remark>,
+        around: &Surroundings<'_>,
+    ) -> Explanation {
+        let size: usize = self.certificates.iter().map(|one| one.as_der().len()).sum();
+        work::expect(size.saturating_mul(MEMORY_FACTOR));
+        let Conditions { tls, auth } = conditions;
         let facts = Facts {
-            remarks: self.remarks(&auth),
+            remarks,
             tls: tls.facts(),
             require_tls: guc::require_tls(),
-            trust: self.judgement(&tls),
+            trust: self.judgement(tls),
             role: catalog::role(self.role),
             database: catalog::database(self.database, self.role),
             untranslatable: self.untranslatable(),
@@ -78,7 +98,7 @@ impl Login<'_> {
             crls: self.crls,
             replication: self.replication,
         };
-        explain::explain(&question, &facts, &around)
+        explain::explain(&question, &facts, around)
     }
 
     /// What the database cannot show of the names in the client's certificate.

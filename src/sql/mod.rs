@@ -19,6 +19,7 @@ mod mapping;
 mod parse_certificates;
 mod parse_crls;
 mod parse_requests;
+mod rehearsal;
 mod server_certificates;
 mod session;
 mod sessions;

@@ -21,6 +21,7 @@ mod memory;
 mod out_of_memory;
 mod processes;
 mod recorder;
+mod rehearsal;
 mod revocation;
 mod session;
 mod sessions;

@@ -16,7 +16,7 @@ use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::error::ErrorStack;
 use openssl::x509::store::{X509Store, X509StoreBuilder, X509StoreBuilderRef, X509StoreRef};
 use openssl::x509::verify::X509VerifyFlags;
-use openssl::x509::{X509CrlRef, X509Name, X509Ref};
+use openssl::x509::{X509, X509Crl, X509CrlRef, X509Name, X509Ref};
 use pgtls_core::time::UnixTime;
 use pgtls_core::work;
 
@@ -81,6 +81,21 @@ fn fill(settings: &TlsSettings) -> Result<X509Store, String> {
 /// A store without anything in it.
 pub(in crate::pg) fn empty() -> Result<X509Store, String> {
     Ok(X509StoreBuilder::new().map_err(|error| reason(&error))?.build())
+}
+
+/// What a file holds that is to be `ssl_ca_file`; or why the server could not load it.
+pub(in crate::pg) fn authorities_in(file: &CStr) -> Result<Material, String> {
+    let store = empty()?;
+    load(&store, file, c"")?;
+    X509Name::load_client_ca_file(os_path(file)).map_err(|problem| reason(&problem))?;
+    Ok(Material::of(&store))
+}
+
+/// What a file holds that is to be `ssl_crl_file`; or why the server could not load it.
+pub(in crate::pg) fn crls_in(file: &CStr) -> Result<Material, String> {
+    let store = empty()?;
+    load(&store, file, c"")?;
+    Ok(Material::of(&store))
 }
 
 /// Takes in what `ssl_ca_file` holds; an error if the server could not.
@@ -190,12 +205,40 @@ impl TrustStore {
         checks_crls: bool,
         directories: &CStr,
     ) -> Result<Self, String> {
+        Self::of_parts(&material.certificates, &material.crls, checks_crls, directories)
+    }
+
+    /// A store in which files that are given take the place of what `base` has of their kind.
+    pub(in crate::pg) fn replacing(
+        base: &Material,
+        authorities: Option<&Material>,
+        crls: Option<&Material>,
+        checks_crls: bool,
+        directories: &CStr,
+    ) -> Result<Self, String> {
+        // Both kinds of files can hold both.
+        let given = || [authorities, crls].into_iter().flatten();
+        let kept = |is_given: bool| Some(base).filter(|_| !is_given).into_iter();
+        Self::of_parts(
+            given().chain(kept(authorities.is_some())).flat_map(|it| &it.certificates),
+            given().chain(kept(crls.is_some())).flat_map(|it| &it.crls),
+            checks_crls,
+            directories,
+        )
+    }
+
+    fn of_parts<'m>(
+        certificates: impl IntoIterator<Item = &'m X509>,
+        crls: impl IntoIterator<Item = &'m X509Crl>,
+        checks_crls: bool,
+        directories: &CStr,
+    ) -> Result<Self, String> {
         let assemble = || -> Result<X509Store, ErrorStack> {
             let mut store = X509StoreBuilder::new()?;
-            for certificate in &material.certificates {
+            for certificate in certificates {
                 store.add_cert(certificate.clone())?;
             }
-            for crl in &material.crls {
+            for crl in crls {
                 add_crl(&mut store, crl)?;
             }
             let store = store.build();

@@ -22,6 +22,7 @@ use crate::pg::openssl::verify;
 use crate::pg::recorder::segment::Segment;
 use crate::pg::recorder::{publication, reload};
 use crate::pg::server::files;
+use crate::pg::server::memory_file::MemoryFile;
 use crate::pg::server::tls_settings::TlsSettings;
 
 /// Where it is known from.
@@ -85,6 +86,38 @@ pub(crate) enum Unknown {
     NotPreloaded,
     /// Nothing was published that this process can use, with the reason.
     NotPublished(String),
+}
+
+/// Files that are to take the place of those in force.
+#[derive(Default)]
+pub(crate) struct Replaced {
+    /// Of `ssl_ca_file`.
+    authorities: Option<Material>,
+    /// Of `ssl_crl_file`.
+    crls: Option<Material>,
+    /// Whether every certificate then needs a CRL, if that changes.
+    checks_crls: Option<bool>,
+}
+
+impl Replaced {
+    /// Has this text be `ssl_ca_file`; or says why the server could not load it.
+    pub(crate) fn set_authorities(&mut self, text: &MemoryFile) -> Result<(), String> {
+        self.authorities = Some(trust_store::authorities_in(text.path())?);
+        Ok(())
+    }
+
+    /// The same of `ssl_crl_file`.
+    pub(crate) fn set_crls(&mut self, text: &MemoryFile) -> Result<(), String> {
+        self.crls = Some(trust_store::crls_in(text.path())?);
+        self.checks_crls = Some(true);
+        Ok(())
+    }
+
+    /// Leaves `ssl_crl_file` unset. Without `ssl_crl_dir` no certificate needs a CRL then.
+    pub(crate) fn unset_crls(&mut self, has_directory: bool) {
+        self.crls = Some(Material::default());
+        self.checks_crls = Some(has_directory);
+    }
 }
 
 /// How long a reader waits for a publication that is about to come.
@@ -250,6 +283,17 @@ impl InForce {
         let crls = self.material.crls.iter();
         let wanted = crls.filter(|crl| tls::crl_signature(crl).is_some_and(&wanted));
         wanted.filter_map(|crl| tls::crl_der(crl)).collect()
+    }
+
+    /// What clients' chains would be judged by, if these files took the place of those in force.
+    pub(crate) fn store_with(&self, replaced: &Replaced) -> Result<TrustStore, String> {
+        TrustStore::replacing(
+            &self.material,
+            replaced.authorities.as_ref(),
+            replaced.crls.as_ref(),
+            replaced.checks_crls.unwrap_or(self.checks_crls),
+            self.settings.get(c"ssl_crl_dir"),
+        )
     }
 
     /// What clients' chains are judged by.

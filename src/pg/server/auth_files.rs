@@ -21,6 +21,7 @@ use pgtls_core::work;
 use crate::pg::datum::text::lossless;
 use crate::pg::memory;
 use crate::pg::server::cstr;
+use crate::pg::server::memory_file::MemoryFile;
 use crate::pg::server::network::ip_of;
 use crate::pg::server::{sys, version};
 
@@ -34,6 +35,10 @@ pub(in crate::pg) const QUIET: c_int = 9;
 /// What the server says of a line that has no `=` in an option; it goes on with the option itself,
 /// which can be a secret.
 const NO_NAME_AND_VALUE: &str = "authentication option not in name=value format";
+
+/// What stands for the name of the file where a text was given.
+const GIVEN_RULES: &str = "argument hba";
+const GIVEN_MAPPINGS: &str = "argument ident";
 
 /// Where the rules are (`hba_file`).
 pub(crate) fn hba_file() -> String {
@@ -49,10 +54,25 @@ pub(crate) fn ident_file() -> String {
 
 /// The rules of `pg_hba.conf` as it is now, in order, with what is wrong with each line.
 pub(crate) fn rules(around: &Surroundings<'_>) -> Vec<hba::Line> {
-    let file = hba_file();
-    // SAFETY: a setting of the server, null or NUL-terminated. Lines come from the server's own
-    // tokenizer and live during the call.
-    let lines = unsafe { each_line(pg_sys::HbaFileName, |line| rule_line(line, &file, around)) };
+    // SAFETY: a setting of the server, null or NUL-terminated.
+    unsafe { rules_of(pg_sys::HbaFileName, hba_file(), around) }
+}
+
+/// The rules of a text that is to take the place of the file. It must not have the server read
+/// another one ([`pgtls_core::login::rehearsal::first_inclusion`]).
+pub(crate) fn rules_in(text: &MemoryFile, around: &Surroundings<'_>) -> Vec<hba::Line> {
+    // SAFETY: the path of an open file, NUL-terminated.
+    let mut lines = unsafe { rules_of(text.path().as_ptr(), GIVEN_RULES.to_owned(), around) };
+    lines.iter_mut().for_each(|line| line.file = GIVEN_RULES.to_owned());
+    lines
+}
+
+/// # Safety
+/// `path` is null or NUL-terminated.
+unsafe fn rules_of(path: *const c_char, file: String, around: &Surroundings<'_>) -> Vec<hba::Line> {
+    // SAFETY: the caller's contract. Lines come from the server's own tokenizer and live during the
+    // call.
+    let lines = unsafe { each_line(path, |line| rule_line(line, &file, around)) };
     lines.unwrap_or_else(|problem| {
         vec![hba::Line { file, number: None, rule: None, problem: Some(problem) }]
     })
@@ -62,9 +82,24 @@ pub(crate) fn rules(around: &Surroundings<'_>) -> Vec<hba::Line> {
 /// for their regular expressions: those are left to [`ident::check_patterns`], because compiling
 /// thousands of them takes its time, and a search may have done it already.
 pub(crate) fn mappings() -> Vec<ident::Line> {
-    let file = ident_file();
-    // SAFETY: as above.
-    let lines = unsafe { each_line(pg_sys::IdentFileName, |line| mapping_line(line, &file)) };
+    // SAFETY: a setting of the server, null or NUL-terminated.
+    unsafe { mappings_of(pg_sys::IdentFileName, ident_file()) }
+}
+
+/// The mappings of a text that is to take the place of the file; see [`rules_in`].
+pub(crate) fn mappings_in(text: &MemoryFile) -> Vec<ident::Line> {
+    // SAFETY: the path of an open file, NUL-terminated.
+    let mut lines = unsafe { mappings_of(text.path().as_ptr(), GIVEN_MAPPINGS.to_owned()) };
+    lines.iter_mut().for_each(|line| line.file = GIVEN_MAPPINGS.to_owned());
+    lines
+}
+
+/// # Safety
+/// `path` is null or NUL-terminated.
+unsafe fn mappings_of(path: *const c_char, file: String) -> Vec<ident::Line> {
+    // SAFETY: the caller's contract. Lines come from the server's own tokenizer and live during the
+    // call.
+    let lines = unsafe { each_line(path, |line| mapping_line(line, &file)) };
     lines.unwrap_or_else(|problem| {
         vec![ident::Line { file, number: None, mapping: None, problem: Some(problem) }]
     })

@@ -1,10 +1,14 @@
 //! The client backends that run now, as far as the current user may see them.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use pgrx::pg_sys;
+use pgrx::prelude::TimestampWithTimeZone;
+use pgrx::spi::{self, Spi};
 use pgtls_core::work;
 
+use crate::error::{Error, Result};
 use crate::pg::datum::text::lossless;
 use crate::pg::server::cstr;
 use crate::pg::server::version;
@@ -41,6 +45,41 @@ impl Backend {
 pub(crate) fn visible() -> Vec<Backend> {
     let mut allowed = Permissions::of_current_user();
     work::collect(all().into_iter().filter(|backend| allowed.seeing(backend.role)))
+}
+
+/// A client that is connected over TCP, by what the server itself knows of it.
+pub(crate) struct Connected {
+    pub(crate) key: (i32, i64),
+    pub(crate) role: String,
+    pub(crate) database: String,
+    pub(crate) address: IpAddr,
+    pub(crate) tls: bool,
+}
+
+/// All clients that are connected over TCP to a database, but for walsenders.
+pub(crate) fn connected() -> Result<Vec<Connected>> {
+    const QUERY: &str = "select a.pid, a.backend_start, a.usename::text, a.datname::text,
+            pg_catalog.host(a.client_addr), s.ssl
+        from pg_catalog.pg_stat_activity a join pg_catalog.pg_stat_ssl s using (pid)
+        where a.backend_type operator(pg_catalog.=) 'client backend'
+          and a.client_addr is not null and a.usename is not null and a.datname is not null";
+    let rows = Spi::connect(|client| -> Result<_, spi::Error> {
+        let mut rows = Vec::new();
+        for row in client.select(QUERY, None, &[])? {
+            let started: Option<TimestampWithTimeZone> = row.get(2)?;
+            let (pid, tls) = (row.get::<i32>(1)?, row.get::<bool>(6)?);
+            let texts = (row.get::<String>(3)?, row.get::<String>(4)?, row.get::<String>(5)?);
+            if let (Some(pid), Some(started), Some(tls), (Some(role), Some(database), Some(host))) =
+                (pid, started, tls, texts)
+                && let Ok(address) = host.parse()
+            {
+                let key = (pid, pg_sys::TimestampTz::from(started));
+                work::push(&mut rows, Connected { key, role, database, address, tls });
+            }
+        }
+        Ok(rows)
+    });
+    rows.map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// All client backends and walsenders.

@@ -7,6 +7,7 @@ pub(crate) mod config_files;
 pub(in crate::pg) mod cstr;
 pub(crate) mod files;
 pub(crate) mod guc;
+pub(crate) mod memory_file;
 pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod regex;

@@ -6,5 +6,6 @@ pub mod explain;
 pub mod facts;
 pub mod hba;
 pub mod ident;
+pub mod rehearsal;
 pub mod server_version;
 pub mod step;

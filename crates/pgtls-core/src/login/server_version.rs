@@ -11,6 +11,11 @@ impl ServerVersion {
         self >= Self(16)
     }
 
+    /// Whether a line of the files can have the server read another one (`include`).
+    pub(super) fn has_include_directives(self) -> bool {
+        self >= Self(16)
+    }
+
     /// Whether the log says which certificate was refused and why.
     pub(crate) fn logs_certificate_errors(self) -> bool {
         self >= Self(16)
