@@ -182,7 +182,8 @@ test-allocations: stage ## functions, logins and the worker, with every allocati
 .PHONY: test-cassert
 test-cassert: deps ## every test suite on a server that is built with its assertions
 	@scripts/setup-debian.sh source cassert
-	@$(MAKE) --no-print-directory test FILTER='$(FILTER)' PG_CONFIG="$$(scripts/cassert.sh $(PG))"
+	@$(MAKE) --no-print-directory test FILTER='$(FILTER)' PG_CONFIG="$$(scripts/cassert.sh $(PG))" \
+		TARGET=target/cassert STAGE='$(CURDIR)/target/cassert/stage'
 
 .PHONY: test-stress
 test-stress: stage ## 100 clients that come and go for 5 minutes while the views are read

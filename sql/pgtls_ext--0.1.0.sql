@@ -178,13 +178,12 @@ COMMENT ON FUNCTION ssl_client_san() IS
 
 CREATE FUNCTION ssl_client_chain()
 RETURNS TABLE (
-    depth integer, source text,
-    subject text, subject_rfc2253 text, cn text, issuer text, serial numeric, serial_hex text,
-    not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
-    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
-    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
-    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer,
-    pem text)
+    depth integer, source text, cn text, subject text, issuer text, not_before timestamptz,
+    not_after timestamptz, san text[], serial numeric, serial_hex text, subject_rfc2253 text,
+    is_ca boolean, path_length integer, key_usage text[], extended_key_usage text[],
+    key_algorithm text, key_bits integer, signature_algorithm text, self_signed boolean,
+    version integer, crl_urls text[], ocsp_urls text[], fingerprint text, spki_fingerprint text,
+    subject_key_id text, authority_key_id text, problems text[], pem text)
 AS 'MODULE_PATHNAME', 'ssl_client_chain_wrapper'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ssl_client_chain() IS
@@ -197,13 +196,21 @@ LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ssl_client_chain_json() IS
 'the client''s certificate chain as one document';
 
+CREATE FUNCTION ssl_client_chain_text()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ssl_client_chain_text_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ssl_client_chain_text() IS
+'the client''s certificate chain as a tree for people, from the trust anchor down to the client''s own certificate';
+
 CREATE FUNCTION ssl_server_certificate()
 RETURNS TABLE (
-    subject text, subject_rfc2253 text, cn text, issuer text, serial numeric, serial_hex text,
-    not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
-    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
-    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
-    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer)
+    cn text, subject text, issuer text, not_before timestamptz, not_after timestamptz, san text[],
+    serial numeric, serial_hex text, subject_rfc2253 text, is_ca boolean, path_length integer,
+    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer,
+    signature_algorithm text, self_signed boolean, version integer, crl_urls text[],
+    ocsp_urls text[], fingerprint text, spki_fingerprint text, subject_key_id text,
+    authority_key_id text, problems text[])
 AS 'MODULE_PATHNAME', 'ssl_server_certificate_wrapper'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ssl_server_certificate() IS
@@ -211,13 +218,16 @@ COMMENT ON FUNCTION ssl_server_certificate() IS
 
 CREATE FUNCTION ssl_session()
 RETURNS TABLE (
-    ssl boolean, version text, cipher text, bits integer, key_exchange_group text, sni text, alpn text,
-    client_cert_present boolean,
-    client_subject text, client_subject_rfc2253 text, client_cn text, client_issuer text, client_serial numeric, client_serial_hex text,
-    client_not_before timestamptz, client_not_after timestamptz, client_san text[], client_is_ca boolean, client_path_length integer,
-    client_key_usage text[], client_extended_key_usage text[], client_key_algorithm text, client_key_bits integer, client_signature_algorithm text,
-    client_fingerprint text, client_spki_fingerprint text, client_subject_key_id text, client_authority_key_id text,
-    client_crl_urls text[], client_ocsp_urls text[], client_self_signed boolean, client_version integer)
+    ssl boolean, version text, cipher text, bits integer, key_exchange_group text, sni text,
+    alpn text, client_cert_present boolean, client_cn text, client_subject text,
+    client_issuer text, client_not_before timestamptz, client_not_after timestamptz,
+    client_san text[], client_serial numeric, client_serial_hex text, client_subject_rfc2253 text,
+    client_is_ca boolean, client_path_length integer, client_key_usage text[],
+    client_extended_key_usage text[], client_key_algorithm text, client_key_bits integer,
+    client_signature_algorithm text, client_self_signed boolean, client_version integer,
+    client_crl_urls text[], client_ocsp_urls text[], client_fingerprint text,
+    client_spki_fingerprint text, client_subject_key_id text, client_authority_key_id text,
+    client_problems text[])
 AS 'MODULE_PATHNAME', 'ssl_session_wrapper'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
 ROWS 1;
@@ -239,11 +249,12 @@ COMMENT ON FUNCTION ssl_client_crl_status() IS
 
 CREATE FUNCTION pgtls_parse_certificates(pem text)
 RETURNS TABLE (
-    subject text, subject_rfc2253 text, cn text, issuer text, serial numeric, serial_hex text,
-    not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
-    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
-    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
-    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer, problems text[])
+    cn text, subject text, issuer text, not_before timestamptz, not_after timestamptz, san text[],
+    serial numeric, serial_hex text, subject_rfc2253 text, is_ca boolean, path_length integer,
+    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer,
+    signature_algorithm text, self_signed boolean, version integer, crl_urls text[],
+    ocsp_urls text[], fingerprint text, spki_fingerprint text, subject_key_id text,
+    authority_key_id text, problems text[])
 AS 'MODULE_PATHNAME', 'pgtls_parse_certificates_text_wrapper'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtls_parse_certificates(text) IS
@@ -251,15 +262,23 @@ COMMENT ON FUNCTION pgtls_parse_certificates(text) IS
 
 CREATE FUNCTION pgtls_parse_certificates(der bytea)
 RETURNS TABLE (
-    subject text, subject_rfc2253 text, cn text, issuer text, serial numeric, serial_hex text,
-    not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
-    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
-    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
-    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer, problems text[])
+    cn text, subject text, issuer text, not_before timestamptz, not_after timestamptz, san text[],
+    serial numeric, serial_hex text, subject_rfc2253 text, is_ca boolean, path_length integer,
+    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer,
+    signature_algorithm text, self_signed boolean, version integer, crl_urls text[],
+    ocsp_urls text[], fingerprint text, spki_fingerprint text, subject_key_id text,
+    authority_key_id text, problems text[])
 AS 'MODULE_PATHNAME', 'pgtls_parse_certificates_bytea_wrapper'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION pgtls_parse_certificates(bytea) IS
 'the certificates in DER, one after the other, or in PEM';
+
+CREATE FUNCTION pgtls_chain_text(pem text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'pgtls_chain_text_wrapper'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgtls_chain_text(text) IS
+'the certificates in a PEM text as trees for people: each below the one that issued it';
 
 CREATE FUNCTION pgtls_certificate_json(pem text)
 RETURNS jsonb
@@ -338,112 +357,238 @@ COMMENT ON FUNCTION pgtls_parse_crl_entries(bytea) IS
 
 -- Everything about sessions that pg_stat_activity and pg_stat_ssl lack. The function itself shows a
 -- row only to who may see the same session in pg_stat_activity, so everybody may call it.
-CREATE FUNCTION pgtls_session_facts()
+CREATE FUNCTION pgtls_sessions()
 RETURNS TABLE (
-    pid integer, backend_start timestamptz, key_exchange_group text, sni text, alpn text,
-    client_subject text, client_subject_rfc2253 text, client_cn text, client_issuer text, client_serial numeric, client_serial_hex text,
-    client_not_before timestamptz, client_not_after timestamptz, client_san text[], client_is_ca boolean, client_path_length integer,
-    client_key_usage text[], client_extended_key_usage text[], client_key_algorithm text, client_key_bits integer, client_signature_algorithm text,
-    client_fingerprint text, client_spki_fingerprint text, client_subject_key_id text, client_authority_key_id text,
-    client_crl_urls text[], client_ocsp_urls text[], client_self_signed boolean, client_version integer,
-    chain_length integer, chain_recorded integer,
-    auth_method text, auth_identity text, hba_file text, hba_line integer, ident_map text, clientcert text, clientname text,
-    context_loaded_at timestamptz, credential_status text, credential_detail text,
-    credential_ends_at timestamptz, credential_status_on_file text, superseded boolean, source text)
-AS 'MODULE_PATHNAME', 'pgtls_session_facts_wrapper'
+    pid integer, backend_start timestamptz, credential_status text, credential_detail text,
+    credential_ends_at timestamptz, credential_status_on_file text, superseded boolean,
+    key_exchange_group text, sni text, alpn text, client_cn text, client_subject text,
+    client_issuer text, client_not_before timestamptz, client_not_after timestamptz,
+    client_san text[], client_serial numeric, client_serial_hex text, client_subject_rfc2253 text,
+    client_is_ca boolean, client_path_length integer, client_key_usage text[],
+    client_extended_key_usage text[], client_key_algorithm text, client_key_bits integer,
+    client_signature_algorithm text, client_self_signed boolean, client_version integer,
+    client_crl_urls text[], client_ocsp_urls text[], client_fingerprint text,
+    client_spki_fingerprint text, client_subject_key_id text, client_authority_key_id text,
+    client_problems text[], chain_length integer, chain_recorded integer, auth_method text,
+    auth_identity text, file_name text, line_number integer, map_name text, clientcert text,
+    clientname text, context_loaded_at timestamptz, source text)
+AS 'MODULE_PATHNAME', 'pgtls_sessions_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 100;
-COMMENT ON FUNCTION pgtls_session_facts() IS
-'what was recorded of each session at its login, and what its certificate is worth now; see the view pgtls_sessions';
+COMMENT ON FUNCTION pgtls_sessions() IS
+'function behind the view pgtls_sessions';
 
 -- Rows are visible as in pg_stat_ssl: to see another role's session takes membership in that role
 -- or in pg_read_all_stats. DISTINCT ON proves to the planner that the recorded facts add no rows,
 -- so it leaves them out of queries that do not ask for any: such a query costs what
 -- pg_stat_activity and pg_stat_ssl cost.
 CREATE VIEW pgtls_sessions AS
-SELECT a.pid, a.datname, a.usename, a.application_name, a.client_addr, a.client_port, a.backend_start, a.state,
-       a.backend_type,
-       s.ssl, s.version, s.cipher, s.bits,
-       f.key_exchange_group, f.sni, f.alpn,
-       f.client_subject, f.client_subject_rfc2253, f.client_cn, f.client_issuer, f.client_serial, f.client_serial_hex,
-       f.client_not_before, f.client_not_after, f.client_san, f.client_is_ca, f.client_path_length,
-       f.client_key_usage, f.client_extended_key_usage, f.client_key_algorithm, f.client_key_bits,
-       f.client_signature_algorithm, f.client_fingerprint, f.client_spki_fingerprint, f.client_subject_key_id,
-       f.client_authority_key_id, f.client_crl_urls, f.client_ocsp_urls, f.client_self_signed, f.client_version,
-       f.chain_length AS client_chain_length, f.chain_recorded AS client_chain_recorded,
-       f.auth_method, f.auth_identity, f.hba_file, f.hba_line, f.ident_map, f.clientcert, f.clientname,
-       f.context_loaded_at, f.credential_status, f.credential_detail, f.credential_ends_at,
+SELECT a.pid, a.datname, a.usename, a.client_addr, s.ssl, s.version, f.client_cn,
+       f.credential_status, f.credential_ends_at, f.credential_detail, a.application_name,
+       a.client_port, a.backend_start, a.state, a.backend_type, s.cipher, s.bits,
+       f.key_exchange_group, f.sni, f.alpn, f.auth_method, f.auth_identity, f.file_name,
+       f.line_number, f.map_name, f.clientcert, f.clientname, f.context_loaded_at,
        f.credential_status_on_file, f.superseded,
-       COALESCE(f.source, CASE WHEN s.ssl IS NOT NULL THEN 'pg_stat_ssl' END) AS source
+       COALESCE(f.source, CASE WHEN s.ssl IS NOT NULL THEN 'pg_stat_ssl' END) AS source,
+       f.chain_length AS client_chain_length, f.chain_recorded AS client_chain_recorded,
+       f.client_subject, f.client_issuer, f.client_not_before, f.client_not_after, f.client_san,
+       f.client_serial, f.client_serial_hex, f.client_subject_rfc2253, f.client_is_ca,
+       f.client_path_length, f.client_key_usage, f.client_extended_key_usage,
+       f.client_key_algorithm, f.client_key_bits, f.client_signature_algorithm,
+       f.client_self_signed, f.client_version, f.client_crl_urls, f.client_ocsp_urls,
+       f.client_fingerprint, f.client_spki_fingerprint, f.client_subject_key_id,
+       f.client_authority_key_id, f.client_problems
 FROM pg_catalog.pg_stat_activity a
      LEFT JOIN pg_catalog.pg_stat_ssl s ON s.pid = a.pid
-     LEFT JOIN (SELECT DISTINCT ON (pid, backend_start) * FROM pgtls_session_facts()) f
+     LEFT JOIN (SELECT DISTINCT ON (pid, backend_start) * FROM pgtls_sessions()) f
             ON f.pid = a.pid AND f.backend_start = a.backend_start
 WHERE a.backend_type IN ('client backend', 'walsender');
 COMMENT ON VIEW pgtls_sessions IS
 'TLS state of every client backend, with its certificate and what that is worth now; source says where the facts of a row come from';
+COMMENT ON COLUMN pgtls_sessions.pid IS 'process ID of the backend';
+COMMENT ON COLUMN pgtls_sessions.datname IS 'database';
+COMMENT ON COLUMN pgtls_sessions.usename IS 'role that logged in';
+COMMENT ON COLUMN pgtls_sessions.client_addr IS 'address of the client; NULL over the Unix socket';
+COMMENT ON COLUMN pgtls_sessions.ssl IS 'whether the connection is encrypted';
+COMMENT ON COLUMN pgtls_sessions.version IS 'TLS version';
+COMMENT ON COLUMN pgtls_sessions.client_cn IS 'first common name of the subject';
+COMMENT ON COLUMN pgtls_sessions.credential_status IS 'what the client certificate is worth to a new login now: none, valid, renew_soon, expired, not_yet_valid, revoked, untrusted, crl_unavailable or unknown';
+COMMENT ON COLUMN pgtls_sessions.credential_ends_at IS 'earliest end of validity in the chain';
+COMMENT ON COLUMN pgtls_sessions.credential_detail IS 'why the status is what it is';
+COMMENT ON COLUMN pgtls_sessions.application_name IS 'name that the client gave itself';
+COMMENT ON COLUMN pgtls_sessions.client_port IS 'TCP port of the client';
+COMMENT ON COLUMN pgtls_sessions.backend_start IS 'start of the session';
+COMMENT ON COLUMN pgtls_sessions.state IS 'state as in pg_stat_activity';
+COMMENT ON COLUMN pgtls_sessions.backend_type IS 'client backend or walsender';
+COMMENT ON COLUMN pgtls_sessions.cipher IS 'cipher suite';
+COMMENT ON COLUMN pgtls_sessions.bits IS 'bits of the cipher';
+COMMENT ON COLUMN pgtls_sessions.key_exchange_group IS 'group of the key exchange';
+COMMENT ON COLUMN pgtls_sessions.sni IS 'host name that the client asked for';
+COMMENT ON COLUMN pgtls_sessions.alpn IS 'application protocol';
+COMMENT ON COLUMN pgtls_sessions.auth_method IS 'authentication method';
+COMMENT ON COLUMN pgtls_sessions.auth_identity IS 'who the client was authenticated as';
+COMMENT ON COLUMN pgtls_sessions.file_name IS 'file of the rule that let the client in, for members of pg_read_all_settings';
+COMMENT ON COLUMN pgtls_sessions.line_number IS 'line of that rule';
+COMMENT ON COLUMN pgtls_sessions.map_name IS 'map of that rule';
+COMMENT ON COLUMN pgtls_sessions.clientcert IS 'what the rule demanded of the certificate';
+COMMENT ON COLUMN pgtls_sessions.clientname IS 'which name of the certificate the rule compared';
+COMMENT ON COLUMN pgtls_sessions.context_loaded_at IS 'when the TLS configuration of the session was loaded';
+COMMENT ON COLUMN pgtls_sessions.credential_status_on_file IS 'credential_status by the files as they are, as after a reload';
+COMMENT ON COLUMN pgtls_sessions.superseded IS 'whether the same identity has logged in with a newer certificate';
+COMMENT ON COLUMN pgtls_sessions.source IS 'where the facts come from: recorded, own or pg_stat_ssl';
+COMMENT ON COLUMN pgtls_sessions.client_chain_length IS 'certificates in the client''s chain';
+COMMENT ON COLUMN pgtls_sessions.client_chain_recorded IS 'how many of them were recorded';
+COMMENT ON COLUMN pgtls_sessions.client_subject IS 'distinguished name of the subject, never truncated';
+COMMENT ON COLUMN pgtls_sessions.client_issuer IS 'distinguished name of the issuer, never truncated';
+COMMENT ON COLUMN pgtls_sessions.client_not_before IS 'start of validity';
+COMMENT ON COLUMN pgtls_sessions.client_not_after IS 'end of validity';
+COMMENT ON COLUMN pgtls_sessions.client_san IS 'subject alternative names, each with its type';
+COMMENT ON COLUMN pgtls_sessions.client_serial IS 'serial number';
+COMMENT ON COLUMN pgtls_sessions.client_serial_hex IS 'serial number in hexadecimal, as OpenSSL prints it';
+COMMENT ON COLUMN pgtls_sessions.client_subject_rfc2253 IS 'the subject as a map with clientname=DN compares it';
+COMMENT ON COLUMN pgtls_sessions.client_is_ca IS 'whether basicConstraints say that this is a CA';
+COMMENT ON COLUMN pgtls_sessions.client_path_length IS 'how many CAs may follow below it';
+COMMENT ON COLUMN pgtls_sessions.client_key_usage IS 'what the key may be used for';
+COMMENT ON COLUMN pgtls_sessions.client_extended_key_usage IS 'for which purposes the certificate may be used';
+COMMENT ON COLUMN pgtls_sessions.client_key_algorithm IS 'algorithm of the public key';
+COMMENT ON COLUMN pgtls_sessions.client_key_bits IS 'size of the public key in bits';
+COMMENT ON COLUMN pgtls_sessions.client_signature_algorithm IS 'algorithm of the issuer''s signature';
+COMMENT ON COLUMN pgtls_sessions.client_self_signed IS 'whether subject and issuer are the same and its own key signed it';
+COMMENT ON COLUMN pgtls_sessions.client_version IS 'version of X.509';
+COMMENT ON COLUMN pgtls_sessions.client_crl_urls IS 'where the issuer publishes CRLs';
+COMMENT ON COLUMN pgtls_sessions.client_ocsp_urls IS 'where the issuer answers OCSP requests';
+COMMENT ON COLUMN pgtls_sessions.client_fingerprint IS 'SHA-256 of the certificate in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_sessions.client_spki_fingerprint IS 'SHA-256 of the public key in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_sessions.client_subject_key_id IS 'subject key identifier in hexadecimal';
+COMMENT ON COLUMN pgtls_sessions.client_authority_key_id IS 'key identifier of the issuer in hexadecimal';
+COMMENT ON COLUMN pgtls_sessions.client_problems IS 'what is broken or does not mean what it seems to; NULL if nothing is';
 GRANT SELECT ON pgtls_sessions TO PUBLIC;
+
+CREATE VIEW pgtls_sessions_summary AS
+SELECT pid, usename, datname, client_addr, version, client_cn, credential_status, credential_ends_at, superseded, source
+FROM pgtls_sessions;
+COMMENT ON VIEW pgtls_sessions_summary IS
+'pgtls_sessions in ten columns, which fit a terminal';
+COMMENT ON COLUMN pgtls_sessions_summary.pid IS 'process ID of the backend';
+COMMENT ON COLUMN pgtls_sessions_summary.usename IS 'role that logged in';
+COMMENT ON COLUMN pgtls_sessions_summary.datname IS 'database';
+COMMENT ON COLUMN pgtls_sessions_summary.client_addr IS 'address of the client; NULL over the Unix socket';
+COMMENT ON COLUMN pgtls_sessions_summary.version IS 'TLS version';
+COMMENT ON COLUMN pgtls_sessions_summary.client_cn IS 'first common name of the subject';
+COMMENT ON COLUMN pgtls_sessions_summary.credential_status IS 'what the client certificate is worth to a new login now: none, valid, renew_soon, expired, not_yet_valid, revoked, untrusted, crl_unavailable or unknown';
+COMMENT ON COLUMN pgtls_sessions_summary.credential_ends_at IS 'earliest end of validity in the chain';
+COMMENT ON COLUMN pgtls_sessions_summary.superseded IS 'whether the same identity has logged in with a newer certificate';
+COMMENT ON COLUMN pgtls_sessions_summary.source IS 'where the facts come from: recorded, own or pg_stat_ssl';
+GRANT SELECT ON pgtls_sessions_summary TO PUBLIC;
 
 /*
  * What only the recorder knows: without shared_preload_libraries, using these is an error that says so.
  */
 
-CREATE FUNCTION pgtls_failure_counts()
+CREATE FUNCTION pgtls_failures()
 RETURNS TABLE (reason text, count bigint, last_at timestamptz)
-AS 'MODULE_PATHNAME', 'pgtls_failure_counts_wrapper'
+AS 'MODULE_PATHNAME', 'pgtls_failures_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL SAFE
 ROWS 22;
-COMMENT ON FUNCTION pgtls_failure_counts() IS
-'failed logins by reason; see the view pgtls_failures';
-REVOKE ALL ON FUNCTION pgtls_failure_counts() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION pgtls_failure_counts() TO pg_monitor;
+COMMENT ON FUNCTION pgtls_failures() IS
+'function behind the view pgtls_failures';
+REVOKE ALL ON FUNCTION pgtls_failures() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_failures() TO pg_monitor;
 
-CREATE VIEW pgtls_failures AS
-SELECT reason, count, last_at FROM pgtls_failure_counts();
+CREATE VIEW pgtls_failures AS SELECT * FROM pgtls_failures();
 COMMENT ON VIEW pgtls_failures IS
 'how many clients were turned away for each reason, and when last';
+COMMENT ON COLUMN pgtls_failures.reason IS 'why logins failed';
+COMMENT ON COLUMN pgtls_failures.count IS 'how many';
+COMMENT ON COLUMN pgtls_failures.last_at IS 'the last time';
 REVOKE ALL ON pgtls_failures FROM PUBLIC;
 GRANT SELECT ON pgtls_failures TO pg_monitor;
 
-CREATE FUNCTION pgtls_failure_log()
+CREATE FUNCTION pgtls_recent_failures()
 RETURNS TABLE (at timestamptz, reason text, client_addr inet, usename text, subject text, serial numeric,
     fingerprint text, depth integer, message text)
-AS 'MODULE_PATHNAME', 'pgtls_failure_log_wrapper'
+AS 'MODULE_PATHNAME', 'pgtls_recent_failures_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL SAFE
 ROWS 128;
-COMMENT ON FUNCTION pgtls_failure_log() IS
-'the last failed logins; see the view pgtls_recent_failures';
-REVOKE ALL ON FUNCTION pgtls_failure_log() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION pgtls_failure_log() TO pg_monitor;
+COMMENT ON FUNCTION pgtls_recent_failures() IS
+'function behind the view pgtls_recent_failures';
+REVOKE ALL ON FUNCTION pgtls_recent_failures() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_recent_failures() TO pg_monitor;
 
-CREATE VIEW pgtls_recent_failures AS
-SELECT at, reason, client_addr, usename, subject, serial, fingerprint, depth, message FROM pgtls_failure_log();
+CREATE VIEW pgtls_recent_failures AS SELECT * FROM pgtls_recent_failures();
 COMMENT ON VIEW pgtls_recent_failures IS
 'the last clients that were turned away, newest first, with the offending certificate as far as it is known';
+COMMENT ON COLUMN pgtls_recent_failures.at IS 'when';
+COMMENT ON COLUMN pgtls_recent_failures.reason IS 'why, as in pgtls_failures';
+COMMENT ON COLUMN pgtls_recent_failures.client_addr IS 'address of the client';
+COMMENT ON COLUMN pgtls_recent_failures.usename IS 'role that it asked for, if it came that far';
+COMMENT ON COLUMN pgtls_recent_failures.subject IS 'subject of the offending certificate';
+COMMENT ON COLUMN pgtls_recent_failures.serial IS 'serial number of the offending certificate';
+COMMENT ON COLUMN pgtls_recent_failures.fingerprint IS 'SHA-256 of the certificate in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_recent_failures.depth IS 'place of the offending certificate in the chain; 0 is the client''s own';
+COMMENT ON COLUMN pgtls_recent_failures.message IS 'what the server logged';
 REVOKE ALL ON pgtls_recent_failures FROM PUBLIC;
 GRANT SELECT ON pgtls_recent_failures TO pg_monitor;
 
-CREATE FUNCTION pgtls_certificate_inventory()
+CREATE FUNCTION pgtls_client_certificates()
 RETURNS TABLE (
-    subject text, subject_rfc2253 text, cn text, issuer text, serial numeric, serial_hex text,
-    not_before timestamptz, not_after timestamptz, san text[], is_ca boolean, path_length integer,
-    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
-    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text,
-    crl_urls text[], ocsp_urls text[], self_signed boolean, version integer,
-    first_seen timestamptz, last_seen timestamptz, logins bigint, failed_logins bigint, roles text[], databases text[],
-    last_client_addr inet, connected integer, status text, status_detail text, ends_at timestamptz,
-    status_on_file text, superseded_by text)
-AS 'MODULE_PATHNAME', 'pgtls_certificate_inventory_wrapper'
+    cn text, status text, ends_at timestamptz, status_detail text, connected integer,
+    last_seen timestamptz, logins bigint, roles text[], databases text[], last_client_addr inet,
+    status_on_file text, superseded_by text, first_seen timestamptz, failed_logins bigint,
+    subject text, issuer text, not_before timestamptz, not_after timestamptz, san text[],
+    serial numeric, serial_hex text, subject_rfc2253 text, is_ca boolean, path_length integer,
+    key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer,
+    signature_algorithm text, self_signed boolean, version integer, crl_urls text[],
+    ocsp_urls text[], fingerprint text, spki_fingerprint text, subject_key_id text,
+    authority_key_id text, problems text[])
+AS 'MODULE_PATHNAME', 'pgtls_client_certificates_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION pgtls_certificate_inventory() IS
-'every client certificate that was seen; see the view pgtls_client_certificates';
-REVOKE ALL ON FUNCTION pgtls_certificate_inventory() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION pgtls_certificate_inventory() TO pg_monitor;
+COMMENT ON FUNCTION pgtls_client_certificates() IS
+'function behind the view pgtls_client_certificates';
+REVOKE ALL ON FUNCTION pgtls_client_certificates() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_client_certificates() TO pg_monitor;
 
-CREATE VIEW pgtls_client_certificates AS
-SELECT * FROM pgtls_certificate_inventory();
+CREATE VIEW pgtls_client_certificates AS SELECT * FROM pgtls_client_certificates();
 COMMENT ON VIEW pgtls_client_certificates IS
 'every client certificate that the server has verified at a login, who used it from where, and what it is worth now';
+COMMENT ON COLUMN pgtls_client_certificates.cn IS 'first common name of the subject';
+COMMENT ON COLUMN pgtls_client_certificates.status IS 'what the certificate is worth to a new login now: valid, renew_soon, expired, not_yet_valid, revoked, untrusted, crl_unavailable or unknown';
+COMMENT ON COLUMN pgtls_client_certificates.ends_at IS 'earliest end of validity in the chain';
+COMMENT ON COLUMN pgtls_client_certificates.status_detail IS 'why the status is what it is';
+COMMENT ON COLUMN pgtls_client_certificates.connected IS 'sessions that use it now';
+COMMENT ON COLUMN pgtls_client_certificates.last_seen IS 'last login, successful or not';
+COMMENT ON COLUMN pgtls_client_certificates.logins IS 'successful logins';
+COMMENT ON COLUMN pgtls_client_certificates.roles IS 'roles that it was used for';
+COMMENT ON COLUMN pgtls_client_certificates.databases IS 'databases that it was used for';
+COMMENT ON COLUMN pgtls_client_certificates.last_client_addr IS 'address of its last login';
+COMMENT ON COLUMN pgtls_client_certificates.status_on_file IS 'status by the files as they are, as after a reload';
+COMMENT ON COLUMN pgtls_client_certificates.superseded_by IS 'fingerprint of the newer certificate with which the same identity has logged in';
+COMMENT ON COLUMN pgtls_client_certificates.first_seen IS 'first login';
+COMMENT ON COLUMN pgtls_client_certificates.failed_logins IS 'logins that failed after the certificate was verified';
+COMMENT ON COLUMN pgtls_client_certificates.subject IS 'distinguished name of the subject, never truncated';
+COMMENT ON COLUMN pgtls_client_certificates.issuer IS 'distinguished name of the issuer, never truncated';
+COMMENT ON COLUMN pgtls_client_certificates.not_before IS 'start of validity';
+COMMENT ON COLUMN pgtls_client_certificates.not_after IS 'end of validity';
+COMMENT ON COLUMN pgtls_client_certificates.san IS 'subject alternative names, each with its type';
+COMMENT ON COLUMN pgtls_client_certificates.serial IS 'serial number';
+COMMENT ON COLUMN pgtls_client_certificates.serial_hex IS 'serial number in hexadecimal, as OpenSSL prints it';
+COMMENT ON COLUMN pgtls_client_certificates.subject_rfc2253 IS 'the subject as a map with clientname=DN compares it';
+COMMENT ON COLUMN pgtls_client_certificates.is_ca IS 'whether basicConstraints say that this is a CA';
+COMMENT ON COLUMN pgtls_client_certificates.path_length IS 'how many CAs may follow below it';
+COMMENT ON COLUMN pgtls_client_certificates.key_usage IS 'what the key may be used for';
+COMMENT ON COLUMN pgtls_client_certificates.extended_key_usage IS 'for which purposes the certificate may be used';
+COMMENT ON COLUMN pgtls_client_certificates.key_algorithm IS 'algorithm of the public key';
+COMMENT ON COLUMN pgtls_client_certificates.key_bits IS 'size of the public key in bits';
+COMMENT ON COLUMN pgtls_client_certificates.signature_algorithm IS 'algorithm of the issuer''s signature';
+COMMENT ON COLUMN pgtls_client_certificates.self_signed IS 'whether subject and issuer are the same and its own key signed it';
+COMMENT ON COLUMN pgtls_client_certificates.version IS 'version of X.509';
+COMMENT ON COLUMN pgtls_client_certificates.crl_urls IS 'where the issuer publishes CRLs';
+COMMENT ON COLUMN pgtls_client_certificates.ocsp_urls IS 'where the issuer answers OCSP requests';
+COMMENT ON COLUMN pgtls_client_certificates.fingerprint IS 'SHA-256 of the certificate in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_client_certificates.spki_fingerprint IS 'SHA-256 of the public key in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_client_certificates.subject_key_id IS 'subject key identifier in hexadecimal';
+COMMENT ON COLUMN pgtls_client_certificates.authority_key_id IS 'key identifier of the issuer in hexadecimal';
+COMMENT ON COLUMN pgtls_client_certificates.problems IS 'what is broken or does not mean what it seems to; NULL if nothing is';
 REVOKE ALL ON pgtls_client_certificates FROM PUBLIC;
 GRANT SELECT ON pgtls_client_certificates TO pg_monitor;
 
@@ -476,7 +621,7 @@ REVOKE ALL ON FUNCTION pgtls_reset() FROM PUBLIC;
  * Works with and without shared_preload_libraries; what only the recorder knows is NULL without.
  */
 
-CREATE FUNCTION pgtls_instance_status()
+CREATE FUNCTION pgtls_status()
 RETURNS TABLE (preloaded boolean, ssl_on boolean, openssl_built text, openssl_runtime text,
     context_loaded_at timestamptz, in_force_known boolean,
     last_reload_at timestamptz, last_reload_ok boolean, last_reload_error text,
@@ -484,18 +629,38 @@ RETURNS TABLE (preloaded boolean, ssl_on boolean, openssl_built text, openssl_ru
     client_certificates integer, max_client_certificates integer, evicted_client_certificates bigint,
     evicted_expired bigint, evicted_superseded bigint, evicted_valid bigint, unrecorded_client_certificates bigint,
     dropped_records bigint)
-AS 'MODULE_PATHNAME', 'pgtls_instance_status_wrapper'
+AS 'MODULE_PATHNAME', 'pgtls_status_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 1;
-COMMENT ON FUNCTION pgtls_instance_status() IS
-'TLS of the instance and state of the recorder; see the view pgtls_status';
-REVOKE ALL ON FUNCTION pgtls_instance_status() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION pgtls_instance_status() TO pg_monitor;
+COMMENT ON FUNCTION pgtls_status() IS
+'function behind the view pgtls_status';
+REVOKE ALL ON FUNCTION pgtls_status() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_status() TO pg_monitor;
 
-CREATE VIEW pgtls_status AS
-SELECT * FROM pgtls_instance_status();
+CREATE VIEW pgtls_status AS SELECT * FROM pgtls_status();
 COMMENT ON VIEW pgtls_status IS
 'TLS of the instance and state of the recorder, in one row';
+COMMENT ON COLUMN pgtls_status.preloaded IS 'whether the library is in shared_preload_libraries';
+COMMENT ON COLUMN pgtls_status.ssl_on IS 'whether the server takes TLS connections';
+COMMENT ON COLUMN pgtls_status.openssl_built IS 'OpenSSL that the library was built against';
+COMMENT ON COLUMN pgtls_status.openssl_runtime IS 'OpenSSL that is running';
+COMMENT ON COLUMN pgtls_status.context_loaded_at IS 'when the TLS configuration in force was loaded';
+COMMENT ON COLUMN pgtls_status.in_force_known IS 'whether what is in force is known; else the files stand for it';
+COMMENT ON COLUMN pgtls_status.last_reload_at IS 'when the configuration was last reloaded';
+COMMENT ON COLUMN pgtls_status.last_reload_ok IS 'whether all of it was taken';
+COMMENT ON COLUMN pgtls_status.last_reload_error IS 'what the server said of what was not taken';
+COMMENT ON COLUMN pgtls_status.tracking IS 'whether logins are recorded now';
+COMMENT ON COLUMN pgtls_status.session_slots IS 'places for sessions';
+COMMENT ON COLUMN pgtls_status.tracked_sessions IS 'sessions that are recorded now';
+COMMENT ON COLUMN pgtls_status.failures IS 'failed logins that were counted';
+COMMENT ON COLUMN pgtls_status.client_certificates IS 'entries of the inventory';
+COMMENT ON COLUMN pgtls_status.max_client_certificates IS 'places in the inventory';
+COMMENT ON COLUMN pgtls_status.evicted_client_certificates IS 'entries that were forgotten for want of room';
+COMMENT ON COLUMN pgtls_status.evicted_expired IS 'of these, expired ones';
+COMMENT ON COLUMN pgtls_status.evicted_superseded IS 'of these, ones with a newer certificate in their place';
+COMMENT ON COLUMN pgtls_status.evicted_valid IS 'of these, valid ones';
+COMMENT ON COLUMN pgtls_status.unrecorded_client_certificates IS 'certificates for which no place could be made, because all others were in use';
+COMMENT ON COLUMN pgtls_status.dropped_records IS 'records that were lost by an error of the recorder';
 REVOKE ALL ON pgtls_status FROM PUBLIC;
 GRANT SELECT ON pgtls_status TO pg_monitor;
 
@@ -518,17 +683,25 @@ GRANT EXECUTE ON FUNCTION pgtls_configuration() TO pg_monitor;
 CREATE VIEW pgtls_configuration AS SELECT * FROM pgtls_configuration();
 COMMENT ON VIEW pgtls_configuration IS
 'the settings of TLS and authentication in force for new logins, and as a reload would have them: values, and the content of files';
+COMMENT ON COLUMN pgtls_configuration.item IS 'setting or file';
+COMMENT ON COLUMN pgtls_configuration.in_force IS 'whether the value on file is in force; NULL if that is not known';
+COMMENT ON COLUMN pgtls_configuration.value_in_force IS 'value that new logins meet';
+COMMENT ON COLUMN pgtls_configuration.value_on_file IS 'value that a reload would take';
+COMMENT ON COLUMN pgtls_configuration.problem IS 'what is wrong with the value on file, or differs in it';
+COMMENT ON COLUMN pgtls_configuration.loaded_at IS 'when the value in force was loaded';
+COMMENT ON COLUMN pgtls_configuration.changed_at IS 'when the file was last changed';
 REVOKE ALL ON pgtls_configuration FROM PUBLIC;
 GRANT SELECT ON pgtls_configuration TO pg_monitor;
 
 CREATE FUNCTION pgtls_server_certificates()
 RETURNS TABLE (
-    role text, cn text, subject text, status text, not_after timestamptz, in_force boolean, on_file boolean,
-    key_matches boolean, problem text, file_name text, "position" bigint,
-    issuer text, not_before timestamptz, san text[], serial numeric, serial_hex text, subject_rfc2253 text,
-    is_ca boolean, path_length integer, key_usage text[], extended_key_usage text[], key_algorithm text, key_bits integer,
-    signature_algorithm text, self_signed boolean, version integer, crl_urls text[], ocsp_urls text[],
-    fingerprint text, spki_fingerprint text, subject_key_id text, authority_key_id text)
+    role text, cn text, status text, not_after timestamptz, in_force boolean, on_file boolean,
+    key_matches boolean, problem text, file_name text, "position" bigint, subject text,
+    issuer text, not_before timestamptz, san text[], serial numeric, serial_hex text,
+    subject_rfc2253 text, is_ca boolean, path_length integer, key_usage text[],
+    extended_key_usage text[], key_algorithm text, key_bits integer, signature_algorithm text,
+    self_signed boolean, version integer, crl_urls text[], ocsp_urls text[], fingerprint text,
+    spki_fingerprint text, subject_key_id text, authority_key_id text, problems text[])
 AS 'MODULE_PATHNAME', 'pgtls_server_certificates_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 10;
@@ -538,13 +711,48 @@ REVOKE ALL ON FUNCTION pgtls_server_certificates() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgtls_server_certificates() TO pg_monitor;
 
 CREATE VIEW pgtls_server_certificates AS
-SELECT role, cn, status, not_after, not_after - pg_catalog.now() AS expires_in, in_force, on_file, key_matches, problem,
-       file_name, "position", subject, issuer, not_before, san, serial, serial_hex, subject_rfc2253, is_ca, path_length,
-       key_usage, extended_key_usage, key_algorithm, key_bits, signature_algorithm, self_signed, version, crl_urls,
-       ocsp_urls, fingerprint, spki_fingerprint, subject_key_id, authority_key_id
+SELECT role, cn, status, not_after, not_after - pg_catalog.now() AS expires_in, in_force, on_file,
+       key_matches, problem, file_name, "position", subject, issuer, not_before, san, serial,
+       serial_hex, subject_rfc2253, is_ca, path_length, key_usage, extended_key_usage,
+       key_algorithm, key_bits, signature_algorithm, self_signed, version, crl_urls, ocsp_urls,
+       fingerprint, spki_fingerprint, subject_key_id, authority_key_id, problems
 FROM pgtls_server_certificates();
 COMMENT ON VIEW pgtls_server_certificates IS
 'the certificate that the server shows, those that it sends along, and the CAs that it trusts, in force, on file, or both';
+COMMENT ON COLUMN pgtls_server_certificates.role IS 'what it is to the server: server, server_chain or ca';
+COMMENT ON COLUMN pgtls_server_certificates.cn IS 'first common name of the subject';
+COMMENT ON COLUMN pgtls_server_certificates.status IS 'valid, renew_soon, expired, not_yet_valid or unknown';
+COMMENT ON COLUMN pgtls_server_certificates.not_after IS 'end of validity';
+COMMENT ON COLUMN pgtls_server_certificates.expires_in IS 'time until the end of validity';
+COMMENT ON COLUMN pgtls_server_certificates.in_force IS 'whether new logins meet it';
+COMMENT ON COLUMN pgtls_server_certificates.on_file IS 'whether the files have it';
+COMMENT ON COLUMN pgtls_server_certificates.key_matches IS 'whether ssl_key_file has its key; NULL for CAs';
+COMMENT ON COLUMN pgtls_server_certificates.problem IS 'what is wrong with it';
+COMMENT ON COLUMN pgtls_server_certificates.file_name IS 'file it is in';
+COMMENT ON COLUMN pgtls_server_certificates."position" IS 'place in the file, from 1';
+COMMENT ON COLUMN pgtls_server_certificates.subject IS 'distinguished name of the subject, never truncated';
+COMMENT ON COLUMN pgtls_server_certificates.issuer IS 'distinguished name of the issuer, never truncated';
+COMMENT ON COLUMN pgtls_server_certificates.not_before IS 'start of validity';
+COMMENT ON COLUMN pgtls_server_certificates.san IS 'subject alternative names, each with its type';
+COMMENT ON COLUMN pgtls_server_certificates.serial IS 'serial number';
+COMMENT ON COLUMN pgtls_server_certificates.serial_hex IS 'serial number in hexadecimal, as OpenSSL prints it';
+COMMENT ON COLUMN pgtls_server_certificates.subject_rfc2253 IS 'the subject as a map with clientname=DN compares it';
+COMMENT ON COLUMN pgtls_server_certificates.is_ca IS 'whether basicConstraints say that this is a CA';
+COMMENT ON COLUMN pgtls_server_certificates.path_length IS 'how many CAs may follow below it';
+COMMENT ON COLUMN pgtls_server_certificates.key_usage IS 'what the key may be used for';
+COMMENT ON COLUMN pgtls_server_certificates.extended_key_usage IS 'for which purposes the certificate may be used';
+COMMENT ON COLUMN pgtls_server_certificates.key_algorithm IS 'algorithm of the public key';
+COMMENT ON COLUMN pgtls_server_certificates.key_bits IS 'size of the public key in bits';
+COMMENT ON COLUMN pgtls_server_certificates.signature_algorithm IS 'algorithm of the issuer''s signature';
+COMMENT ON COLUMN pgtls_server_certificates.self_signed IS 'whether subject and issuer are the same and its own key signed it';
+COMMENT ON COLUMN pgtls_server_certificates.version IS 'version of X.509';
+COMMENT ON COLUMN pgtls_server_certificates.crl_urls IS 'where the issuer publishes CRLs';
+COMMENT ON COLUMN pgtls_server_certificates.ocsp_urls IS 'where the issuer answers OCSP requests';
+COMMENT ON COLUMN pgtls_server_certificates.fingerprint IS 'SHA-256 of the certificate in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_server_certificates.spki_fingerprint IS 'SHA-256 of the public key in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_server_certificates.subject_key_id IS 'subject key identifier in hexadecimal';
+COMMENT ON COLUMN pgtls_server_certificates.authority_key_id IS 'key identifier of the issuer in hexadecimal';
+COMMENT ON COLUMN pgtls_server_certificates.problems IS 'what is broken or does not mean what it seems to; NULL if nothing is';
 REVOKE ALL ON pgtls_server_certificates FROM PUBLIC;
 GRANT SELECT ON pgtls_server_certificates TO pg_monitor;
 
@@ -596,6 +804,18 @@ GRANT EXECUTE ON FUNCTION pgtls_crls() TO pg_monitor;
 CREATE VIEW pgtls_crls AS SELECT * FROM pgtls_crls();
 COMMENT ON VIEW pgtls_crls IS
 'every CRL of ssl_crl_file and ssl_crl_dir, in force for new logins, on file, or both';
+COMMENT ON COLUMN pgtls_crls.file_name IS 'file it is in';
+COMMENT ON COLUMN pgtls_crls."position" IS 'place in the file, from 1';
+COMMENT ON COLUMN pgtls_crls.issuer IS 'CA that it is from';
+COMMENT ON COLUMN pgtls_crls.status IS 'current, stale, not_yet_valid or unusable, by its dates and signature';
+COMMENT ON COLUMN pgtls_crls.this_update IS 'when it was issued';
+COMMENT ON COLUMN pgtls_crls.next_update IS 'when the next one is due';
+COMMENT ON COLUMN pgtls_crls.in_force IS 'whether new logins are checked by it';
+COMMENT ON COLUMN pgtls_crls.on_file IS 'whether the files have it';
+COMMENT ON COLUMN pgtls_crls.problem IS 'why it is not used, or what is wrong with it';
+COMMENT ON COLUMN pgtls_crls.revoked_count IS 'certificates that it revokes';
+COMMENT ON COLUMN pgtls_crls.signature_valid IS 'whether its issuer''s key has signed it; NULL without the issuer''s certificate';
+COMMENT ON COLUMN pgtls_crls.crl_number IS 'its number';
 REVOKE ALL ON pgtls_crls FROM PUBLIC;
 GRANT SELECT ON pgtls_crls TO pg_monitor;
 
@@ -614,6 +834,15 @@ GRANT EXECUTE ON FUNCTION pgtls_crl_coverage() TO pg_monitor;
 CREATE VIEW pgtls_crl_coverage AS SELECT * FROM pgtls_crl_coverage();
 COMMENT ON VIEW pgtls_crl_coverage IS
 'every CA of ssl_ca_file: whether its clients can be checked for revocation, and what the CRLs do to their logins';
+COMMENT ON COLUMN pgtls_crl_coverage.subject IS 'CA of ssl_ca_file';
+COMMENT ON COLUMN pgtls_crl_coverage.clients_refused IS 'whether all clients of the CA are refused now';
+COMMENT ON COLUMN pgtls_crl_coverage.crl_status IS 'state of its revocation lists';
+COMMENT ON COLUMN pgtls_crl_coverage.effect IS 'what that does to logins';
+COMMENT ON COLUMN pgtls_crl_coverage.clients_refused_on_file IS 'the same by the files as they are, as after a reload';
+COMMENT ON COLUMN pgtls_crl_coverage.crl_status_on_file IS 'state of the revocation lists on file';
+COMMENT ON COLUMN pgtls_crl_coverage.effect_on_file IS 'what they would do to logins after a reload';
+COMMENT ON COLUMN pgtls_crl_coverage.not_after IS 'end of validity of the CA';
+COMMENT ON COLUMN pgtls_crl_coverage.fingerprint IS 'SHA-256 of the certificate in lower-case hexadecimal';
 REVOKE ALL ON pgtls_crl_coverage FROM PUBLIC;
 GRANT SELECT ON pgtls_crl_coverage TO pg_monitor;
 
@@ -651,7 +880,7 @@ COMMENT ON FUNCTION ssl_check_mapping(name, text) IS
 CREATE FUNCTION pgtls_hba_rules()
 RETURNS TABLE (
     rule_number bigint, file_name text, line_number integer, type text, database text[], user_name text[],
-    address text, netmask text, auth_method text, clientcert text, clientname text, ident_map text, error text)
+    address text, netmask text, auth_method text, clientcert text, clientname text, map_name text, error text)
 AS 'MODULE_PATHNAME', 'pgtls_hba_rules_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_hba_rules() FROM PUBLIC;
@@ -662,6 +891,19 @@ CREATE VIEW pgtls_hba_rules AS SELECT * FROM pgtls_hba_rules();
 REVOKE ALL ON pgtls_hba_rules FROM PUBLIC;
 COMMENT ON VIEW pgtls_hba_rules IS
 'the rules of pg_hba.conf as the file is now, with what they ask of client certificates; quoted names are in double quotes';
+COMMENT ON COLUMN pgtls_hba_rules.rule_number IS 'place among the rules; NULL for a line with an error';
+COMMENT ON COLUMN pgtls_hba_rules.file_name IS 'file of the rule';
+COMMENT ON COLUMN pgtls_hba_rules.line_number IS 'line of the rule';
+COMMENT ON COLUMN pgtls_hba_rules.type IS 'kind of connection';
+COMMENT ON COLUMN pgtls_hba_rules.database IS 'databases';
+COMMENT ON COLUMN pgtls_hba_rules.user_name IS 'roles';
+COMMENT ON COLUMN pgtls_hba_rules.address IS 'addresses or host name';
+COMMENT ON COLUMN pgtls_hba_rules.netmask IS 'mask of the addresses';
+COMMENT ON COLUMN pgtls_hba_rules.auth_method IS 'authentication method';
+COMMENT ON COLUMN pgtls_hba_rules.clientcert IS 'what is demanded of a client certificate';
+COMMENT ON COLUMN pgtls_hba_rules.clientname IS 'which name of the certificate is compared with the role; NULL if none is';
+COMMENT ON COLUMN pgtls_hba_rules.map_name IS 'map of pg_ident.conf that is used';
+COMMENT ON COLUMN pgtls_hba_rules.error IS 'why the server does not load the line';
 
 CREATE FUNCTION pgtls_ident_mappings()
 RETURNS TABLE (
@@ -676,6 +918,13 @@ CREATE VIEW pgtls_ident_mappings AS SELECT * FROM pgtls_ident_mappings();
 REVOKE ALL ON pgtls_ident_mappings FROM PUBLIC;
 COMMENT ON VIEW pgtls_ident_mappings IS
 'the mappings of pg_ident.conf as the file is now; a role that is quoted there is in double quotes';
+COMMENT ON COLUMN pgtls_ident_mappings.map_number IS 'place among the mappings; NULL for a line with an error';
+COMMENT ON COLUMN pgtls_ident_mappings.file_name IS 'file of the mapping';
+COMMENT ON COLUMN pgtls_ident_mappings.line_number IS 'line of the mapping';
+COMMENT ON COLUMN pgtls_ident_mappings.map_name IS 'map';
+COMMENT ON COLUMN pgtls_ident_mappings.sys_name IS 'identity, or a regular expression for it';
+COMMENT ON COLUMN pgtls_ident_mappings.pg_username IS 'role';
+COMMENT ON COLUMN pgtls_ident_mappings.error IS 'why the server does not load the line';
 
 CREATE FUNCTION pgtls_check_mapping(identity text, role name, map text DEFAULT NULL)
 RETURNS boolean
@@ -687,7 +936,7 @@ COMMENT ON FUNCTION pgtls_check_mapping(text, name, text) IS
 
 CREATE FUNCTION pgtls_explain_mapping(identity text, role name, map text DEFAULT NULL)
 RETURNS TABLE (
-    file text, line integer, map_name text, pattern text, target text, matched boolean, maps_to text, note text)
+    file_name text, line_number integer, map_name text, pattern text, target text, matched boolean, maps_to text, note text)
 AS 'MODULE_PATHNAME', 'pgtls_explain_mapping_wrapper'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_explain_mapping(text, name, text) FROM PUBLIC;
@@ -695,7 +944,7 @@ COMMENT ON FUNCTION pgtls_explain_mapping(text, name, text) IS
 'the lines of a map of pg_ident.conf, with what each makes of an identity that wants to be a role';
 
 CREATE FUNCTION pgtls_mapped_roles(identity text, map text DEFAULT NULL)
-RETURNS TABLE (rolname text, file text, line integer)
+RETURNS TABLE (rolname text, file_name text, line_number integer)
 AS 'MODULE_PATHNAME', 'pgtls_mapped_roles_wrapper'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_mapped_roles(text, text) FROM PUBLIC;

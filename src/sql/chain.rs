@@ -5,14 +5,17 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::json;
 use pgtls_core::value::Value;
+use pgtls_core::x509::bundle::parse_certificates;
 use pgtls_core::x509::certificate::Certificate;
 use pgtls_core::x509::general_name::GeneralName;
+use pgtls_core::x509::tree;
 
 use crate::checks::session_certificate::{client_certificate, client_chain};
-use crate::error::{Error, Result};
+use crate::error::{Error, Form, Result};
 use crate::pg::connection::port::Session;
 use crate::pg::datum::json::Json;
 use crate::pg::datum::rows::{Row, Rows, row};
+use crate::pg::datum::time;
 
 #[pg_extern(sql = false)]
 fn ssl_client_chain() -> Result<Rows, ErrorReport> {
@@ -23,6 +26,21 @@ fn ssl_client_chain() -> Result<Rows, ErrorReport> {
 #[pg_extern(sql = false)]
 fn ssl_client_chain_json() -> Result<Option<Json>, ErrorReport> {
     Ok(client_chain()?.map(|chain| Json::new(json::chain(&chain))))
+}
+
+#[pg_extern(sql = false)]
+fn ssl_client_chain_text() -> Result<Option<String>, ErrorReport> {
+    let Some(chain) = client_chain()? else { return Ok(None) };
+    let sources: Vec<_> = chain.entries().iter().map(|entry| entry.source.to_string()).collect();
+    let certificates: Vec<_> =
+        chain.entries().iter().map(|entry| entry.certificate.clone()).collect();
+    Ok(Some(tree::text(&certificates, time::now(), |place| sources.get(place).cloned())))
+}
+
+#[pg_extern(sql = false)]
+fn pgtls_chain_text(pem: &[u8]) -> Result<String, ErrorReport> {
+    let certificates = parse_certificates(pem).map_err(Error::argument(Form::Text))?;
+    Ok(tree::text(&certificates, time::now(), |_| None))
 }
 
 #[pg_extern(sql = false)]

@@ -48,7 +48,7 @@ fn columns(known: &Known, (credential, on_file): &(Credential, Standing), usage:
 }
 
 #[pg_extern(sql = false)]
-fn pgtls_certificate_inventory() -> Result<Rows, ErrorReport> {
+fn pgtls_client_certificates() -> Result<Rows, ErrorReport> {
     let known = inventory::known().ok_or(Error::NotPreloaded)?;
     let (mut evaluators, usage) = (Evaluators::new(), Usage::now());
     Ok(Rows::new(known.map(move |known| {

@@ -13,7 +13,7 @@ use crate::pg::datum::time::unix_microseconds;
 use crate::pg::recorder::failures::{self, Recent};
 
 #[pg_extern(sql = false)]
-fn pgtls_failure_counts() -> Result<Rows, ErrorReport> {
+fn pgtls_failures() -> Result<Rows, ErrorReport> {
     let counts = failures::counts().ok_or(Error::NotPreloaded)?;
     let row = |count: failures::Count| -> Row {
         let last = count.last.map(unix_microseconds);
@@ -70,7 +70,7 @@ fn columns(recent: &Recent) -> Row {
 }
 
 #[pg_extern(sql = false)]
-fn pgtls_failure_log() -> Result<Rows, ErrorReport> {
+fn pgtls_recent_failures() -> Result<Rows, ErrorReport> {
     let recent = failures::recent().ok_or(Error::NotPreloaded)?;
     Ok(Rows::new(recent.map(|recent| Ok(columns(&recent)))))
 }

@@ -97,8 +97,8 @@ fn pgtls_mapped_roles(identity: Option<&[u8]>, map: Option<&[u8]>) -> Result<Row
         let line = admitted(&role)?;
         Some(vec![
             ("rolname".into(), Value::Text(lossless(&to_utf8(&role)).into_owned())),
-            ("file".into(), line.map(|line| line.file.clone()).into()),
-            ("line".into(), line.and_then(|line| line.number).map(i64::from).into()),
+            ("file_name".into(), line.map(|line| line.file.clone()).into()),
+            ("line_number".into(), line.and_then(|line| line.number).map(i64::from).into()),
         ])
     };
     Ok(catalog::login_roles()?.into_iter().filter_map(row).collect())

@@ -11,23 +11,15 @@ use pgtls_core::x509::certificate::Certificate;
 
 use crate::error::{Error, Form, Result};
 use crate::pg::datum::json::Json;
-use crate::pg::datum::rows::{Row, RowsOf, row};
+use crate::pg::datum::rows::{RowsOf, row};
 
 /// A row for each certificate of an argument, made when its turn comes.
 fn rows(input: &[u8], form: Form) -> Result<RowsOf<'_>> {
     let certificates = each_certificate(input).map_err(Error::argument(form))?;
-    let row = move |certificate: std::result::Result<Certificate, _>| {
-        Ok(parsed_row(&certificate.map_err(Error::argument(form))?))
+    let columns = move |certificate: std::result::Result<Certificate, _>| {
+        Ok(row(certificate.map_err(Error::argument(form))?.columns()))
     };
-    Ok(RowsOf::new(certificates.map(row)))
-}
-
-/// The certificate columns, and what makes no sense in the certificate.
-fn parsed_row(certificate: &Certificate) -> Row {
-    let problems: Vec<String> = certificate.problems().iter().map(ToString::to_string).collect();
-    let mut row = row(certificate.columns());
-    row.push(("problems".into(), Some(problems).filter(|all| !all.is_empty()).into()));
-    row
+    Ok(RowsOf::new(certificates.map(columns)))
 }
 
 // The text arguments are taken as bytes: PEM is ASCII, and what stands around it may be in any

@@ -79,9 +79,9 @@ fn columns(
         ("alpn".into(), text(recorded.alpn.as_ref())),
         ("auth_method".into(), text(recorded.method.as_ref())),
         ("auth_identity".into(), text(recorded.identity.as_ref())),
-        ("hba_file".into(), text(recorded.hba_file.as_ref().filter(|_| with_files))),
-        ("hba_line".into(), recorded.hba_line.map(i64::from).into()),
-        ("ident_map".into(), text(recorded.map.as_ref())),
+        ("file_name".into(), text(recorded.hba_file.as_ref().filter(|_| with_files))),
+        ("line_number".into(), recorded.hba_line.map(i64::from).into()),
+        ("map_name".into(), text(recorded.map.as_ref())),
         ("clientcert".into(), text(recorded.client_cert.as_ref())),
         ("clientname".into(), text(recorded.client_name.as_ref())),
         (
@@ -102,7 +102,7 @@ fn columns(
 }
 
 #[pg_extern(sql = false)]
-fn pgtls_session_facts() -> Result<Rows, ErrorReport> {
+fn pgtls_sessions() -> Result<Rows, ErrorReport> {
     let (mut evaluators, usage) = (Evaluators::new(), Usage::now());
     let with_files = backends::may_see_files();
     let sessions = sessions_of(backends::visible());

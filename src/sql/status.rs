@@ -18,7 +18,7 @@ fn count(count: impl TryInto<i64>) -> Value {
 }
 
 #[pg_extern(sql = false)]
-fn pgtls_instance_status() -> Rows {
+fn pgtls_status() -> Rows {
     let recorder = status::recorder();
     let recorder = recorder.as_ref();
     let failed: Option<u64> =

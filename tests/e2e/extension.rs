@@ -71,6 +71,14 @@ fn every_object_has_a_comment_and_every_function_its_marks() {
         )),
         Vec::<Vec<Option<String>>>::new(),
     );
+    let columns = format!(
+        "select attrelid::regclass::text, attname from pg_attribute join ({members}) m \
+         on objid = attrelid and classid = 'pg_class'::regclass \
+         where attnum > 0 and not attisdropped and col_description(attrelid, attnum) is null"
+    );
+    assert_eq!(admin.rows(&columns), Vec::<Vec<Option<String>>>::new());
+    admin.run("comment on column pgtls_status.failures is null");
+    assert_eq!(admin.rows(&columns).len(), 1);
     assert_eq!(
         admin.rows(&format!(
             "select p.oid::regprocedure::text, proparallel, provolatile from pg_proc p join ({members}) m \
@@ -79,6 +87,49 @@ fn every_object_has_a_comment_and_every_function_its_marks() {
         )),
         Vec::<Vec<Option<String>>>::new(),
     );
+}
+
+/// Wherever the certificate columns are, they are all of them, of the same types; and a view has the
+/// name of the function behind it.
+#[test]
+fn certificate_columns_and_names_are_the_same_everywhere() {
+    let cluster = Cluster::builder().extension().start();
+    let admin = cluster.admin();
+    let columns = |call: &str, prefix: &str, also: &str| {
+        let wanted = "select name, type from unnest((select proargnames from pg_proc where \
+                      oid = 'pgtls_parse_certificates(text)'::regprocedure), (select proallargtypes \
+                      from pg_proc where oid = 'pgtls_parse_certificates(text)'::regprocedure), \
+                      (select proargmodes from pg_proc where oid = \
+                      'pgtls_parse_certificates(text)'::regprocedure)) c(name, type, mode) \
+                      where mode = 't'";
+        let lacking = format!(
+            "select w.name from ({wanted}) w left join pg_proc p on p.oid = '{call}'::regprocedure \
+             and exists (select from unnest(p.proargnames, p.proallargtypes) f(name, type) \
+             where f.name = {prefix} || w.name and f.type = w.type) \
+             where p.oid is null and w.name not in ({also})"
+        );
+        admin.column(&lacking)
+    };
+    let none: [Option<String>; 0] = [];
+    for (call, prefix) in [
+        ("pgtls_parse_certificates(bytea)", "''"),
+        ("ssl_client_chain()", "''"),
+        ("ssl_server_certificate()", "''"),
+        ("ssl_session()", "'client_'"),
+        ("pgtls_sessions()", "'client_'"),
+        ("pgtls_client_certificates()", "''"),
+        ("pgtls_server_certificates()", "''"),
+    ] {
+        assert_eq!(columns(call, prefix, "''"), none, "{call}");
+    }
+    // Of a function without them, nearly all are lacking.
+    assert!(columns("pgtls_crls()", "''", "''").len() > 20);
+
+    let without_function = admin.column(
+        "select relname from pg_class c where relkind = 'v' and relname like 'pgtls%' \
+         and not exists (select from pg_proc where proname = relname)",
+    );
+    assert_eq!(without_function, [Some("pgtls_sessions_summary".to_owned())]);
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn a_rule_with_ldap_is_shown_and_what_it_says_is_unknown() {
     let admin = cluster.admin();
     assert_eq!(
         admin.row(
-            "select auth_method, clientcert, clientname, ident_map, error from pgtls_hba_rules
+            "select auth_method, clientcert, clientname, map_name, error from pgtls_hba_rules
              where line_number = 2"
         ),
         [Some("ldap".to_owned()), None, None, None, None],

@@ -37,7 +37,7 @@ fn rules_are_shown_with_what_they_ask_of_certificates() {
     let admin = cluster().admin();
     let rows = admin.rows(
         "select rule_number, line_number, type, database, user_name, address, netmask, auth_method,
-                clientcert, clientname, ident_map, error from pgtls_hba_rules where line_number > 1",
+                clientcert, clientname, map_name, error from pgtls_hba_rules where line_number > 1",
     );
     let shown: Vec<String> = rows
         .iter()
@@ -130,7 +130,7 @@ fn mapped_roles_are_existing_login_roles() {
 fn every_line_of_a_map_is_explained() {
     let admin = cluster().admin();
     let rows = admin.rows(
-        "select line, matched, maps_to, note from pgtls_explain_mapping('bob@acme.example', 'guest', 'names')",
+        "select line_number, matched, maps_to, note from pgtls_explain_mapping('bob@acme.example', 'guest', 'names')",
     );
     let text = |cell: &Option<String>| cell.clone().unwrap_or("-".to_owned());
     let rows: Vec<_> = rows.iter().map(|row| row.iter().map(text).collect::<Vec<_>>()).collect();

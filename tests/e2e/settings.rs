@@ -77,9 +77,9 @@ fn only_who_may_can_see_and_end() {
     let alice = cluster.client("alice").with(pki.alice()).login();
     for statement in [
         "select * from pgtls_status",
-        "select * from pgtls_instance_status()",
-        "select * from pgtls_certificate_inventory()",
-        "select * from pgtls_failure_counts()",
+        "select * from pgtls_status()",
+        "select * from pgtls_client_certificates()",
+        "select * from pgtls_failures()",
         "select * from pgtls_terminate_invalid()",
         "select pgtls_reset()",
     ] {

@@ -74,7 +74,7 @@ fn clients_that_hang_or_leave_in_mid_handshake_keep_nobody_out() {
     eventually("those that had begun are counted", || {
         admin.rows(failed) == [["eof", "20"].map(|value| Some(value.to_owned()))]
     });
-    assert_eq!(admin.value("select count(*) from pgtls_session_facts()"), "2");
+    assert_eq!(admin.value("select count(*) from pgtls_sessions()"), "2");
 }
 
 #[test]

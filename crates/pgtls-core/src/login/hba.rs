@@ -265,7 +265,7 @@ impl Line {
             ("auth_method", rule.map(|rule| rule.method.name()).into()),
             ("clientcert", named.map(|rule| rule.client_certificate_text()).into()),
             ("clientname", compared.map(|rule| rule.client_name.to_string()).into()),
-            ("ident_map", rule.and_then(Rule::map_text).into()),
+            ("map_name", rule.and_then(Rule::map_text).into()),
             ("error", self.problem.clone().into()),
         ]
     }

@@ -235,8 +235,8 @@ impl<'l> Explained<'l> {
     pub fn columns(&self) -> Vec<(&'static str, Value)> {
         let mapping = self.line.and_then(|line| line.mapping.as_ref());
         vec![
-            ("file", self.line.map(|line| line.file.clone()).into()),
-            ("line", self.line.and_then(|line| line.number).map(i64::from).into()),
+            ("file_name", self.line.map(|line| line.file.clone()).into()),
+            ("line_number", self.line.and_then(|line| line.number).map(i64::from).into()),
             ("map_name", mapping.map(|mapping| text::lossless(&mapping.map).into_owned()).into()),
             (
                 "pattern",

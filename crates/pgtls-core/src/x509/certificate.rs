@@ -385,6 +385,10 @@ impl Certificate {
         self.subject().matches(self.issuer()) && self.is_own_authority() && self.could_sign_itself()
     }
 
+    fn problem_texts(&self) -> Vec<String> {
+        self.problems().iter().map(ToString::to_string).collect()
+    }
+
     /// What makes no sense in it. Empty for nearly all certificates.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Problems(Vec::new());
@@ -502,6 +506,15 @@ impl Certificate {
         PKey::public_key_from_der(self.public_key_der()).ok()
     }
 
+    /// Whether what it says of its issuer's key and serial number is true of a certificate with its
+    /// issuer's name (`X509_check_akid`).
+    pub(crate) fn may_be_issued_by(&self, issuer: &Self) -> bool {
+        let key_id = issuer.key_id();
+        self.authority().is_none_or(|authority| {
+            authority.may_mean(issuer.serial(), issuer.issuer(), key_id.as_deref())
+        })
+    }
+
     /// OpenSSL's `X509_check_akid` with the certificate as its own issuer.
     fn is_own_authority(&self) -> bool {
         // One that cannot be read says nothing against it.
@@ -543,16 +556,16 @@ impl fmt::Debug for Certificate {
 type Column = (&'static str, fn(&Certificate) -> Value);
 
 /// The certificate columns: their names, their order and what is in them.
-const COLUMNS: [Column; 24] = [
-    ("subject", |c| name_value(c.subject().oneline())),
-    ("subject_rfc2253", |c| name_value(c.subject().rfc2253())),
+const COLUMNS: [Column; 25] = [
     ("cn", |c| c.subject().common_name().into()),
+    ("subject", |c| name_value(c.subject().oneline())),
     ("issuer", |c| name_value(c.issuer().oneline())),
-    ("serial", |c| Value::Numeric(c.serial().decimal())),
-    ("serial_hex", |c| c.serial().hex().into()),
     ("not_before", |c| c.not_before().into()),
     ("not_after", |c| c.not_after().into()),
     ("san", |c| texts(c.san()).into()),
+    ("serial", |c| Value::Numeric(c.serial().decimal())),
+    ("serial_hex", |c| c.serial().hex().into()),
+    ("subject_rfc2253", |c| name_value(c.subject().rfc2253())),
     ("is_ca", |c| c.is_ca().into()),
     ("path_length", |c| c.path_length().into()),
     ("key_usage", |c| texts(c.key_usage()).into()),
@@ -560,14 +573,15 @@ const COLUMNS: [Column; 24] = [
     ("key_algorithm", |c| c.key_algorithm().into()),
     ("key_bits", |c| c.key_bits().into()),
     ("signature_algorithm", |c| c.signature_algorithm().into()),
+    ("self_signed", |c| c.self_signed().into()),
+    ("version", |c| c.version().into()),
+    ("crl_urls", |c| c.crl_urls().into()),
+    ("ocsp_urls", |c| c.ocsp_urls().into()),
     ("fingerprint", |c| c.fingerprint().into()),
     ("spki_fingerprint", |c| c.spki_fingerprint().into()),
     ("subject_key_id", |c| c.subject_key_id().into()),
     ("authority_key_id", |c| c.authority_key_id().into()),
-    ("crl_urls", |c| c.crl_urls().into()),
-    ("ocsp_urls", |c| c.ocsp_urls().into()),
-    ("self_signed", |c| c.self_signed().into()),
-    ("version", |c| c.version().into()),
+    ("problems", |c| Some(c.problem_texts()).filter(|all| !all.is_empty()).into()),
 ];
 
 /// An empty name is absent, as in sslinfo.

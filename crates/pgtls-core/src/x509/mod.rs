@@ -12,3 +12,4 @@ pub mod name;
 pub mod request;
 pub mod serial;
 mod strict;
+pub mod tree;

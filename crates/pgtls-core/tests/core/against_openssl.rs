@@ -94,11 +94,11 @@ fn compare(label: &str, certificate: &Certificate, reference: &X509) {
     let said = Said::about(reference);
     let expected = expected_columns(&said, reference);
     let columns = certificate.columns();
-    for ((name, value), (expected_name, expected_value)) in columns.iter().zip(&expected) {
-        assert_eq!((name, value), (expected_name, expected_value), "{label}");
-        assert_eq!(certificate.column(name).as_ref(), Some(value), "{label}");
+    for (name, expected) in &expected {
+        assert_eq!(certificate.column(name).as_ref(), Some(expected), "{label} {name}");
     }
-    assert_eq!(columns.len(), expected.len());
+    // OpenSSL has no word for what is odd in a certificate.
+    assert_eq!(columns.len(), expected.len() + 1);
     for (name, reference, said) in [
         (certificate.subject(), reference.subject_name(), said.value("subject=")),
         (certificate.issuer(), reference.issuer_name(), said.value("issuer=")),

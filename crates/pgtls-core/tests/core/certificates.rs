@@ -472,15 +472,15 @@ fn json_and_columns_agree() {
 fn the_json_of_a_certificate() {
     let certificate = parse(fixtures::named("urls-several"));
     let expected = r#"{
-  "subject": "/O=Acme/CN=alice",
-  "subject_rfc2253": "CN=alice,O=Acme",
   "cn": "alice",
+  "subject": "/O=Acme/CN=alice",
   "issuer": "/O=Acme/CN=Acme Root",
-  "serial": "1",
-  "serial_hex": "01",
   "not_before": "2025-01-01T00:00:00Z",
   "not_after": "2035-01-01T00:00:00Z",
   "san": null,
+  "serial": "1",
+  "serial_hex": "01",
+  "subject_rfc2253": "CN=alice,O=Acme",
   "is_ca": false,
   "path_length": null,
   "key_usage": null,
@@ -488,10 +488,8 @@ fn the_json_of_a_certificate() {
   "key_algorithm": "id-ecPublicKey",
   "key_bits": 256,
   "signature_algorithm": "ecdsa-with-SHA256",
-  "fingerprint": "FINGERPRINT",
-  "spki_fingerprint": "SPKI",
-  "subject_key_id": null,
-  "authority_key_id": null,
+  "self_signed": false,
+  "version": 3,
   "crl_urls": [
     "http://a.example/1.crl",
     "ldap:///cn=x?list"
@@ -500,8 +498,11 @@ fn the_json_of_a_certificate() {
     "http://ocsp.example.com/",
     "http://ocsp2.example.com/?a=b"
   ],
-  "self_signed": false,
-  "version": 3,
+  "fingerprint": "FINGERPRINT",
+  "spki_fingerprint": "SPKI",
+  "subject_key_id": null,
+  "authority_key_id": null,
+  "problems": null,
   "extensions": {
     "crlDistributionPoints": {
       "critical": false,
@@ -541,8 +542,7 @@ fn the_json_of_a_certificate() {
         }
       ]
     }
-  },
-  "problems": null
+  }
 }"#;
     let expected = expected
         .replace("FINGERPRINT", &certificate.fingerprint())

@@ -20,5 +20,6 @@ mod probe;
 mod reference;
 mod requests;
 mod revocation;
+mod trees;
 mod work;
 mod x509;

@@ -62,12 +62,15 @@ pub fn assert_consistent(certificate: &Certificate) {
     let columns = certificate.columns();
     let object = json::certificate(certificate);
     let members = object.as_object().unwrap();
-    let extra = ["extensions", "problems"];
-    let keys = members.keys().filter(|key| !extra.contains(&key.as_str()));
+    let keys = members.keys().filter(|key| *key != "extensions");
     assert!(keys.eq(columns.iter().map(|(name, _)| name)));
     assert!(Certificate::column_names().eq(columns.iter().map(|(name, _)| *name)));
     for (name, value) in columns {
         assert_eq!(certificate.column(name).as_ref(), Some(&value));
+        if name == "problems" {
+            // The document has those of more extensions.
+            continue;
+        }
         let member = &members[name];
         let texts = |texts: &[String]| texts.iter().all(|text| !text.contains('\0'));
         let agrees = match &value {
