@@ -58,7 +58,7 @@ deps: ## install what is missing on this Debian machine
 	@scripts/setup-debian.sh build
 
 .PHONY: lint
-lint: deps ## format, clippy without warnings, unsafe code fenced in, lock files, shell scripts
+lint: deps ## format, clippy without warnings, unsafe code fenced in, layers, lock files, shell scripts
 	@scripts/setup-debian.sh check
 	@scripts/lint.sh $(PG)
 

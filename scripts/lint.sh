@@ -21,6 +21,8 @@ rm -f "${results%.tsv}".*
 step format cargo fmt --all --check
 step clippy scripts/cargo.sh clippy "${workspace[@]}" --all-targets -- -D warnings
 step unsafe-fence scripts/check-unsafe.sh
+step layers scripts/check-layers.sh
+step layers-self-test scripts/check-layers.sh --self-test
 step lock-files scripts/check-lock.sh
 step shellcheck shellcheck scripts/*.sh .ci/run
 if [ "${2:-}" = --with-core-tests ]; then

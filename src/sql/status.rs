@@ -6,6 +6,7 @@ use pgtls_core::value::Value;
 
 use crate::pg::datum::rows::{Row, Rows};
 use crate::pg::datum::time::unix_microseconds;
+use crate::pg::openssl::libssl;
 use crate::pg::recorder::{failures, in_force, sessions, status};
 use crate::pg::server::guc;
 
@@ -27,7 +28,7 @@ fn pgtls_status() -> Rows {
         ("preloaded".into(), Value::Bool(recorder.is_some())),
         ("ssl_on".into(), Value::Bool(status::ssl_on())),
         ("openssl_built".into(), env!("PGTLS_OPENSSL_BUILT").into()),
-        ("openssl_runtime".into(), openssl::version::version().into()),
+        ("openssl_runtime".into(), libssl::version().into()),
         ("context_loaded_at".into(), moment(recorder.and_then(|r| r.context_loaded))),
         ("last_reload_at".into(), moment(recorder.and_then(|r| r.last_reload))),
         ("last_reload_ok".into(), recorder.and_then(|r| r.last_reload_ok).into()),

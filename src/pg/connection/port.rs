@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr::NonNull;
 
 use crate::pg::connection::tls::Tls;
-use crate::pg::server::cstr;
+use crate::pg::datum::cstr;
 use crate::pg::server::network::ip_of;
 use crate::pg::server::{sys, version};
 

@@ -3,7 +3,7 @@
 //! Owned by the server, never freed here. Everything that is handed out is a copy. None of
 //! OpenSSL's functions called here can raise a PostgreSQL error, so they need no guard.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::c_char;
 use std::ptr;
 
 use foreign_types::ForeignTypeRef;
@@ -15,6 +15,10 @@ use openssl::x509::store::X509StoreRef;
 use openssl::x509::{X509, X509CrlRef, X509Ref};
 
 use crate::pg::datum::text::lossless;
+use crate::pg::openssl::ffi::{
+    X509_CRL_get0_signature, X509_NAME_get0_der, X509_STORE_get0_param, X509_cmp_time,
+    i2d_ASN1_INTEGER,
+};
 use crate::pg::openssl::group;
 use crate::pg::openssl::trust_store::{self, Object};
 
@@ -31,30 +35,6 @@ pub(crate) struct PrintedExtension {
     pub(crate) value: String,
     /// Whether the extension is marked critical.
     pub(crate) critical: bool,
-}
-
-unsafe extern "C" {
-    /// The parameters of a store (`openssl/x509_vfy.h`); openssl-sys lacks it.
-    fn X509_STORE_get0_param(
-        store: *const openssl_sys::X509_STORE,
-    ) -> *mut openssl_sys::X509_VERIFY_PARAM;
-    /// The signature of a list (`openssl/x509.h`); openssl-sys lacks it.
-    fn X509_CRL_get0_signature(
-        crl: *const openssl_sys::X509_CRL,
-        signature: *mut *const openssl_sys::ASN1_BIT_STRING,
-        algorithm: *mut *const openssl_sys::X509_ALGOR,
-    );
-
-    /// `openssl/asn1.h`; openssl-sys lacks it.
-    fn i2d_ASN1_INTEGER(number: *const openssl_sys::ASN1_INTEGER, out: *mut *mut u8) -> c_int;
-    /// `openssl/x509.h`; openssl-sys lacks it.
-    fn X509_NAME_get0_der(
-        name: *const openssl_sys::X509_NAME,
-        der: *mut *const u8,
-        length: *mut usize,
-    ) -> c_int;
-    /// `openssl/x509.h`; openssl-sys lacks it. Without a time it compares with the present.
-    fn X509_cmp_time(time: *const openssl_sys::ASN1_TIME, with: *mut libc::time_t) -> c_int;
 }
 
 impl<'a> Tls<'a> {

@@ -13,7 +13,7 @@ use std::ptr;
 use pgrx::{IntoDatum, pg_sys};
 use pgtls_core::work;
 
-use crate::pg::server::cstr;
+use crate::pg::datum::cstr;
 
 /// The longest form of one character in any server encoding, in bytes, with room for the
 /// terminating NUL that the conversion writes (`MAX_CONVERSION_GROWTH` is 4 per input byte, and a

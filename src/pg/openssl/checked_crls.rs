@@ -18,31 +18,11 @@ use openssl::hash::MessageDigest;
 use openssl::x509::store::X509StoreRef;
 use openssl::x509::{X509Ref, X509StoreContext, X509StoreContextRef};
 
-type CheckCrl =
-    unsafe extern "C" fn(*mut openssl_sys::X509_STORE_CTX, *mut openssl_sys::X509_CRL) -> c_int;
-
-unsafe extern "C" {
-    // `openssl/x509_vfy.h` and `openssl/x509.h`; openssl-sys lacks them.
-    fn X509_STORE_set_check_crl(store: *mut openssl_sys::X509_STORE, check: CheckCrl);
-    fn X509_STORE_CTX_get_check_crl(
-        context: *const openssl_sys::X509_STORE_CTX,
-    ) -> Option<CheckCrl>;
-    fn X509_STORE_CTX_get0_current_issuer(
-        context: *const openssl_sys::X509_STORE_CTX,
-    ) -> *mut openssl_sys::X509;
-    fn X509_STORE_CTX_get0_param(
-        context: *mut openssl_sys::X509_STORE_CTX,
-    ) -> *mut openssl_sys::X509_VERIFY_PARAM;
-    fn X509_VERIFY_PARAM_get_time(
-        parameters: *const openssl_sys::X509_VERIFY_PARAM,
-    ) -> libc::time_t;
-    fn X509_cmp_time(time: *const openssl_sys::ASN1_TIME, moment: *mut libc::time_t) -> c_int;
-    fn X509_CRL_get_ext_by_NID(
-        crl: *const openssl_sys::X509_CRL,
-        nid: c_int,
-        after: c_int,
-    ) -> c_int;
-}
+use crate::pg::openssl::ffi::{
+    CheckCrl, X509_CRL_get_ext_by_NID, X509_STORE_CTX_get_check_crl,
+    X509_STORE_CTX_get0_current_issuer, X509_STORE_CTX_get0_param, X509_STORE_set_check_crl,
+    X509_VERIFY_PARAM_get_time, X509_cmp_time,
+};
 
 /// A list, by its place in memory, and the SHA-256 of the certificate that it was checked with. A
 /// store keeps its lists for as long as it is there.

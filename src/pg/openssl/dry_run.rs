@@ -15,18 +15,11 @@ use openssl::pkey::PKey;
 use openssl::ssl::{SslContext, SslContextBuilder, SslFiletype, SslMethod, SslVersion};
 use openssl::x509::X509;
 
+use crate::pg::openssl::ffi::SSL_CTX_set_default_passwd_cb;
 use crate::pg::openssl::trust_store::{self, reason};
 use crate::pg::server::auth_files::VERSION;
 use crate::pg::server::files;
 use crate::pg::server::tls_settings::TlsSettings;
-
-unsafe extern "C" {
-    /// `openssl/ssl.h`; openssl-sys lacks it.
-    fn SSL_CTX_set_default_passwd_cb(
-        context: *mut openssl_sys::SSL_CTX,
-        callback: unsafe extern "C" fn(*mut c_char, c_int, c_int, *mut c_void) -> c_int,
-    );
-}
 
 /// What the server would say against a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]

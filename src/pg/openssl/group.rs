@@ -15,7 +15,8 @@ use openssl::ssl::SslRef;
 
 use foreign_types::{ForeignType, ForeignTypeRef};
 
-use crate::pg::server::cstr;
+use crate::pg::datum::cstr;
+use crate::pg::openssl::ffi::SSL_CIPHER_get_kx_nid;
 
 /// `SSL_CTRL_GET_NEGOTIATED_GROUP` of `openssl/ssl.h`, since 3.0; openssl-sys lacks it.
 const GET_NEGOTIATED_GROUP: c_int = 134;
@@ -30,11 +31,6 @@ const KX_ECDHE: c_int = 1038;
 const KX_ANY: c_int = 1063;
 /// Asks `SSL_get_shared_group` how many there are.
 const COUNT: c_long = -1;
-
-unsafe extern "C" {
-    /// The key exchange of a cipher suite (`openssl/ssl.h`); openssl-sys lacks it.
-    fn SSL_CIPHER_get_kx_nid(cipher: *const openssl_sys::SSL_CIPHER) -> c_int;
-}
 
 /// `SSL_group_to_name` of `openssl/ssl.h`.
 type GroupToName = unsafe extern "C" fn(*mut openssl_sys::SSL, c_int) -> *const c_char;

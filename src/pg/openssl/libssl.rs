@@ -7,8 +7,13 @@
 use std::ffi::c_void;
 
 use crate::error::{Error, Result};
-use crate::pg::server::cstr;
+use crate::pg::datum::cstr;
 use crate::pg::server::settings;
+
+/// The OpenSSL that runs, such as `OpenSSL 3.0.17 1 Jul 2025`.
+pub(crate) fn version() -> &'static str {
+    openssl::version::version()
+}
 
 /// Fails unless the server uses OpenSSL, and the same libssl as this library.
 pub(crate) fn check() -> Result<()> {

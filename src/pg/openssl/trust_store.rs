@@ -5,7 +5,7 @@
 //! very function that the server calls. The files are those of the settings, never an argument's.
 
 use std::cell::RefCell;
-use std::ffi::{CStr, OsStr, c_char, c_int};
+use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
@@ -22,33 +22,12 @@ use pgtls_core::work;
 
 use crate::pg::datum::text::lossless;
 use crate::pg::openssl::checked_crls::CheckedCrls;
+use crate::pg::openssl::ffi::{
+    X509_OBJECT_get0_X509_CRL, X509_STORE_add_crl, X509_STORE_get0_param, X509_STORE_load_locations,
+};
 use crate::pg::openssl::server_context::Material;
 use crate::pg::server::files::{self, Identity};
 use crate::pg::server::tls_settings::TlsSettings;
-
-unsafe extern "C" {
-    /// Loads certificates and lists from a file and adds a directory to look in
-    /// (`openssl/x509_vfy.h`); openssl-sys lacks it.
-    fn X509_STORE_load_locations(
-        store: *mut openssl_sys::X509_STORE,
-        file: *const c_char,
-        directory: *const c_char,
-    ) -> c_int;
-    /// Adds a list and counts one more reference to it (`openssl/x509_vfy.h`); openssl-sys lacks
-    /// it.
-    fn X509_STORE_add_crl(
-        store: *mut openssl_sys::X509_STORE,
-        crl: *mut openssl_sys::X509_CRL,
-    ) -> c_int;
-    /// The parameters of a store (`openssl/x509_vfy.h`); openssl-sys lacks it.
-    fn X509_STORE_get0_param(
-        store: *const openssl_sys::X509_STORE,
-    ) -> *mut openssl_sys::X509_VERIFY_PARAM;
-    /// `openssl/x509_vfy.h`; openssl-sys lacks it.
-    fn X509_OBJECT_get0_X509_CRL(
-        object: *const openssl_sys::X509_OBJECT,
-    ) -> *mut openssl_sys::X509_CRL;
-}
 
 /// What the files hold now that the settings name, as OpenSSL reads it; or why the server could not
 /// load them.

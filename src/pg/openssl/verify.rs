@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::ffi::{c_char, c_int, c_ulong};
+use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use foreign_types::ForeignTypeRef;
@@ -19,26 +19,13 @@ use pgtls_core::verify::verdict::{Link, Refusal, Unreadable, Verdict};
 use pgtls_core::work;
 use pgtls_core::x509::certificate::Certificate;
 
+use crate::pg::datum::cstr;
+use crate::pg::openssl::ffi::{
+    ERR_peek_error, X509_STORE_CTX_get0_param, X509_STORE_CTX_set_default,
+    X509_STORE_CTX_set_verify_cb,
+};
 use crate::pg::openssl::trust_store::{TrustStore, give_up_without_memory, reason};
-use crate::pg::server::cstr;
 use crate::pg::server::tls_settings::TlsSettings;
-
-unsafe extern "C" {
-    // `openssl/x509_vfy.h`; openssl-sys lacks them.
-    fn X509_STORE_CTX_set_default(
-        context: *mut openssl_sys::X509_STORE_CTX,
-        name: *const c_char,
-    ) -> c_int;
-    fn X509_STORE_CTX_set_verify_cb(
-        context: *mut openssl_sys::X509_STORE_CTX,
-        callback: unsafe extern "C" fn(c_int, *mut openssl_sys::X509_STORE_CTX) -> c_int,
-    );
-    /// `openssl/err.h`.
-    fn ERR_peek_error() -> c_ulong;
-    fn X509_STORE_CTX_get0_param(
-        context: *mut openssl_sys::X509_STORE_CTX,
-    ) -> *mut openssl_sys::X509_VERIFY_PARAM;
-}
 
 /// `X509_V_ERR_OUT_OF_MEM` of `openssl/x509_vfy.h`; openssl-sys lacks it.
 const OUT_OF_MEMORY: c_int = 17;

@@ -22,9 +22,10 @@ use pgtls_core::work;
 
 use crate::pg::connection::port::Session;
 use crate::pg::connection::tls;
+use crate::pg::datum::cstr;
 use crate::pg::recorder::save;
 use crate::pg::recorder::segment::{COUNTER_BYTES, Plain, Segment};
-use crate::pg::server::{cstr, guc};
+use crate::pg::server::guc;
 
 /// Bytes kept of the server's message.
 const MESSAGE_BYTES: usize = 256;

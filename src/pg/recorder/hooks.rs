@@ -15,11 +15,12 @@ use pgtls_core::recorder::failure::Reason;
 
 use crate::error::{Error, PLAINTEXT_REFUSED};
 use crate::pg::connection::port::Session;
+use crate::pg::datum::cstr;
 use crate::pg::memory;
 use crate::pg::recorder::failures::{self, Failure};
 use crate::pg::recorder::segment::{self, Segment};
 use crate::pg::recorder::{inventory, reload, sessions};
-use crate::pg::server::{cstr, guc, sys};
+use crate::pg::server::{guc, sys};
 
 /// The server's `STATUS_OK`: the client is who it says it is.
 const STATUS_OK: c_int = 0;

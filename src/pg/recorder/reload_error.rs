@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pgrx::pg_sys;
 
+use crate::pg::datum::cstr;
 use crate::pg::recorder::reload::Outcome;
 use crate::pg::recorder::segment::{COUNTER_BYTES, Plain, Segment};
-use crate::pg::server::cstr;
 
 /// What the server logs when it begins to reload.
 const BEGINS: &[u8] = b"received SIGHUP, reloading configuration files";

@@ -18,9 +18,9 @@ use pgtls_core::login::server_version::ServerVersion;
 use pgtls_core::login::{hba, ident};
 use pgtls_core::work;
 
+use crate::pg::datum::cstr;
 use crate::pg::datum::text::lossless;
 use crate::pg::memory;
-use crate::pg::server::cstr;
 use crate::pg::server::memory_file::MemoryFile;
 use crate::pg::server::network::ip_of;
 use crate::pg::server::{sys, version};

@@ -9,8 +9,8 @@ use pgrx::spi::{self, Spi};
 use pgtls_core::work;
 
 use crate::error::{Error, Result};
+use crate::pg::datum::cstr;
 use crate::pg::datum::text::lossless;
-use crate::pg::server::cstr;
 use crate::pg::server::version;
 
 /// A client backend or walsender.

@@ -11,8 +11,8 @@ use pgtls_core::login::facts::{DatabaseFacts, Password, RoleFacts, SlotFacts};
 use pgtls_core::work;
 
 use crate::error::{Error, Result};
+use crate::pg::datum::cstr;
 use crate::pg::datum::time;
-use crate::pg::server::cstr;
 use crate::pg::server::settings;
 use crate::pg::server::version;
 

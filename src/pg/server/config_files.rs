@@ -10,8 +10,9 @@ use std::ffi::{CStr, CString, c_int};
 use pgrx::spi::Spi;
 use pgrx::{PgMemoryContexts, pg_sys};
 
+use crate::pg::datum::cstr;
 use crate::pg::datum::text::lossless;
-use crate::pg::server::{cstr, settings};
+use crate::pg::server::settings;
 
 /// The level that the parser reports at: below all that a client or the log can ask for.
 const QUIET: c_int = 9;

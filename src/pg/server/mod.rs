@@ -4,7 +4,6 @@ pub(crate) mod auth_files;
 pub(crate) mod backends;
 pub(crate) mod catalog;
 pub(crate) mod config_files;
-pub(in crate::pg) mod cstr;
 pub(crate) mod files;
 pub(crate) mod guc;
 pub(crate) mod memory_file;

@@ -15,7 +15,7 @@ use std::ptr;
 use pgtls_core::login::access::Network;
 use pgtls_core::work;
 
-use crate::pg::server::cstr;
+use crate::pg::datum::cstr;
 
 /// The system's resolver and interfaces; each name is looked up once.
 #[derive(Default)]

@@ -16,8 +16,8 @@ use pgrx::{PgMemoryContexts, pg_sys};
 use pgtls_core::login::access::{Found, Patterns};
 
 use crate::error::Error;
+use crate::pg::datum::cstr;
 use crate::pg::memory;
-use crate::pg::server::cstr;
 use crate::pg::server::sys;
 
 /// Room for the text of an error, as much as the server itself has for it.

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use pgrx::pg_sys;
 
-use crate::pg::server::cstr;
+use crate::pg::datum::cstr;
 
 /// The value of a setting, byte for byte; `None` if there is no such setting or it is empty.
 pub(crate) fn bytes(name: &CStr) -> Option<CString> {
