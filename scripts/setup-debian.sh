@@ -48,7 +48,7 @@ packages_of() {
         command -v npm >/dev/null || echo npm
         ;;
     source) echo dpkg-dev libipc-run-perl perl ;;
-    cassert) echo bison flex perl ;;
+    cassert) echo bison flex perl libldap-dev ;;
     *) die "no such group: $1" ;;
     esac
 }

@@ -592,14 +592,15 @@ COMMENT ON COLUMN pgtls_client_certificates.problems IS 'what is broken or does 
 REVOKE ALL ON pgtls_client_certificates FROM PUBLIC;
 GRANT SELECT ON pgtls_client_certificates TO pg_monitor;
 
-CREATE FUNCTION pgtls_terminate_invalid(dry_run boolean DEFAULT true, on_file boolean DEFAULT false)
+CREATE FUNCTION pgtls_terminate_invalid(
+    dry_run boolean DEFAULT true, on_file boolean DEFAULT false, grace interval DEFAULT NULL)
 RETURNS TABLE (pid integer, usename text, credential_status text, credential_detail text, terminated boolean)
 AS 'MODULE_PATHNAME', 'pgtls_terminate_invalid_wrapper'
-LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE C VOLATILE PARALLEL UNSAFE
 ROWS 10;
-COMMENT ON FUNCTION pgtls_terminate_invalid(boolean, boolean) IS
-'sessions whose certificate is expired, not yet valid, revoked or untrusted by now; with false, ends them';
-REVOKE ALL ON FUNCTION pgtls_terminate_invalid(boolean, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_terminate_invalid(boolean, boolean, interval) IS
+'sessions whose certificate is expired, not yet valid, revoked or untrusted by now; with dry_run false, ends them, after waiting for open transactions no longer than grace';
+REVOKE ALL ON FUNCTION pgtls_terminate_invalid(boolean, boolean, interval) FROM PUBLIC;
 
 CREATE FUNCTION pgtls_forget(fingerprint text)
 RETURNS boolean
@@ -625,6 +626,8 @@ CREATE FUNCTION pgtls_status()
 RETURNS TABLE (preloaded boolean, ssl_on boolean, openssl_built text, openssl_runtime text,
     context_loaded_at timestamptz, in_force_known boolean,
     last_reload_at timestamptz, last_reload_ok boolean, last_reload_error text,
+    worker_pid integer, worker_last_check timestamptz, termination_held_back_at timestamptz,
+    sessions_terminated bigint,
     tracking boolean, session_slots integer, tracked_sessions integer, failures bigint,
     client_certificates integer, max_client_certificates integer, evicted_client_certificates bigint,
     evicted_expired bigint, evicted_superseded bigint, evicted_valid bigint, unrecorded_client_certificates bigint,
@@ -649,6 +652,10 @@ COMMENT ON COLUMN pgtls_status.in_force_known IS 'whether what is in force is kn
 COMMENT ON COLUMN pgtls_status.last_reload_at IS 'when the configuration was last reloaded';
 COMMENT ON COLUMN pgtls_status.last_reload_ok IS 'whether all of it was taken';
 COMMENT ON COLUMN pgtls_status.last_reload_error IS 'what the server said of what was not taken';
+COMMENT ON COLUMN pgtls_status.worker_pid IS 'process ID of the background worker; NULL if there is none now';
+COMMENT ON COLUMN pgtls_status.worker_last_check IS 'when the worker last checked the certificates of connected sessions';
+COMMENT ON COLUMN pgtls_status.termination_held_back_at IS 'when the worker last ended nobody, because it would have been more than credential_max_share allows';
+COMMENT ON COLUMN pgtls_status.sessions_terminated IS 'sessions that were ended because of their certificate';
 COMMENT ON COLUMN pgtls_status.tracking IS 'whether logins are recorded now';
 COMMENT ON COLUMN pgtls_status.session_slots IS 'places for sessions';
 COMMENT ON COLUMN pgtls_status.tracked_sessions IS 'sessions that are recorded now';

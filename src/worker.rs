@@ -5,8 +5,8 @@
 //! memory, is given up with a line in the log and tried again later. If the worker itself fails it
 //! is started again after a while.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use pgrx::bgworkers::{
@@ -17,14 +17,12 @@ use pgtls_core::verify::credential::Standing;
 use crate::checks::access::{Server, checked_mappings};
 use crate::checks::basis::Basis;
 use crate::checks::configuration;
-use crate::checks::credentials::{
-    Credential, are_verdicts_written, invalid_sessions, write_verdicts,
-};
+use crate::checks::credentials::{Credential, Sessions, are_verdicts_written, write_verdicts};
 use crate::pg::recorder::sessions::{self, Recorded};
-use crate::pg::recorder::{in_force, publication, rules_in_force, save};
+use crate::pg::recorder::{in_force, publication, rules_in_force, save, shared_file, status};
 use crate::pg::server::guc::Action;
 use crate::pg::server::tls_settings::TlsSettings;
-use crate::pg::server::{auth_files, guc, process};
+use crate::pg::server::{auth_files, backends, guc, process};
 
 /// How often changes are saved: what a crash can lose.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
@@ -94,6 +92,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 fn run() {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    status::note_worker();
+    shared_file::clean();
     done(save::load);
     // What was there before this worker came may be unsaved, too.
     let mut saved = (Instant::now(), 0);
@@ -124,7 +124,7 @@ fn run() {
             let changes = save_changes(saved.1);
             saved = (Instant::now(), changes);
         }
-        if guc::credential_check_interval().is_some_and(|interval| checked.elapsed() >= interval) {
+        if check_interval().is_some_and(|interval| checked.elapsed() >= interval) {
             done(|| {
                 check_credentials();
                 Ok(())
@@ -172,11 +172,21 @@ fn done(work: impl FnOnce() -> Result<(), String>) -> bool {
     }
 }
 
+/// How long to wait before sessions are looked at again; `None` for ever. While the transaction of
+/// one is waited for, its end is looked for more often.
+fn check_interval() -> Option<Duration> {
+    let interval = guc::credential_check_interval()?;
+    Some(if is_waiting() { interval.min(LOOK_AGAIN) } else { interval })
+}
+
+/// How often it is looked whether a transaction is over.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// How long there is nothing to do.
 fn timeout(saved: Instant, checked: Instant) -> Duration {
     let left = SAVE_INTERVAL.saturating_sub(saved.elapsed());
-    let until_check = guc::credential_check_interval()
-        .map_or(left, |interval| interval.saturating_sub(checked.elapsed()));
+    let until_check =
+        check_interval().map_or(left, |interval| interval.saturating_sub(checked.elapsed()));
     // A wait of no time at all would be one without end.
     let until_asked = if in_force::is_published() { left } else { ASK_AGAIN };
     left.min(until_check).min(until_asked).max(Duration::from_millis(10))
@@ -184,35 +194,89 @@ fn timeout(saved: Instant, checked: Instant) -> Duration {
 
 thread_local! {
     /// The sessions that the worker has spoken of, and as what.
-    static REPORTED: RefCell<HashSet<(i32, i64, Standing)>> = RefCell::default();
+    static REPORTED: RefCell<HashSet<(Key, Standing)>> = RefCell::default();
+    /// Those whose transaction is waited for, and since when.
+    static WAITED_FOR: RefCell<HashMap<Key, Instant>> = RefCell::default();
+    /// Whether it has been said that too many would have to be ended.
+    static HELD_BACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A session, by process ID and start.
+type Key = (i32, i64);
+
+/// What the worker does with a session that a login would not get any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Report,
+    Wait,
+    Terminate,
 }
 
 /// What the worker does at every interval: says which sessions have a certificate that is not good
 /// any more, each once, and ends them if `credential_action` says so.
 ///
 /// Sessions are judged by what is in force: the server would admit anybody else again at once.
-/// Nobody is ended at all while the CA file depends on the host name that the client asked for,
-/// which is not looked at.
+/// Nobody is ended while the CA file depends on the host name that the client asked for, which is
+/// not looked at, nor while so many would be that a file is more likely wrong than they are.
 fn check_credentials() {
-    let invalid = invalid_sessions(Basis::InForce);
+    let sessions = Sessions::judged(Basis::InForce);
+    let may_end =
+        guc::credential_action() == Action::Terminate && !TlsSettings::current().chooses_by_host();
+    let too_many = may_end && sessions.are_too_many(guc::credential_max_share());
+    if too_many {
+        status::note_held_back();
+    }
+    if too_many && !HELD_BACK.replace(true) {
+        let (invalid, count) = (sessions.invalid.len(), sessions.count);
+        pgrx::log!(
+            "pgtls_ext ends no session: the certificates of {invalid} of {count} would not be \
+             accepted any more, which is above pgtls_ext.credential_max_share"
+        );
+    }
+    HELD_BACK.set(too_many);
     let mut reported = REPORTED.take();
+    let mut waited_for = WAITED_FOR.take();
     let mut now_invalid = HashSet::new();
-    for (recorded, credential) in invalid {
-        let standing = credential.assessment.standing;
-        let key = (recorded.pid, recorded.started, standing);
-        let end = guc::credential_action() == Action::Terminate
-            && !TlsSettings::current().chooses_by_host();
-        let terminated = end && sessions::terminate(&recorded);
-        if terminated || !reported.remove(&key) {
-            report(&recorded, &credential, terminated);
+    let mut now_waited_for = HashMap::new();
+    let grace = guc::credential_grace();
+    let busy = if may_end && !too_many && !grace.is_zero() && !sessions.invalid.is_empty() {
+        backends::in_transaction()
+    } else {
+        HashSet::new()
+    };
+    for (recorded, credential) in sessions.invalid {
+        let (key, standing) = (recorded.key(), credential.assessment.standing);
+        let since = waited_for.remove(&key).unwrap_or_else(Instant::now);
+        let mut deed = match () {
+            () if !may_end || too_many => Deed::Report,
+            () if busy.contains(&key) && since.elapsed() < grace => Deed::Wait,
+            () => Deed::Terminate,
+        };
+        if deed == Deed::Wait {
+            now_waited_for.insert(key, since);
+        } else if deed == Deed::Terminate && !sessions::terminate(&recorded, standing) {
+            deed = Deed::Report;
         }
-        now_invalid.insert(key);
+        if deed == Deed::Terminate || !reported.remove(&(key, standing)) {
+            report(&recorded, &credential, deed);
+        }
+        now_invalid.insert((key, standing));
     }
     REPORTED.set(now_invalid);
+    WAITED_FOR.set(now_waited_for);
+    status::note_check();
 }
 
-fn report(recorded: &Recorded, credential: &Credential, terminated: bool) {
-    let done = if terminated { ", terminating its session" } else { "" };
+fn is_waiting() -> bool {
+    WAITED_FOR.with_borrow(|waited_for| !waited_for.is_empty())
+}
+
+fn report(recorded: &Recorded, credential: &Credential, deed: Deed) {
+    let done = match deed {
+        Deed::Report => "",
+        Deed::Wait => ", waiting for its transaction",
+        Deed::Terminate => ", terminating its session",
+    };
     pgrx::log!(
         "client certificate \"{}\" of process {} is {}{done}: {}",
         credential.subject.as_deref().unwrap_or_default().escape_debug(),

@@ -301,15 +301,37 @@ impl Evaluators {
     }
 }
 
-/// The recorded sessions whose certificate a login would be refused for.
-pub(crate) fn invalid_sessions(basis: Basis) -> Vec<(Recorded, Credential)> {
-    let mut evaluator = Evaluator::new(basis);
-    let sessions = sessions::recorded().into_iter();
-    let judged = sessions
-        .map(|recorded| {
-            let credential = evaluator.of_session(&recorded);
-            (recorded, credential)
-        })
-        .filter(|(_, credential)| credential.assessment.standing.is_invalid());
-    work::collect(judged)
+/// Sessions with a certificate, by what it is worth.
+pub(crate) struct Sessions {
+    /// How many there are.
+    pub(crate) count: usize,
+    /// Those whose certificate a login would be refused for.
+    pub(crate) invalid: Vec<(Recorded, Credential)>,
 }
+
+impl Sessions {
+    /// Those that are recorded now.
+    pub(crate) fn judged(basis: Basis) -> Self {
+        let mut evaluator = Evaluator::new(basis);
+        let recorded = sessions::recorded().into_iter();
+        let mut sessions = Self { count: 0, invalid: Vec::new() };
+        for recorded in recorded.filter(|recorded| recorded.chain_length > 0) {
+            sessions.count += 1;
+            let credential = evaluator.of_session(&recorded);
+            if credential.assessment.standing.is_invalid() {
+                work::push(&mut sessions.invalid, (recorded, credential));
+            }
+        }
+        sessions
+    }
+
+    /// Whether so many are invalid that a CA or CRL file is more likely wrong than they are: more
+    /// than a few, and more than this share of all, in percent.
+    pub(crate) fn are_too_many(&self, max_share: usize) -> bool {
+        let invalid = self.invalid.len();
+        invalid > FEW && invalid.saturating_mul(100) > self.count.saturating_mul(max_share)
+    }
+}
+
+/// As many sessions can be invalid at once without a fault in the files.
+const FEW: usize = 5;

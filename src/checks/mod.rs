@@ -17,4 +17,5 @@ pub(crate) mod reload;
 pub(crate) mod revocation;
 pub(crate) mod server_certificates;
 pub(crate) mod session_certificate;
+pub(crate) mod termination;
 pub(crate) mod tls_files;

@@ -34,6 +34,13 @@ fn pgtls_status() -> Rows {
         ("last_reload_ok".into(), recorder.and_then(|r| r.last_reload_ok).into()),
         ("in_force_known".into(), Value::Bool(in_force::current().is_ok())),
         ("last_reload_error".into(), recorder.and_then(|r| r.last_reload_error.clone()).into()),
+        ("worker_pid".into(), recorder.and_then(|r| r.worker_pid).map(i64::from).into()),
+        ("worker_last_check".into(), moment(recorder.and_then(|r| r.worker_checked))),
+        ("termination_held_back_at".into(), moment(recorder.and_then(|r| r.held_back))),
+        (
+            "sessions_terminated".into(),
+            recorder.map_or(Value::Null, |r| count(r.sessions_terminated)),
+        ),
         ("tracking".into(), recorder.map(|_| guc::track()).into()),
         ("session_slots".into(), recorder.map_or(Value::Null, |r| count(r.slots))),
         (

@@ -28,4 +28,5 @@ mod sessions;
 mod settings;
 mod staged_grid;
 mod stress;
+mod termination;
 mod verdicts;

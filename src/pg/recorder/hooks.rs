@@ -19,7 +19,7 @@ use crate::pg::datum::cstr;
 use crate::pg::memory;
 use crate::pg::recorder::failures::{self, Failure};
 use crate::pg::recorder::segment::{self, Segment};
-use crate::pg::recorder::{inventory, reload, sessions};
+use crate::pg::recorder::{inventory, reload, session_end, sessions};
 use crate::pg::server::{guc, sys};
 
 /// The server's `STATUS_OK`: the client is who it says it is.
@@ -87,6 +87,7 @@ unsafe extern "C-unwind" fn emit_log(message: *mut pg_sys::ErrorData) {
         // SAFETY: the hook of another library, called as the server would.
         unsafe { previous(message) };
     }
+    let whole = message;
     // SAFETY: the server passes a live message; the variables are those of this process.
     let (message, is_child, logging_in) = unsafe {
         let Some(message) = message.as_ref() else { return };
@@ -103,10 +104,12 @@ unsafe extern "C-unwind" fn emit_log(message: *mut pg_sys::ErrorData) {
         reload::heard_in_postmaster(id, text, context);
         return;
     }
+    let Some(segment) = Segment::in_child() else { return };
     if !logging_in {
+        // SAFETY: the server's message, which nobody else looks at now.
+        unsafe { session_end::explain(segment, whole) };
         return;
     }
-    let Some(segment) = Segment::in_child() else { return };
     quietly(segment, || {
         let session = Session::current().filter(|_| guc::track());
         if let Some(session) = session {

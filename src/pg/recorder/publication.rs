@@ -24,10 +24,7 @@ use crate::pg::recorder::shared_file::SharedFile;
 use crate::pg::server::files;
 use crate::pg::server::tls_settings::TlsSettings;
 
-const FILE: SharedFile = SharedFile {
-    name: "pg_stat_tmp/pgtls_ext.in_force",
-    new_name: "pg_stat_tmp/pgtls_ext.in_force.tmp",
-};
+const FILE: SharedFile = SharedFile { name: "pg_stat_tmp/pgtls_ext.in_force" };
 
 /// Largest file that is read: as much as the largest CRL file and CA file together.
 const MAX_BYTES: u64 = 4 * files::MAX_FILE_BYTES;

@@ -24,8 +24,7 @@ use crate::pg::recorder::segment::Segment;
 use crate::pg::recorder::shared_file::SharedFile;
 use crate::pg::server::files;
 
-const FILE: SharedFile =
-    SharedFile { name: "pg_stat_tmp/pgtls_ext.rules", new_name: "pg_stat_tmp/pgtls_ext.rules.tmp" };
+const FILE: SharedFile = SharedFile { name: "pg_stat_tmp/pgtls_ext.rules" };
 
 /// Largest file that is read.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;

@@ -77,6 +77,14 @@ pub(in crate::pg) struct Shared {
     pub(in crate::pg) made_at: AtomicI64,
     /// How much of the saved file has been taken over (see `save`).
     pub(in crate::pg) loaded: AtomicU64,
+    /// The worker's process ID; 0 if there is none.
+    pub(in crate::pg) worker_pid: AtomicU32,
+    /// When the worker last checked the credentials of sessions, in the same unit; 0 for never.
+    pub(in crate::pg) worker_checked_at: AtomicI64,
+    /// When it last ended nobody because it would have been too many, in the same unit.
+    pub(in crate::pg) held_back_at: AtomicI64,
+    /// Sessions that were ended because of their certificate.
+    pub(in crate::pg) sessions_terminated: AtomicU64,
     /// Failures by reason.
     pub(in crate::pg) failures: failures::Counters,
 }
@@ -98,6 +106,7 @@ struct Layout {
     slots: usize,
     slot_count: usize,
     slot_bytes: usize,
+    endings: usize,
     total: usize,
 }
 
@@ -130,6 +139,7 @@ impl Layout {
             slots: part(slot_count, slot_bytes),
             slot_count,
             slot_bytes,
+            endings: part(slot_count, size_of::<AtomicU64>()),
             total,
         }
     }
@@ -175,10 +185,12 @@ unsafe extern "C-unwind" fn startup() {
     let segment = unsafe { pg_sys::ShmemInitStruct(NAME.as_ptr(), layout.total, &mut found) };
     let segment = segment.cast::<Shared>();
     if !found {
-        // SAFETY: just allocated, of this size; zeroes are a valid state of all parts, and the
-        // layout is plain data.
+        // The kernel hands shared memory out as zeroes, which are a valid state of all parts, and
+        // the server has it made anew after a crash. To write them once more would take as long as
+        // half a gigabyte takes, and make all of it resident.
+        // SAFETY: just allocated, of this size; the layout is plain data.
         unsafe {
-            ptr::write_bytes(segment.cast::<u8>(), 0, layout.total);
+            ptr::write_bytes(segment, 0, 1);
             (&raw mut (*segment).layout).write(layout);
             (*segment).made_at.store(pg_sys::GetCurrentTimestamp(), Ordering::Relaxed);
         }
@@ -222,6 +234,18 @@ impl Segment {
         }
         // SAFETY: inside the segment, by the layout it was allocated for.
         Some(unsafe { self.part(layout.slots + index * layout.slot_bytes, layout.slot_bytes) })
+    }
+
+    /// Why the session of a slot is being ended (see `session_end`); 0 if it is not.
+    pub(in crate::pg) fn ending(self, index: usize) -> Option<&'static AtomicU64> {
+        let layout = self.shared().layout;
+        let start = layout.endings + index.checked_mul(size_of::<AtomicU64>())?;
+        if index >= layout.slot_count {
+            return None;
+        }
+        // SAFETY: inside the segment, by the layout it was allocated for, and aligned as all parts
+        // are; any bytes are a valid number. Mapped until the process ends.
+        Some(unsafe { self.0.as_ptr().cast::<u8>().add(start).cast::<AtomicU64>().as_ref()? })
     }
 
     /// How many slots there are.

@@ -7,13 +7,17 @@
 //! A slot belongs to a session if process ID and start time are that session's. So a slot that is
 //! out of date for whatever reason is no one's.
 
+use std::sync::atomic::Ordering;
+
 use pgrx::pg_sys;
+use pgtls_core::verify::credential::Standing;
 use pgtls_core::work;
 
 use crate::pg::connection::port::Session;
 use crate::pg::connection::tls;
 use crate::pg::recorder::reload;
 use crate::pg::recorder::segment::{COUNTER_BYTES, Plain, Segment, Writing};
+use crate::pg::recorder::session_end;
 use crate::pg::server::{guc, version};
 
 /// Room in a slot for everything that is text: a file name, a map, an identity, a server name and
@@ -256,18 +260,25 @@ pub(crate) fn is_own(recorded: &Recorded) -> bool {
     recorded.key() == unsafe { (pg_sys::MyProcPid, pg_sys::MyStartTimestamp) }
 }
 
-/// Ends a session as `pg_terminate_backend` does, if it is still there. Whether one may is for the
-/// caller to say.
-pub(crate) fn terminate(recorded: &Recorded) -> bool {
+/// Ends a session as `pg_terminate_backend` does, if it is still there, and has its client told why.
+/// Whether one may is for the caller to say.
+pub(crate) fn terminate(recorded: &Recorded, standing: Standing) -> bool {
     let Some(segment) = Segment::in_child() else { return false };
-    let still_there = (0..segment.slot_count())
-        .filter_map(|index| segment.slot(index)?.read::<Head>(|_| 0))
-        .any(|(head, _)| (head.pid, head.started) == recorded.key());
+    let place = (0..segment.slot_count()).find(|index| {
+        let head = segment.slot(*index).and_then(|slot| slot.read::<Head>(|_| 0));
+        head.is_some_and(|(head, _)| (head.pid, head.started) == recorded.key())
+    });
+    let Some(place) = place else { return false };
+    session_end::note(segment, place, recorded.pid, standing);
     // A backend leads a process group, to which belong programs that it waits for (COPY … FROM
     // PROGRAM). SAFETY: a signal to a backend of this server, which has just been there. It leaves
     // its slot before it ends, so another process with its number is as unlikely here as in
     // `pg_terminate_backend`.
-    still_there && unsafe { libc::kill(recorded.pid.saturating_neg(), libc::SIGTERM) } == 0
+    let ended = unsafe { libc::kill(recorded.pid.saturating_neg(), libc::SIGTERM) } == 0;
+    if ended {
+        segment.shared().sessions_terminated.fetch_add(1, Ordering::Relaxed);
+    }
+    ended
 }
 
 /// All sessions that are recorded now, in no order.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use pgrx::pg_sys;
 use pgtls_core::recorder::lru::Evictions;
 
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use crate::pg::datum::text::lossless;
 use crate::pg::recorder::reload::Outcome;
 use crate::pg::recorder::segment::Segment;
 use crate::pg::recorder::{failures, inventory, reload_error, save};
-use crate::pg::server::settings;
+use crate::pg::server::{process, settings};
 
 /// The recorder's own state.
 pub(crate) struct Recorder {
@@ -26,6 +27,45 @@ pub(crate) struct Recorder {
     pub(crate) certificates_room: usize,
     pub(crate) evicted: u64,
     pub(crate) evictions: Evictions,
+    /// `None` if there is none now.
+    pub(crate) worker_pid: Option<i32>,
+    /// When the worker last checked credentials.
+    pub(crate) worker_checked: Option<i64>,
+    /// When it last ended nobody because it would have been too many.
+    pub(crate) held_back: Option<i64>,
+    pub(crate) sessions_terminated: u64,
+}
+
+/// Notes that this process is the worker.
+pub(crate) fn note_worker() {
+    if let Some(segment) = Segment::in_child() {
+        segment.shared().worker_pid.store(std::process::id(), Ordering::Relaxed);
+    }
+}
+
+/// Notes that the worker has checked the credentials of sessions.
+pub(crate) fn note_check() {
+    if let Some(segment) = Segment::in_child() {
+        segment.shared().worker_checked_at.store(now(), Ordering::Relaxed);
+    }
+}
+
+/// Notes that the worker has ended nobody, because it would have been too many.
+pub(crate) fn note_held_back() {
+    if let Some(segment) = Segment::in_child() {
+        segment.shared().held_back_at.store(now(), Ordering::Relaxed);
+    }
+}
+
+fn now() -> i64 {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
+}
+
+/// The worker's process ID, if that process is there.
+fn worker(segment: Segment) -> Option<i32> {
+    let pid = i32::try_from(segment.shared().worker_pid.load(Ordering::Relaxed)).ok()?;
+    process::is_running(pid).then_some(pid)
 }
 
 /// `None` where the library is not preloaded.
@@ -47,6 +87,10 @@ pub(crate) fn recorder() -> Option<Recorder> {
         certificates_room: segment.inventory_room(),
         evicted,
         evictions: inventory::evictions(segment),
+        worker_pid: worker(segment),
+        worker_checked: time(shared.worker_checked_at.load(Ordering::Relaxed)),
+        held_back: time(shared.held_back_at.load(Ordering::Relaxed)),
+        sessions_terminated: shared.sessions_terminated.load(Ordering::Relaxed),
     })
 }
 

@@ -23,10 +23,7 @@ use crate::pg::recorder::segment::Segment;
 use crate::pg::recorder::shared_file::SharedFile;
 use crate::pg::server::files;
 
-const FILE: SharedFile = SharedFile {
-    name: "pg_stat_tmp/pgtls_ext.verdicts",
-    new_name: "pg_stat_tmp/pgtls_ext.verdicts.tmp",
-};
+const FILE: SharedFile = SharedFile { name: "pg_stat_tmp/pgtls_ext.verdicts" };
 
 /// Largest file that is read.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;

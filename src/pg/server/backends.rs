@@ -1,6 +1,6 @@
 //! The client backends that run now, as far as the current user may see them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use pgrx::pg_sys;
@@ -21,6 +21,7 @@ pub(crate) struct Backend {
     started: i64,
     /// The role it logged in as.
     role: pg_sys::Oid,
+    in_transaction: bool,
 }
 
 impl Backend {
@@ -82,6 +83,16 @@ pub(crate) fn connected() -> Result<Vec<Connected>> {
     rows.map_err(|error| Error::Internal(error.to_string()))
 }
 
+/// Those that are in a transaction now, also an idle one. The snapshot is taken anew.
+pub(crate) fn in_transaction() -> HashSet<(i32, i64)> {
+    // SAFETY: the server's snapshot of its backends, made by this process and given up here.
+    let count = unsafe {
+        pg_sys::pgstat_clear_backend_activity_snapshot();
+        pg_sys::pgstat_fetch_stat_numbackends()
+    };
+    (1..=count).filter_map(entry).filter(|one| one.in_transaction).map(|one| one.key()).collect()
+}
+
 /// All client backends and walsenders.
 pub(crate) fn all() -> Vec<Backend> {
     // SAFETY: the server's snapshot of its backends, taken at the first call of a transaction.
@@ -103,6 +114,7 @@ fn entry(index: i32) -> Option<Backend> {
         pid: status.st_procpid,
         started: status.st_proc_start_timestamp,
         role: status.st_userid,
+        in_transaction: status.st_xact_start_timestamp != 0,
     })
 }
 

@@ -24,6 +24,8 @@ static MAX_CERTIFICATES: GucSetting<i32> = GucSetting::<i32>::new(1000);
 static SAVE: GucSetting<bool> = GucSetting::<bool>::new(true);
 static REQUIRE_TLS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static CHECK_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(0);
+static GRACE: GucSetting<i32> = GucSetting::<i32>::new(0);
+static MAX_SHARE: GucSetting<i32> = GucSetting::<i32>::new(20);
 static ACTION: GucSetting<Action> = GucSetting::<Action>::new(Action::Log);
 static MAX_FAILURES: GucSetting<i32> = GucSetting::<i32>::new(128);
 static RENEWAL_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(75 * 24 * 60 * 60);
@@ -90,6 +92,16 @@ pub(crate) fn credential_check_interval() -> Option<Duration> {
 /// What it does then.
 pub(crate) fn credential_action() -> Action {
     ACTION.get()
+}
+
+/// How long the worker waits for an open transaction before it ends a session.
+pub(crate) fn credential_grace() -> Duration {
+    Duration::from_secs(u64::try_from(GRACE.get()).unwrap_or(0))
+}
+
+/// Of how many in a hundred sessions with a certificate the worker ends at most at a time.
+pub(crate) fn credential_max_share() -> usize {
+    usize::try_from(MAX_SHARE.get()).unwrap_or(0)
 }
 
 /// Places in the ring of recent failures.
@@ -184,6 +196,26 @@ pub(crate) fn define_recorder() {
         c"Sets what is done with a session whose certificate is expired, revoked or untrusted by now.",
         c"",
         &ACTION,
+        GucContext::Sighup,
+        GucFlags::empty(),
+    );
+    GucRegistry::define_int_guc(
+        c"pgtls_ext.credential_grace",
+        c"Sets how long an open transaction is waited for before its session is terminated.",
+        c"",
+        &GRACE,
+        0,
+        24 * 60 * 60,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"pgtls_ext.credential_max_share",
+        c"Sets which share of the sessions with a certificate is terminated at most, in percent.",
+        c"If more than this and more than five would have to be, a CA or CRL file is more likely wrong than they are: then nobody is terminated.",
+        &MAX_SHARE,
+        0,
+        100,
         GucContext::Sighup,
         GucFlags::empty(),
     );

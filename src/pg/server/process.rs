@@ -41,6 +41,12 @@ pub(crate) fn exit_and_be_restarted() {
     unsafe { pg_sys::proc_exit(1) };
 }
 
+/// Whether there is a process with this number, of this server or of somebody else.
+pub(in crate::pg) fn is_running(pid: i32) -> bool {
+    // SAFETY: sends nothing.
+    pid > 0 && unsafe { libc::kill(pid, 0) } == 0
+}
+
 /// Does a piece of a worker's work. An error of the server in it, or ours, is the piece's end and
 /// not the process's; what it says is the result.
 pub(crate) fn attempt<T>(work: impl FnOnce() -> T) -> Result<T, String> {
