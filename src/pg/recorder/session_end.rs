@@ -6,7 +6,7 @@
 //! to report that message, and adds it as its detail. A reason that is never read, because the
 //! session ended for another one, is of a process that is no more.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 use std::sync::atomic::Ordering;
 
 use pgrx::pg_sys;
@@ -63,16 +63,35 @@ pub(in crate::pg) unsafe fn explain(segment: Segment, message: *mut pg_sys::Erro
         return;
     }
     let Some(text) = noted(segment) else { return };
-    let bytes = text.to_bytes_with_nul();
-    let flags = pg_sys::MCXT_ALLOC_NO_OOM.cast_signed();
-    // SAFETY: the context of the message's texts, which the server frees with it; told not to raise
-    // without memory. The copy has room for the text and its NUL.
-    unsafe {
-        let copy =
-            pg_sys::MemoryContextAllocExtended(message.assoc_context, bytes.len(), flags).cast();
-        if std::ptr::NonNull::new(copy).is_some() {
-            std::ptr::copy_nonoverlapping(text.as_ptr(), copy, bytes.len());
-            message.detail = copy;
+    // The server frees this context with the message.
+    let texts_of = message.assoc_context;
+    message.detail = copied(texts_of, [text, c"", c""]);
+    // 19 logs who sent the signal, in place of what the client is told.
+    if !message.detail_log.is_null() {
+        // SAFETY: the server's own text, which ends with a NUL.
+        let of_server = unsafe { CStr::from_ptr(message.detail_log) };
+        let both = copied(texts_of, [text, c" ", of_server]);
+        if !both.is_null() {
+            message.detail_log = both;
         }
+    }
+}
+
+/// These texts in a row, in memory of this context; null if there is none.
+fn copied(context: pg_sys::MemoryContext, texts: [&CStr; 3]) -> *mut c_char {
+    let length = texts.iter().map(|text| text.count_bytes()).sum::<usize>() + 1;
+    let flags = pg_sys::MCXT_ALLOC_NO_OOM.cast_signed() | pg_sys::MCXT_ALLOC_ZERO.cast_signed();
+    // SAFETY: told not to raise without memory. The copy has room for the texts, and what is left
+    // is the NUL.
+    unsafe {
+        let copy: *mut c_char = pg_sys::MemoryContextAllocExtended(context, length, flags).cast();
+        if !copy.is_null() {
+            let mut end = copy;
+            for text in texts {
+                std::ptr::copy_nonoverlapping(text.as_ptr(), end, text.count_bytes());
+                end = end.add(text.count_bytes());
+            }
+        }
+        copy
     }
 }
