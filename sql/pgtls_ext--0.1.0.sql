@@ -1010,3 +1010,344 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_rehearse_summary(text, text, text, text, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION pgtls_rehearse_summary(text, text, text, text, timestamptz) IS
 'how many logins a change would keep, lock out and let in, in one line';
+
+/*
+ * E. Monitoring. All of it is for pg_monitor.
+ */
+
+CREATE FUNCTION pgtls_metrics(metric_group text DEFAULT NULL)
+RETURNS TABLE (
+    name text, label_names text[], label_values text[], value double precision, type text, help text)
+AS 'MODULE_PATHNAME', 'pgtls_metrics_wrapper'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED
+ROWS 100;
+COMMENT ON FUNCTION pgtls_metrics(text) IS
+'function behind the view pgtls_metrics and the views of its groups; NULL for all groups';
+REVOKE ALL ON FUNCTION pgtls_metrics(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_metrics(text) TO pg_monitor;
+
+CREATE VIEW pgtls_metrics AS
+SELECT name, pg_catalog.jsonb_object(label_names, label_values) AS labels, value, type, help
+FROM pgtls_metrics();
+COMMENT ON VIEW pgtls_metrics IS
+'all metrics, one row for each sample; exporters read the flat views pgtls_metrics_*';
+COMMENT ON COLUMN pgtls_metrics.name IS 'name of the metric';
+COMMENT ON COLUMN pgtls_metrics.labels IS 'its labels';
+COMMENT ON COLUMN pgtls_metrics.value IS 'its value; times are seconds of Unix time';
+COMMENT ON COLUMN pgtls_metrics.type IS 'gauge or counter';
+COMMENT ON COLUMN pgtls_metrics.help IS 'what it means';
+REVOKE ALL ON pgtls_metrics FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics TO pg_monitor;
+
+CREATE FUNCTION pgtls_collection_errors()
+RETURNS TABLE (source text, detail text)
+AS 'MODULE_PATHNAME', 'pgtls_collection_errors_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+ROWS 3;
+COMMENT ON FUNCTION pgtls_collection_errors() IS
+'function behind the view pgtls_collection_errors';
+REVOKE ALL ON FUNCTION pgtls_collection_errors() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_collection_errors() TO pg_monitor;
+
+CREATE VIEW pgtls_collection_errors AS SELECT * FROM pgtls_collection_errors();
+COMMENT ON VIEW pgtls_collection_errors IS
+'what could not be collected for the metrics, and why; all other metrics are there';
+COMMENT ON COLUMN pgtls_collection_errors.source IS 'what was to be collected';
+COMMENT ON COLUMN pgtls_collection_errors.detail IS 'why it was not';
+REVOKE ALL ON pgtls_collection_errors FROM PUBLIC;
+GRANT SELECT ON pgtls_collection_errors TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_certificate AS
+SELECT label_values[1] AS role,
+       label_values[2] AS subject_cn,
+       label_values[3] AS issuer_cn,
+       label_values[4] AS serial_number,
+       label_values[5] AS fingerprint,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_certificate_not_after_timestamp_seconds') AS not_after_timestamp_seconds,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_certificate_not_before_timestamp_seconds') AS not_before_timestamp_seconds,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_certificate_on_file') AS on_file
+FROM pgtls_metrics('certificate')
+GROUP BY label_values;
+COMMENT ON VIEW pgtls_metrics_certificate IS
+'metrics pgtls_certificate_* for exporters: not_after_timestamp_seconds, not_before_timestamp_seconds, on_file';
+COMMENT ON COLUMN pgtls_metrics_certificate.role IS 'server, server_chain or ca';
+COMMENT ON COLUMN pgtls_metrics_certificate.subject_cn IS 'common name of the subject, or the whole name';
+COMMENT ON COLUMN pgtls_metrics_certificate.issuer_cn IS 'common name of the issuer, or the whole name';
+COMMENT ON COLUMN pgtls_metrics_certificate.serial_number IS 'serial number, decimal';
+COMMENT ON COLUMN pgtls_metrics_certificate.fingerprint IS 'SHA-256 in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_metrics_certificate.not_after_timestamp_seconds IS 'end of validity of a certificate of the server: its own, one it sends along, or a CA it trusts';
+COMMENT ON COLUMN pgtls_metrics_certificate.not_before_timestamp_seconds IS 'start of validity of a certificate of the server';
+COMMENT ON COLUMN pgtls_metrics_certificate.on_file IS 'whether the configured files hold the certificate';
+REVOKE ALL ON pgtls_metrics_certificate FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_certificate TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_certificate_in_force AS
+SELECT label_values[1] AS role,
+       label_values[2] AS subject_cn,
+       label_values[3] AS issuer_cn,
+       label_values[4] AS serial_number,
+       label_values[5] AS fingerprint,
+       value AS in_force
+FROM pgtls_metrics('certificate_in_force');
+COMMENT ON VIEW pgtls_metrics_certificate_in_force IS
+'metrics pgtls_certificate_* for exporters: in_force';
+COMMENT ON COLUMN pgtls_metrics_certificate_in_force.role IS 'server, server_chain or ca';
+COMMENT ON COLUMN pgtls_metrics_certificate_in_force.subject_cn IS 'common name of the subject, or the whole name';
+COMMENT ON COLUMN pgtls_metrics_certificate_in_force.issuer_cn IS 'common name of the issuer, or the whole name';
+COMMENT ON COLUMN pgtls_metrics_certificate_in_force.serial_number IS 'serial number, decimal';
+COMMENT ON COLUMN pgtls_metrics_certificate_in_force.fingerprint IS 'SHA-256 in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_metrics_certificate_in_force.in_force IS 'whether new logins meet the certificate';
+REVOKE ALL ON pgtls_metrics_certificate_in_force FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_certificate_in_force TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_key_matches AS
+SELECT label_values[1] AS role,
+       label_values[2] AS subject_cn,
+       label_values[3] AS issuer_cn,
+       label_values[4] AS serial_number,
+       label_values[5] AS fingerprint,
+       value AS key_matches
+FROM pgtls_metrics('key_matches');
+COMMENT ON VIEW pgtls_metrics_key_matches IS
+'metrics pgtls_certificate_* for exporters: key_matches';
+COMMENT ON COLUMN pgtls_metrics_key_matches.role IS 'server, server_chain or ca';
+COMMENT ON COLUMN pgtls_metrics_key_matches.subject_cn IS 'common name of the subject, or the whole name';
+COMMENT ON COLUMN pgtls_metrics_key_matches.issuer_cn IS 'common name of the issuer, or the whole name';
+COMMENT ON COLUMN pgtls_metrics_key_matches.serial_number IS 'serial number, decimal';
+COMMENT ON COLUMN pgtls_metrics_key_matches.fingerprint IS 'SHA-256 in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_metrics_key_matches.key_matches IS 'whether ssl_key_file holds the key of the server''s certificate';
+REVOKE ALL ON pgtls_metrics_key_matches FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_key_matches TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_crl AS
+SELECT label_values[1] AS issuer_cn,
+       label_values[2] AS crl_number,
+       label_values[3] AS file_name,
+       label_values[4] AS position,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_crl_current') AS current,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_crl_revoked_certificates') AS revoked_certificates,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_crl_on_file') AS on_file
+FROM pgtls_metrics('crl')
+GROUP BY label_values;
+COMMENT ON VIEW pgtls_metrics_crl IS
+'metrics pgtls_crl_* for exporters: current, revoked_certificates, on_file';
+COMMENT ON COLUMN pgtls_metrics_crl.issuer_cn IS 'common name of the issuer, or the whole name';
+COMMENT ON COLUMN pgtls_metrics_crl.crl_number IS 'number of the CRL, decimal';
+COMMENT ON COLUMN pgtls_metrics_crl.file_name IS 'file it is in; empty if in none any more';
+COMMENT ON COLUMN pgtls_metrics_crl.position IS 'place in the file, from 1';
+COMMENT ON COLUMN pgtls_metrics_crl.current IS 'whether a CRL is within its dates and signed by its issuer';
+COMMENT ON COLUMN pgtls_metrics_crl.revoked_certificates IS 'certificates that a CRL revokes';
+COMMENT ON COLUMN pgtls_metrics_crl.on_file IS 'whether the configured files hold the CRL';
+REVOKE ALL ON pgtls_metrics_crl FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_crl TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_crl_next_update AS
+SELECT label_values[1] AS issuer_cn,
+       label_values[2] AS crl_number,
+       label_values[3] AS file_name,
+       label_values[4] AS position,
+       value AS next_update_timestamp_seconds
+FROM pgtls_metrics('crl_next_update');
+COMMENT ON VIEW pgtls_metrics_crl_next_update IS
+'metrics pgtls_crl_* for exporters: next_update_timestamp_seconds';
+COMMENT ON COLUMN pgtls_metrics_crl_next_update.issuer_cn IS 'common name of the issuer, or the whole name';
+COMMENT ON COLUMN pgtls_metrics_crl_next_update.crl_number IS 'number of the CRL, decimal';
+COMMENT ON COLUMN pgtls_metrics_crl_next_update.file_name IS 'file it is in; empty if in none any more';
+COMMENT ON COLUMN pgtls_metrics_crl_next_update.position IS 'place in the file, from 1';
+COMMENT ON COLUMN pgtls_metrics_crl_next_update.next_update_timestamp_seconds IS 'when the next CRL of this issuer is due';
+REVOKE ALL ON pgtls_metrics_crl_next_update FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_crl_next_update TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_crl_in_force AS
+SELECT label_values[1] AS issuer_cn,
+       label_values[2] AS crl_number,
+       label_values[3] AS file_name,
+       label_values[4] AS position,
+       value AS in_force
+FROM pgtls_metrics('crl_in_force');
+COMMENT ON VIEW pgtls_metrics_crl_in_force IS
+'metrics pgtls_crl_* for exporters: in_force';
+COMMENT ON COLUMN pgtls_metrics_crl_in_force.issuer_cn IS 'common name of the issuer, or the whole name';
+COMMENT ON COLUMN pgtls_metrics_crl_in_force.crl_number IS 'number of the CRL, decimal';
+COMMENT ON COLUMN pgtls_metrics_crl_in_force.file_name IS 'file it is in; empty if in none any more';
+COMMENT ON COLUMN pgtls_metrics_crl_in_force.position IS 'place in the file, from 1';
+COMMENT ON COLUMN pgtls_metrics_crl_in_force.in_force IS 'whether new logins are checked by the CRL';
+REVOKE ALL ON pgtls_metrics_crl_in_force FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_crl_in_force TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_ca AS
+SELECT label_values[1] AS subject_cn,
+       label_values[2] AS fingerprint,
+       value AS clients_refused
+FROM pgtls_metrics('ca');
+COMMENT ON VIEW pgtls_metrics_ca IS
+'metrics pgtls_ca_* for exporters: clients_refused';
+COMMENT ON COLUMN pgtls_metrics_ca.subject_cn IS 'common name of the subject, or the whole name';
+COMMENT ON COLUMN pgtls_metrics_ca.fingerprint IS 'SHA-256 in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_metrics_ca.clients_refused IS 'whether all clients of a CA are refused now because of its CRLs';
+REVOKE ALL ON pgtls_metrics_ca FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_ca TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_ca_on_file AS
+SELECT label_values[1] AS subject_cn,
+       label_values[2] AS fingerprint,
+       value AS clients_refused_on_file
+FROM pgtls_metrics('ca_on_file');
+COMMENT ON VIEW pgtls_metrics_ca_on_file IS
+'metrics pgtls_ca_* for exporters: clients_refused_on_file';
+COMMENT ON COLUMN pgtls_metrics_ca_on_file.subject_cn IS 'common name of the subject, or the whole name';
+COMMENT ON COLUMN pgtls_metrics_ca_on_file.fingerprint IS 'SHA-256 in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_metrics_ca_on_file.clients_refused_on_file IS 'whether all clients of a CA would be refused after a reload';
+REVOKE ALL ON pgtls_metrics_ca_on_file FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_ca_on_file TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_configuration AS
+SELECT label_values[1] AS item,
+       value AS in_force
+FROM pgtls_metrics('configuration');
+COMMENT ON VIEW pgtls_metrics_configuration IS
+'metrics pgtls_configuration_* for exporters: in_force';
+COMMENT ON COLUMN pgtls_metrics_configuration.item IS 'setting or file';
+COMMENT ON COLUMN pgtls_metrics_configuration.in_force IS 'whether the value or content on file is in force';
+REVOKE ALL ON pgtls_metrics_configuration FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_configuration TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_reload AS
+SELECT pg_catalog.max(value) FILTER (WHERE name = 'pgtls_reload_success') AS success,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_reload_last_timestamp_seconds') AS last_timestamp_seconds
+FROM pgtls_metrics('reload')
+GROUP BY label_values;
+COMMENT ON VIEW pgtls_metrics_reload IS
+'metrics pgtls_reload_* for exporters: success, last_timestamp_seconds';
+COMMENT ON COLUMN pgtls_metrics_reload.success IS 'whether the last reload of the configuration took';
+COMMENT ON COLUMN pgtls_metrics_reload.last_timestamp_seconds IS 'when the configuration was last reloaded';
+REVOKE ALL ON pgtls_metrics_reload FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_reload TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_connections AS
+SELECT label_values[1] AS encryption,
+       label_values[2] AS version,
+       label_values[3] AS cipher,
+       value AS connections
+FROM pgtls_metrics('connections');
+COMMENT ON VIEW pgtls_metrics_connections IS
+'metrics pgtls_tcp_* for exporters: connections';
+COMMENT ON COLUMN pgtls_metrics_connections.encryption IS 'tls or none';
+COMMENT ON COLUMN pgtls_metrics_connections.version IS 'version; empty without TLS';
+COMMENT ON COLUMN pgtls_metrics_connections.cipher IS 'cipher suite; empty without TLS';
+COMMENT ON COLUMN pgtls_metrics_connections.connections IS 'clients that are connected over TCP, by encryption';
+REVOKE ALL ON pgtls_metrics_connections FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_connections TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_sessions AS
+SELECT label_values[1] AS status,
+       value AS credentials
+FROM pgtls_metrics('sessions');
+COMMENT ON VIEW pgtls_metrics_sessions IS
+'metrics pgtls_session_* for exporters: credentials';
+COMMENT ON COLUMN pgtls_metrics_sessions.status IS 'what the certificate is worth now';
+COMMENT ON COLUMN pgtls_metrics_sessions.credentials IS 'sessions with a client certificate, by what it is worth now';
+REVOKE ALL ON pgtls_metrics_sessions FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_sessions TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_client_certificates AS
+SELECT label_values[1] AS status,
+       value AS certificates
+FROM pgtls_metrics('client_certificates');
+COMMENT ON VIEW pgtls_metrics_client_certificates IS
+'metrics pgtls_client_* for exporters: certificates';
+COMMENT ON COLUMN pgtls_metrics_client_certificates.status IS 'what the certificate is worth now';
+COMMENT ON COLUMN pgtls_metrics_client_certificates.certificates IS 'client certificates in the inventory that are not superseded, by what they are worth now';
+REVOKE ALL ON pgtls_metrics_client_certificates FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_client_certificates TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_client_certificates_expiring AS
+SELECT label_values[1] AS within,
+       value AS expiring
+FROM pgtls_metrics('client_certificates_expiring');
+COMMENT ON VIEW pgtls_metrics_client_certificates_expiring IS
+'metrics pgtls_client_certificates_* for exporters: expiring';
+COMMENT ON COLUMN pgtls_metrics_client_certificates_expiring.within IS 'time until the end: 7d, 30d or 75d';
+COMMENT ON COLUMN pgtls_metrics_client_certificates_expiring.expiring IS 'client certificates in use whose chain ends within that time';
+REVOKE ALL ON pgtls_metrics_client_certificates_expiring FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_client_certificates_expiring TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_client_certificates_end AS
+SELECT value AS soonest_end_timestamp_seconds
+FROM pgtls_metrics('client_certificates_end');
+COMMENT ON VIEW pgtls_metrics_client_certificates_end IS
+'metrics pgtls_client_certificates_* for exporters: soonest_end_timestamp_seconds';
+COMMENT ON COLUMN pgtls_metrics_client_certificates_end.soonest_end_timestamp_seconds IS 'when the first chain of a client certificate in use ends';
+REVOKE ALL ON pgtls_metrics_client_certificates_end FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_client_certificates_end TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_login_failures AS
+SELECT label_values[1] AS reason,
+       value AS failures_total
+FROM pgtls_metrics('login_failures');
+COMMENT ON VIEW pgtls_metrics_login_failures IS
+'metrics pgtls_login_* for exporters: failures_total';
+COMMENT ON COLUMN pgtls_metrics_login_failures.reason IS 'why';
+COMMENT ON COLUMN pgtls_metrics_login_failures.failures_total IS 'logins that failed, by reason';
+REVOKE ALL ON pgtls_metrics_login_failures FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_login_failures TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_recorder AS
+SELECT pg_catalog.max(value) FILTER (WHERE name = 'pgtls_recorder_tracking') AS tracking,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_recorder_inventory_entries') AS inventory_entries,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_recorder_inventory_room') AS inventory_room,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_recorder_evictions_total') AS evictions_total,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_recorder_dropped_records_total') AS dropped_records_total,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_recorder_in_force_known') AS in_force_known
+FROM pgtls_metrics('recorder')
+GROUP BY label_values;
+COMMENT ON VIEW pgtls_metrics_recorder IS
+'metrics pgtls_recorder_* for exporters: tracking, inventory_entries, inventory_room, evictions_total, dropped_records_total, in_force_known';
+COMMENT ON COLUMN pgtls_metrics_recorder.tracking IS 'whether logins are recorded (pgtls_ext.track)';
+COMMENT ON COLUMN pgtls_metrics_recorder.inventory_entries IS 'client certificates in the inventory';
+COMMENT ON COLUMN pgtls_metrics_recorder.inventory_room IS 'places in the inventory (pgtls_ext.max_client_certificates)';
+COMMENT ON COLUMN pgtls_metrics_recorder.evictions_total IS 'client certificates that were forgotten for want of room';
+COMMENT ON COLUMN pgtls_metrics_recorder.dropped_records_total IS 'records that were lost by an error of the recorder';
+COMMENT ON COLUMN pgtls_metrics_recorder.in_force_known IS 'whether it is known what new logins are judged by';
+REVOKE ALL ON pgtls_metrics_recorder FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_recorder TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_worker AS
+SELECT pg_catalog.max(value) FILTER (WHERE name = 'pgtls_worker_up') AS up,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_worker_sessions_terminated_total') AS sessions_terminated_total,
+       pg_catalog.max(value) FILTER (WHERE name = 'pgtls_worker_termination_held_back_timestamp_seconds') AS termination_held_back_timestamp_seconds
+FROM pgtls_metrics('worker')
+GROUP BY label_values;
+COMMENT ON VIEW pgtls_metrics_worker IS
+'metrics pgtls_worker_* for exporters: up, sessions_terminated_total, termination_held_back_timestamp_seconds';
+COMMENT ON COLUMN pgtls_metrics_worker.up IS 'whether the background worker is running';
+COMMENT ON COLUMN pgtls_metrics_worker.sessions_terminated_total IS 'sessions that were ended because of their certificate';
+COMMENT ON COLUMN pgtls_metrics_worker.termination_held_back_timestamp_seconds IS 'when the worker last ended nobody because it would have been too many; 0 for never';
+REVOKE ALL ON pgtls_metrics_worker FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_worker TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_collection AS
+SELECT label_values[1] AS source,
+       value AS error
+FROM pgtls_metrics('collection');
+COMMENT ON VIEW pgtls_metrics_collection IS
+'metrics pgtls_collection_* for exporters: error';
+COMMENT ON COLUMN pgtls_metrics_collection.source IS 'what was to be collected';
+COMMENT ON COLUMN pgtls_metrics_collection.error IS 'whether something of this source could not be collected; see pgtls_collection_errors';
+REVOKE ALL ON pgtls_metrics_collection FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_collection TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_info AS
+SELECT label_values[1] AS version,
+       label_values[2] AS openssl,
+       label_values[3] AS preloaded,
+       value AS info
+FROM pgtls_metrics('info');
+COMMENT ON VIEW pgtls_metrics_info IS
+'metrics pgtls_build_* for exporters: info';
+COMMENT ON COLUMN pgtls_metrics_info.version IS 'version; empty without TLS';
+COMMENT ON COLUMN pgtls_metrics_info.openssl IS 'OpenSSL that runs';
+COMMENT ON COLUMN pgtls_metrics_info.preloaded IS 'whether the library is preloaded';
+COMMENT ON COLUMN pgtls_metrics_info.info IS 'versions of the extension and of the OpenSSL that runs';
+REVOKE ALL ON pgtls_metrics_info FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_info TO pg_monitor;

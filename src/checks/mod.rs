@@ -12,6 +12,7 @@ pub(crate) mod crl_file;
 pub(crate) mod expiring;
 pub(crate) mod inventory;
 pub(crate) mod login;
+pub(crate) mod metrics;
 pub(crate) mod rehearsal;
 pub(crate) mod reload;
 pub(crate) mod revocation;

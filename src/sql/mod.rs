@@ -16,6 +16,7 @@ mod failures;
 mod lint_certificate;
 mod login;
 mod mapping;
+mod metrics;
 mod parse_certificates;
 mod parse_crls;
 mod parse_requests;

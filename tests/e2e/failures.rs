@@ -89,7 +89,7 @@ fn every_reason_is_counted_under_its_name() {
         println!("{name}");
         provoke();
         eventually("the failure is counted", || {
-            counts(&admin).values().sum::<i64>() == expected.values().sum()
+            counts(&admin).values().sum::<i64>() == expected.values().sum::<i64>()
         });
         let row = last(&admin);
         println!("    {row:?}");

@@ -81,6 +81,7 @@ impl From<Value> for serde_json::Value {
             }
             Value::Bool(value) => Self::Bool(value),
             Value::Int(value) => value.into(),
+            Value::Float(bits) => f64::from_bits(bits).into(),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod form;
 pub mod json;
 pub mod limits;
 pub mod login;
+pub mod metrics;
 pub mod pem;
 pub mod recorder;
 pub mod reserve;

@@ -26,6 +26,8 @@ pub enum Value {
     Bool(bool),
     /// `integer` or `bigint`
     Int(i64),
+    /// `double precision`, by its bits, which can be compared.
+    Float(u64),
 }
 
 impl<T: Into<Self>> From<Option<T>> for Value {

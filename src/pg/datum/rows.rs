@@ -182,6 +182,7 @@ fn datum(value: &Value, column: &Column) -> Result<Option<pg_sys::Datum>> {
             (pg_sys::TIMESTAMPTZOID, time::server_microseconds(*moment).into_datum())
         }
         Value::Bool(value) => (pg_sys::BOOLOID, value.into_datum()),
+        Value::Float(bits) => (pg_sys::FLOAT8OID, f64::from_bits(*bits).into_datum()),
         Value::Int(value) => match column.type_oid {
             pg_sys::INT4OID => {
                 let value = i32::try_from(*value)

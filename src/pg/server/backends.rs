@@ -83,6 +83,33 @@ pub(crate) fn connected() -> Result<Vec<Connected>> {
     rows.map_err(|error| Error::Internal(error.to_string()))
 }
 
+/// Clients over TCP with the same encryption.
+pub(crate) struct Encryption {
+    /// Empty without TLS.
+    pub(crate) version: String,
+    pub(crate) cipher: String,
+    pub(crate) count: i64,
+}
+
+/// How many clients are connected over TCP with which encryption.
+pub(crate) fn encryption() -> Result<Vec<Encryption>> {
+    const QUERY: &str = "select coalesce(s.version, ''), coalesce(s.cipher, ''), count(*)
+        from pg_catalog.pg_stat_activity a join pg_catalog.pg_stat_ssl s using (pid)
+        where a.backend_type = any ('{client backend,walsender}') and a.client_addr is not null
+        group by 1, 2";
+    let rows = Spi::connect(|client| -> Result<_, spi::Error> {
+        let mut rows = Vec::new();
+        for row in client.select(QUERY, None, &[])? {
+            let texts = (row.get::<String>(1)?, row.get::<String>(2)?, row.get::<i64>(3)?);
+            if let (Some(version), Some(cipher), Some(count)) = texts {
+                work::push(&mut rows, Encryption { version, cipher, count });
+            }
+        }
+        Ok(rows)
+    });
+    rows.map_err(|error| Error::Internal(error.to_string()))
+}
+
 /// Those that are in a transaction now, also an idle one. The snapshot is taken anew.
 pub(crate) fn in_transaction() -> HashSet<(i32, i64)> {
     // SAFETY: the server's snapshot of its backends, made by this process and given up here.

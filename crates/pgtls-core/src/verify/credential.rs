@@ -52,6 +52,19 @@ impl Standing {
         }
     }
 
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Valid,
+        Self::RenewSoon,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::Revoked,
+        Self::Untrusted,
+        Self::CrlUnavailable,
+        Self::None,
+        Self::Unknown,
+    ];
+
     /// Whether a session with such a certificate should not be there: a login with it would be
     /// refused for what the certificate is. A missing CRL says nothing of the certificate, so it
     /// does not count.
