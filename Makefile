@@ -155,6 +155,7 @@ stage: deps
 test: deps ## every test suite (FILTER=name: only such end-to-end tests)
 	@scripts/setup-debian.sh source
 	@scripts/setup-debian.sh pooler
+	@scripts/setup-debian.sh exporters
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' scripts/test.sh $(PG) $(FILTER)
 
 .PHONY: test-login-grid
@@ -206,6 +207,11 @@ demo: ## see it at work in a throw-away server (KEEP=1: leave that up)
 	@$(MAKE) --no-print-directory stage PG=$(PG) PG_CONFIG='$(PG_CONFIG)' NO_TESTS=1 \
 		>>target/demo-build.log 2>&1 || { tail -n 20 target/demo-build.log >&2; exit 1; }
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)' KEEP='$(KEEP)' $(TARGET)/debug/demo
+
+.PHONY: monitoring
+monitoring: deps ## write the files in monitoring/ that are made from the table of metrics
+	@scripts/cargo.sh build --quiet --workspace $(FEATURES) --bin monitoring
+	@$(TARGET)/debug/monitoring
 
 .PHONY: bench
 bench: deps ## what it costs, against what it replaces (FILTER=part: core, functions, logins, sessions, crl)

@@ -24,7 +24,7 @@ if [ ! -e "$server/complete" ]; then
     rm -rf "$server"
     (
         cd "$build"
-        "$source/configure" --prefix="$server" --enable-cassert --enable-debug --with-openssl --with-ldap \
+        "$source/configure" --prefix="$server" --enable-cassert --enable-debug --with-openssl --with-ldap --enable-tap-tests \
             --without-readline --without-zlib CFLAGS='-O1 -g'
         make -s -j "$(nproc)"
         make -s install

@@ -11,6 +11,7 @@
 #         source  what unpacks PostgreSQL's own tests
 #         cassert  what builds PostgreSQL from its source
 #         pooler  PgBouncer, below target/ and not into the system: its package would start a service
+#         exporters  Prometheus and two exporters, there as well
 #
 # Environment: PG                 PostgreSQL major version (15)
 #              PGTLS_INSTALL_LOG  where to write what apt-get prints (default: the standard output)
@@ -170,23 +171,39 @@ check_groups() {
 
 # Needs no rights, and never fails: the demonstration does without it and says so.
 fetch_pooler() {
-    local root=$here/../target/pgbouncer
     local -a names
-    if [ -x /usr/sbin/pgbouncer ] || [ -x "$root/usr/sbin/pgbouncer" ]; then return; fi
-    rm -rf "$root" "$root.draft"
-    mkdir -p "$root.draft"
+    if [ -x /usr/sbin/pgbouncer ]; then return; fi
     # The package, and of what it depends on that which is not installed.
     mapfile -t names < <(apt-get install --simulate --no-install-recommends pgbouncer 2>/dev/null |
         awk '$1 == "Inst" { print $2 }')
-    if [ ${#names[@]} -gt 0 ] && (
+    unpack pgbouncer usr/sbin/pgbouncer "${names[@]}" ||
+        say "PgBouncer cannot be had here: the demonstration goes without a pooler"
+}
+
+# Exporters and Prometheus: programs without dependencies but the C library.
+fetch_exporters() {
+    unpack exporters usr/bin/prometheus \
+        prometheus prometheus-postgres-exporter prometheus-sql-exporter ||
+        say "Prometheus and its exporters cannot be had here: they are not tested"
+}
+
+# Unpacks packages below target/$1, where they install and start nothing, unless $2 is there.
+unpack() {
+    local root=$here/../target/$1 program=$2
+    shift 2
+    if [ -x "$root/$program" ]; then return; fi
+    rm -rf "$root" "$root.draft"
+    mkdir -p "$root.draft"
+    if [ $# -gt 0 ] && (
         cd "$root.draft"
-        apt-get download -q -o Acquire::Retries=3 "${names[@]}"
+        apt-get download -q -o Acquire::Retries=3 "$@" || exit 1
         for package in *.deb; do dpkg-deb --extract "$package" . || exit 1; done
+        rm -f ./*.deb
     ) >>"${PGTLS_INSTALL_LOG:-/dev/stderr}" 2>&1; then
         mv "$root.draft" "$root"
     else
         rm -rf "$root.draft"
-        say "PgBouncer cannot be had here: the demonstration goes without a pooler"
+        return 1
     fi
 }
 
@@ -195,10 +212,12 @@ main() {
     local group
     # A chroot is made complete, from packages other than these.
     [ -z "${PGTLS_IN_CHROOT:-}" ] || exit 0
-    if [ "$*" = pooler ]; then
-        if command -v apt-get >/dev/null; then fetch_pooler; fi
+    case $* in
+    pooler | exporters)
+        if command -v apt-get >/dev/null; then "fetch_$1"; fi
         exit 0
-    fi
+        ;;
+    esac
     [ $# -gt 0 ] || groups=(build)
     if has_rust && ! has_debian_rust; then check_groups "${groups[@]}"; fi
     if ! command -v apt-get >/dev/null; then

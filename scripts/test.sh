@@ -97,8 +97,17 @@ if [ "${PGTLS_CORE_TESTS:-all}" = all ] && grep -rqE '^ *//[/!] ```rust$' crates
 fi
 if [ "$built" = 1 ]; then
     leave_out e2e ${filter:+"$filter"}
-    tests e2e scripts/cargo.sh test "${workspace[@]}" --test e2e -- ${filter:+"$filter"} "${skips[@]}" ||
-        true
+    tests e2e scripts/cargo.sh test "${workspace[@]}" --test e2e -- ${filter:+"$filter"} \
+        --skip exporters:: "${skips[@]}" || true
+    # What exporters and Prometheus make of the views is the same for every version: where all of
+    # the core is tested, so are they.
+    if [ "${PGTLS_CORE_TESTS:-all}" = all ] && [[ exporters == "$filter"* ]]; then
+        if [ -x target/exporters/usr/bin/prometheus ]; then
+            tests exporters scripts/cargo.sh test "${workspace[@]}" --test e2e -- exporters:: || true
+        else
+            unavailable exporters "Prometheus and its exporters cannot be had here"
+        fi
+    fi
     reason=$(why_not sslinfo-tap)
     # A chroot cannot fetch: what its maker could not get is not there.
     if [ -z "${PGTLS_PG_SOURCE:-}${PGTLS_IN_CHROOT:-}$reason" ]; then

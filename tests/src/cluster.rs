@@ -517,6 +517,15 @@ impl Cluster {
         sys::signal(pid, libc::SIGKILL).expect("a child of the server can be killed");
     }
 
+    /// Asks one process of this server to end (SIGTERM), as `kill` does.
+    ///
+    /// # Panics
+    /// If `pid` is not a child of this server.
+    pub fn ask_child_to_end(&self, pid: u32) {
+        assert_eq!(sys::parent_of(pid), Some(self.pid()), "{pid} is not a child of this server");
+        sys::signal(pid, libc::SIGTERM).expect("a child of the server can be asked");
+    }
+
     // --- What it is
     // --------------------------------------------------------------------------------------------
 

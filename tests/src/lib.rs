@@ -20,6 +20,7 @@ pub mod cluster;
 pub mod handshake;
 pub mod install;
 pub mod log;
+pub mod monitoring;
 pub mod pki;
 pub mod pooler;
 pub mod psql;
