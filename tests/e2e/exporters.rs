@@ -104,7 +104,7 @@ fn postgres_exporter_has_every_metric_over_tls_and_the_socket() {
     let cluster = server();
     let _client = cluster.client("alice").with(pki.alice()).login();
     let identity = pki.issue("/CN=exporter").build();
-    let files = identity.write(&cluster.dir(), "exporter");
+    let files = identity.write(cluster.dir(), "exporter");
     let [cert, key] = [&files.cert, &files.key].map(|path| path.display().to_string());
     let ca = cluster.tls_path("server-ca.crt");
     std::fs::write(&ca, pki.root().cert.pem()).unwrap();
@@ -113,7 +113,7 @@ fn postgres_exporter_has_every_metric_over_tls_and_the_socket() {
         "host=127.0.0.1 port={port} user=exporter dbname=postgres sslmode=require sslcert={cert} sslkey={key}"
     );
     for source in [unix_source(&cluster), over_tls] {
-        let exporter = postgres_exporter(&cluster.dir(), &source);
+        let exporter = postgres_exporter(cluster.dir(), &source);
         // A connection that outlives reloads.
         exporter.get("/metrics");
         cluster.reload();
@@ -178,7 +178,7 @@ fn firing(prometheus: &Running) -> BTreeSet<String> {
 fn each_alert_comes_with_what_it_is_about_and_goes_with_it() {
     let pki = Pki::standard();
     let cluster = server();
-    let exporter = postgres_exporter(&cluster.dir(), &unix_source(&cluster));
+    let exporter = postgres_exporter(cluster.dir(), &unix_source(&cluster));
     let dir = cluster.dir().join("prometheus");
     std::fs::create_dir(&dir).unwrap();
     // As they are shipped, but without the waits.

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use pgrx::pg_sys;
 use pgtls_core::verify::credential::Standing;
 
+use crate::pg::datum::cstr;
 use crate::pg::recorder::segment::Segment;
 use crate::pg::server::version;
 
@@ -62,15 +63,14 @@ pub(in crate::pg) unsafe fn explain(segment: Segment, message: *mut pg_sys::Erro
     if !is_ending || !message.detail.is_null() {
         return;
     }
-    let Some(text) = noted(segment) else { return };
+    let Some(text) = noted(segment).map(CStr::to_bytes) else { return };
     // The server frees this context with the message.
     let texts_of = message.assoc_context;
-    message.detail = copied(texts_of, [text, c"", c""]);
+    message.detail = copied(texts_of, [text, b"", b""]);
     // 19 logs who sent the signal, in place of what the client is told.
-    if !message.detail_log.is_null() {
-        // SAFETY: the server's own text, which ends with a NUL.
-        let of_server = unsafe { CStr::from_ptr(message.detail_log) };
-        let both = copied(texts_of, [text, c" ", of_server]);
+    // SAFETY: the server's own text, which ends with a NUL, or null.
+    if let Some(of_server) = unsafe { cstr::bytes(message.detail_log) } {
+        let both = copied(texts_of, [text, b" ", of_server]);
         if !both.is_null() {
             message.detail_log = both;
         }
@@ -78,20 +78,20 @@ pub(in crate::pg) unsafe fn explain(segment: Segment, message: *mut pg_sys::Erro
 }
 
 /// These texts in a row, in memory of this context; null if there is none.
-fn copied(context: pg_sys::MemoryContext, texts: [&CStr; 3]) -> *mut c_char {
-    let length = texts.iter().map(|text| text.count_bytes()).sum::<usize>() + 1;
+fn copied(context: pg_sys::MemoryContext, texts: [&[u8]; 3]) -> *mut c_char {
+    let length = texts.iter().map(|text| text.len()).sum::<usize>() + 1;
     let flags = pg_sys::MCXT_ALLOC_NO_OOM.cast_signed() | pg_sys::MCXT_ALLOC_ZERO.cast_signed();
     // SAFETY: told not to raise without memory. The copy has room for the texts, and what is left
     // is the NUL.
     unsafe {
-        let copy: *mut c_char = pg_sys::MemoryContextAllocExtended(context, length, flags).cast();
+        let copy = pg_sys::MemoryContextAllocExtended(context, length, flags).cast::<u8>();
         if !copy.is_null() {
             let mut end = copy;
             for text in texts {
-                std::ptr::copy_nonoverlapping(text.as_ptr(), end, text.count_bytes());
-                end = end.add(text.count_bytes());
+                std::ptr::copy_nonoverlapping(text.as_ptr(), end, text.len());
+                end = end.add(text.len());
             }
         }
-        copy
+        copy.cast()
     }
 }
