@@ -963,7 +963,7 @@ CREATE FUNCTION pgtls_explain_login(
     at timestamptz DEFAULT now(), ssl boolean DEFAULT true, crls text DEFAULT NULL,
     replication boolean DEFAULT NULL, on_file boolean DEFAULT false)
 RETURNS TABLE (
-    step integer, check_name text, outcome text, detail text, source text, client_sees text, server_logs text)
+    step integer, check_name text, outcome text, detail text, hint text, source text, client_sees text, server_logs text)
 AS 'MODULE_PATHNAME', 'pgtls_explain_login_wrapper'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean) FROM PUBLIC;
@@ -994,7 +994,7 @@ CREATE FUNCTION pgtls_rehearse(
     at timestamptz DEFAULT NULL, everybody boolean DEFAULT false)
 RETURNS TABLE (
     identity text, rolname text, datname text, client_addr inet, verdict text, verdict_after text,
-    step text, reason text, last_seen timestamptz, logins bigint, connected bigint, fingerprint text)
+    step text, reason text, hint text, last_seen timestamptz, logins bigint, connected bigint, fingerprint text)
 AS 'MODULE_PATHNAME', 'pgtls_rehearse_wrapper'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_rehearse(text, text, text, text, timestamptz, boolean) FROM PUBLIC;

@@ -35,6 +35,7 @@ fn row(Outcome { client, change }: Outcome) -> Row {
         ("verdict_after".into(), change.after.as_str().into()),
         ("step".into(), change.step.map(|step| step.to_string()).into()),
         ("reason".into(), change.reason.into()),
+        ("hint".into(), change.hint.into()),
         ("last_seen".into(), client.last_seen.map(unix_microseconds).map(Value::Moment).into()),
         ("logins".into(), client.logins.map(number).into()),
         ("connected".into(), Value::Int(client.connected)),

@@ -11,8 +11,8 @@ use pgtls_e2e::prelude::*;
 /// What fits a terminal of the usual width.
 const COLUMNS: usize = 80;
 
-/// What can be read in two minutes, less the ten lines that `make` may print before.
-const LINES: usize = 195;
+/// What can be read in two minutes, less the lines that `make` prints before.
+const LINES: usize = 196;
 
 /// What a demonstration has to say, scene by scene, in this order.
 const SCENES: [(&str, &[&str]); 9] = [

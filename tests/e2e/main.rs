@@ -32,4 +32,5 @@ mod settings;
 mod staged_grid;
 mod stress;
 mod termination;
+mod troubleshooting;
 mod verdicts;

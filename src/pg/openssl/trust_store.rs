@@ -19,6 +19,8 @@ use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Crl, X509CrlRef, X509Name, X509Ref};
 use pgtls_core::time::UnixTime;
 use pgtls_core::work;
+use pgtls_core::x509::certificate::Certificate;
+use pgtls_core::x509::name::Name;
 
 use crate::pg::datum::text::lossless;
 use crate::pg::openssl::checked_crls::CheckedCrls;
@@ -249,6 +251,18 @@ impl TrustStore {
     /// are not known, or what it is made of may change unnoticed.
     pub(crate) fn changes(&self) -> Option<&[UnixTime]> {
         self.0.changes.as_deref()
+    }
+
+    /// Whether a certificate of this name is trusted.
+    pub(in crate::pg) fn has_named(&self, name: &Name) -> bool {
+        objects(&self.0.store).any(|object| match object {
+            Object::Certificate(it) => it
+                .to_der()
+                .ok()
+                .and_then(|der| Certificate::from_openssl(&der).ok())
+                .is_some_and(|it| it.subject().matches(name)),
+            Object::Crl(_) => false,
+        })
     }
 
     /// Whether both are the same, and not only alike.

@@ -145,7 +145,7 @@ pub(crate) fn examine(
     crls: Crls,
 ) -> Result<Judgement, String> {
     if let Some(verdict) = unreadable(chain) {
-        return Ok(Judgement { verdict, also: Vec::new(), path: Vec::new() });
+        return Ok(Judgement { verdict, also: Vec::new(), path: Vec::new(), namesake: false });
     }
     NOTES.set(Notes::new(crls));
     let judgement = in_context(store, chain, policy, |context| {
@@ -164,7 +164,13 @@ pub(crate) fn examine(
             None if trusted => Verdict::Trusted(links(context)),
             None => refused(context),
         };
-        Ok(Judgement { verdict, also: found.collect(), path })
+        let namesake = match &verdict {
+            Verdict::Refused(refusal) if refusal.lacks_an_issuer() => {
+                refusal.certificate.as_ref().is_some_and(|last| store.has_named(last.issuer()))
+            }
+            _ => false,
+        };
+        Ok(Judgement { verdict, also: found.collect(), path, namesake })
     });
     let left = ErrorStack::get();
     if matches!(&judgement, Ok(judgement)

@@ -14,6 +14,7 @@ use crate::asn1::oid::Oid;
 use crate::login::access::Surroundings;
 use crate::login::facts::{Crls, Facts, Password, Question, Replication};
 use crate::login::hba::{self, Client, ClientCertificate, ClientName, Method, Rule};
+use crate::login::hint;
 use crate::login::ident::{self, Decision};
 use crate::login::step::{Check, Explanation, Outcome, Step, Words};
 use crate::text::lossless;
@@ -139,7 +140,14 @@ impl<'a> Login<'a> {
         detail: impl Into<String>,
         source: Option<String>,
     ) {
-        self.steps.push(Step { check, outcome, detail: detail.into(), source, words: None });
+        self.steps.push(Step {
+            check,
+            outcome,
+            detail: detail.into(),
+            source,
+            hint: None,
+            words: None,
+        });
     }
 
     fn fail(
@@ -154,8 +162,16 @@ impl<'a> Login<'a> {
             outcome: Outcome::Failed,
             detail: detail.into(),
             source,
+            hint: None,
             words: Some(words),
         });
+    }
+
+    /// What to do about the last step.
+    fn hint(&mut self, hint: impl Into<String>) {
+        if let Some(step) = self.steps.last_mut() {
+            step.hint = Some(hint.into());
+        }
     }
 
     fn has_failed(&self, check: Check) -> bool {
@@ -172,6 +188,7 @@ impl<'a> Login<'a> {
         for remark in &self.facts.remarks {
             let source = Some(remark.source.clone());
             self.step(Check::Configuration, Outcome::Warning, remark.detail.clone(), source);
+            self.hint(hint::NOT_IN_FORCE);
         }
         if self.facts.remarks.is_empty() {
             let detail = "the files have not changed since the server loaded its configuration";
@@ -193,6 +210,7 @@ impl<'a> Login<'a> {
             let client = "server does not support SSL, but SSL was required".to_owned();
             let words = Words { client, log: None };
             self.fail(Check::Tls, "the server has ssl = off", Some("ssl".to_owned()), words);
+            self.hint(hint::TLS_OFF);
         }
     }
 
@@ -251,6 +269,7 @@ impl<'a> Login<'a> {
             ),
         };
         self.fail(Check::Chain, detail, None, words);
+        self.hint(hint::UNREADABLE);
         let judged = [Check::Purpose, Check::Revocation, Check::Validity, Check::Subject];
         self.skip(&judged, "the server cannot read the certificate");
     }
@@ -304,18 +323,18 @@ impl<'a> Login<'a> {
         let leads_nowhere = decisive == Check::Chain || also(Check::Chain).is_some();
         for check in order {
             match also(check) {
-                _ if check == decisive => self.refused_step(check, refusal),
+                _ if check == decisive => self.refused_step(check, refusal, judgement),
                 Some(_) if leads_nowhere && matches!(check, Check::Purpose | Check::Revocation) => {
                     self.skip(&[check], "it depends on the chain");
                 }
-                Some(refusal) => self.refused_step(check, refusal),
+                Some(refusal) => self.refused_step(check, refusal, judgement),
                 None if leads_nowhere => self.skip(&[check], "it depends on the chain"),
                 None => self.nothing_against(check, judgement),
             }
         }
     }
 
-    fn refused_step(&mut self, check: Check, refusal: &Refusal) {
+    fn refused_step(&mut self, check: Check, refusal: &Refusal, judgement: &Judgement) {
         let source = match check {
             Check::Chain => self.facts.tls.ca_file.clone(),
             Check::Revocation => Some(self.facts.tls.crls.join(", ")),
@@ -342,6 +361,9 @@ impl<'a> Login<'a> {
             None => refusal_words(refusal, tells),
         };
         self.fail(check, detail, source, words);
+        if let Some(hint) = hint::chain(refusal, judgement, &self.facts.tls.crls) {
+            self.hint(hint);
+        }
     }
 
     fn subject(&mut self, leaf: &Certificate) {
@@ -355,6 +377,7 @@ impl<'a> Login<'a> {
             log: Some("LOG: SSL certificate's common name contains embedded null".to_owned()),
         };
         self.fail(Check::Subject, "the common name holds a null byte", None, words);
+        self.hint(hint::NULL_BYTE);
     }
 
     /// From the choice of the rule to the comparison of the certificate's name.
@@ -379,6 +402,7 @@ impl<'a> Login<'a> {
             let message = format!("no pg_hba.conf entry for {kind}{}", self.connection());
             let words = Words::fatal(message, None, None);
             self.fail(Check::HbaRule, "no rule matches", None, words);
+            self.hint(hint::rule(self.facts.rules, &client, self.around, None));
             return self.skip(AFTER_RULE, "there is no rule");
         };
         let place = line.place();
@@ -387,7 +411,8 @@ impl<'a> Login<'a> {
             let kind = if self.is_physical() { "replication " } else { "" };
             let message = format!("pg_hba.conf rejects {kind}connection for {}", self.connection());
             let words = Words::fatal(message, None, None);
-            self.fail(Check::HbaRule, "the rule says reject", Some(place), words);
+            self.fail(Check::HbaRule, "the rule says reject", Some(place.clone()), words);
+            self.hint(hint::rule(self.facts.rules, &client, self.around, Some(&place)));
             return self.skip(AFTER_RULE, "the rule says reject");
         }
         self.step(Check::HbaRule, Outcome::Ok, rule.to_string(), Some(place.clone()));
@@ -435,6 +460,7 @@ impl<'a> Login<'a> {
             Err((missing, message)) => {
                 let words = Words::fatal(message.to_owned(), None, None);
                 self.fail(Check::ClientCertificate, missing, place, words);
+                self.hint(hint::certificate_missing(self.facts.tls.ca_file.is_some()));
             }
             Ok(()) if rule.client_certificate == ClientCertificate::Optional => {
                 self.skip(&[Check::ClientCertificate], "the rule asks for none");
@@ -495,6 +521,10 @@ impl<'a> Login<'a> {
             Some(problem) => {
                 let words = self.auth_failed(rule, None, Some(problem.clone()));
                 self.fail(Check::Authentication, problem, place, words);
+                self.hint(match &self.facts.role {
+                    None => hint::create_role(self.question.role),
+                    Some(_) => hint::password(self.question.role),
+                });
             }
         }
     }
@@ -546,6 +576,7 @@ impl<'a> Login<'a> {
                 detail.push_str("; alternative names are not looked at");
             }
             self.fail(Check::Identity, detail, Some(place.to_owned()), words);
+            self.hint(hint::no_name(rule.client_name));
             return self.skip(&[Check::Mapping], "there is no name to map");
         }
         let name = lossless(&identity).into_owned();
@@ -570,12 +601,9 @@ impl<'a> Login<'a> {
             let logged = format!(
                 "provided user name ({role}) and authenticated user name ({name}) do not match"
             );
-            return self.unmapped(
-                rule,
-                "the name in the certificate is not the role's",
-                place,
-                logged,
-            );
+            let detail = format!("the name in the certificate, {name}, is not the role's, {role}");
+            self.unmapped(rule, &detail, place, logged);
+            return self.hint(hint::names_differ(self.question.role, identity));
         };
         if let Some(problem) = ident::problem(self.facts.mappings) {
             let detail = format!(
@@ -591,7 +619,9 @@ impl<'a> Login<'a> {
                 self.step(Check::Mapping, Outcome::Ok, detail, Some(line.place()));
             }
             Decision::Failed(line, reason) => {
-                self.unmapped(rule, &reason, Some(line.place()), reason.clone());
+                let place = line.place();
+                self.unmapped(rule, &reason, Some(place.clone()), reason.clone());
+                self.hint(hint::broken_mapping(&place));
             }
             Decision::NoMatch => {
                 let detail = format!("no line of map {map_name} lets {name} be {role}");
@@ -599,6 +629,8 @@ impl<'a> Login<'a> {
                     "no match in usermap \"{map_name}\" for user \"{role}\" authenticated as \"{name}\""
                 );
                 self.unmapped(rule, &detail, place, logged);
+                let lines = self.facts.mappings;
+                self.hint(hint::no_line(lines, map, &candidates, identity, self.question.role));
             }
         }
     }
@@ -632,6 +664,7 @@ impl<'a> Login<'a> {
             let detail = "pgtls_ext.require_tls is on, and the client uses no TLS";
             let words = Words::fatal(PLAINTEXT_REFUSED.to_owned(), None, None);
             self.fail(Check::RequireTls, detail, source(), words);
+            self.hint(hint::REQUIRE_TLS);
         }
     }
 
@@ -661,6 +694,12 @@ impl<'a> Login<'a> {
             }
         };
         self.fail(Check::Role, detail, source, Words::fatal(message, None, None));
+        let role = self.question.role;
+        self.hint(match &self.facts.role {
+            None => hint::create_role(role),
+            Some(facts) if !facts.may_log_in => hint::allow_login(role),
+            Some(_) => hint::raise_limit("ROLE", role),
+        });
     }
 
     fn connection_slots(&mut self) {
@@ -695,6 +734,7 @@ impl<'a> Login<'a> {
         };
         let detail = "no connection is free for this role";
         self.fail(Check::ConnectionSlots, detail, source, Words::fatal(message, None, None));
+        self.hint(hint::NO_SLOT);
     }
 
     /// Whether the role may start a walsender.
@@ -723,6 +763,7 @@ impl<'a> Login<'a> {
                 let words = Words::fatal(message.to_owned(), None, detail.map(str::to_owned));
                 let detail = "the role lacks the attribute REPLICATION";
                 self.fail(Check::Replication, detail, source(), words);
+                self.hint(hint::allow_replication(self.question.role));
             }
             Replication::NotSaid if self.facts.database.is_none() && database == b"replication" => {
                 let detail = "this is the answer for a database named replication, which does \
@@ -788,6 +829,14 @@ impl<'a> Login<'a> {
             }
         };
         self.fail(Check::Database, detail, source, Words::fatal(message, None, more));
+        let (database, role) = (self.question.database, self.question.role);
+        self.hint(match &self.facts.database {
+            None => hint::create_database(database),
+            Some(facts) if facts.invalid => hint::drop_database(database),
+            Some(facts) if !facts.allows_connections => hint::allow_connections(database),
+            Some(facts) if !facts.role_may_connect => hint::grant_connect(database, role),
+            Some(_) => hint::raise_limit("DATABASE", database),
+        });
     }
 
     /// `pg_stat_ssl` is filled with subject and issuer: every attribute type needs a name, and
@@ -830,7 +879,9 @@ impl<'a> Login<'a> {
                 (None, _) => continue,
             };
             let words = Words::fatal(message, None, None);
-            return self.fail(Check::Reporting, detail, None, words);
+            self.fail(Check::Reporting, detail, None, words);
+            let missing = missing.filter(|_| name.unnamed_attribute_type().is_none());
+            return self.hint(hint::not_reportable(missing.map(|it| (it, &*facts.encoding))));
         }
         if self.facts.database.is_none() && knows_encoding {
             let why = "the database does not exist, so its encoding is not known";
@@ -843,6 +894,7 @@ impl<'a> Login<'a> {
     fn verdict(&mut self) {
         let first = |outcome| self.steps.iter().find(|step| step.outcome == outcome);
         let unknown = first(Outcome::Unknown).map(|step| step.check);
+        let hint = first(Outcome::Failed).and_then(|step| step.hint.clone());
         let (outcome, detail, source, words) = match (first(Outcome::Failed), unknown) {
             (Some(step), _) => {
                 let detail = format!("refused at {}: {}", step.check, step.detail);
@@ -857,7 +909,7 @@ impl<'a> Login<'a> {
                 (Outcome::Admitted, detail.to_owned(), None, None)
             }
         };
-        self.steps.push(Step { check: Check::Verdict, outcome, detail, source, words });
+        self.steps.push(Step { check: Check::Verdict, outcome, detail, source, hint, words });
     }
 }
 

@@ -5,6 +5,7 @@ pub mod ending;
 pub mod explain;
 pub mod facts;
 pub mod hba;
+mod hint;
 pub mod ident;
 pub mod rehearsal;
 pub mod server_version;

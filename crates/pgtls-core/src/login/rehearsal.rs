@@ -46,6 +46,8 @@ pub struct Change {
     pub step: Option<Check>,
     /// What that step found.
     pub reason: Option<String>,
+    /// What to do for whoever is refused after the change.
+    pub hint: Option<String>,
 }
 
 impl Change {
@@ -60,6 +62,9 @@ impl Change {
             after: verdict_after,
             step: step.map(|step| step.check),
             reason: step.map(|step| step.detail.clone()),
+            hint: step
+                .filter(|_| verdict_after != Verdict::Admitted)
+                .and_then(|step| step.hint.clone()),
         }
     }
 
@@ -70,6 +75,7 @@ impl Change {
             after: Verdict::Unknown,
             step: None,
             reason: Some(reason.to_owned()),
+            hint: None,
         }
     }
 
@@ -209,7 +215,8 @@ mod tests {
 
     #[test]
     fn the_sentence_counts() {
-        let change = |verdict, after| Change { verdict, after, step: None, reason: None };
+        let change =
+            |verdict, after| Change { verdict, after, step: None, reason: None, hint: None };
         let mut summary = Summary::default();
         summary.add(&change(Verdict::Admitted, Verdict::Admitted), true);
         assert_eq!(

@@ -119,6 +119,8 @@ pub struct Step {
     pub detail: String,
     /// Where it was found: a file and line, a catalogue.
     pub source: Option<String>,
+    /// What to do about it, and by whom.
+    pub hint: Option<String>,
     /// What follows from a failure.
     pub words: Option<Words>,
 }
@@ -131,6 +133,7 @@ impl Step {
             ("check_name", self.check.to_string().into()),
             ("outcome", self.outcome.to_string().into()),
             ("detail", self.detail.clone().into()),
+            ("hint", self.hint.clone().into()),
             ("source", self.source.clone().into()),
             ("client_sees", words.map(|words| words.client.clone()).into()),
             ("server_logs", words.and_then(|words| words.log.clone()).into()),

@@ -13,6 +13,9 @@ pub struct Judgement {
     pub also: Vec<Refusal>,
     /// The chain that was built, leaf first, as far as it goes.
     pub path: Vec<Certificate>,
+    /// Whether the server trusts a certificate of the name of the issuer that is missing, which
+    /// then has another key.
+    pub namesake: bool,
 }
 
 impl Judgement {

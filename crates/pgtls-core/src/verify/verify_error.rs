@@ -43,10 +43,13 @@ pub(crate) mod code {
     pub(crate) const CERT_UNTRUSTED: i32 = 27;
     pub(crate) const CERT_REJECTED: i32 = 28;
     pub(crate) const KEYUSAGE_NO_CERTSIGN: i32 = 32;
+    pub(crate) const UNHANDLED_CRITICAL_EXTENSION: i32 = 34;
     pub(crate) const UNABLE_TO_GET_CRL_ISSUER: i32 = 33;
     pub(crate) const KEYUSAGE_NO_CRL_SIGN: i32 = 35;
     pub(crate) const UNHANDLED_CRITICAL_CRL_EXTENSION: i32 = 36;
     pub(crate) const DIFFERENT_CRL_SCOPE: i32 = 44;
+    pub(crate) const PERMITTED_VIOLATION: i32 = 47;
+    pub(crate) const EXCLUDED_VIOLATION: i32 = 48;
     pub(crate) const APPLICATION_VERIFICATION: i32 = 50;
     pub(crate) const CRL_PATH_VALIDATION_ERROR: i32 = 54;
     pub(crate) const HOSTNAME_MISMATCH: i32 = 62;

@@ -153,7 +153,12 @@ impl Login {
 
     fn judgement(&self, verdict: Verdict) -> Judgement {
         let also = self.also.iter().map(|(code, text)| self.refusal(*code, text)).collect();
-        Judgement { verdict, also, path: vec![certificate("/CN=alice"), certificate("/CN=root")] }
+        Judgement {
+            verdict,
+            also,
+            path: vec![certificate("/CN=alice"), certificate("/CN=root")],
+            namesake: false,
+        }
     }
 
     fn explanation(&self) -> Explanation {
