@@ -925,7 +925,8 @@ fn names_and_mappings() {
             &[
                 "subject ok: CN=bob",
                 "identity ok: CN: bob [pg_hba.conf:1]",
-                "mapping failed: the name in the certificate is not the role's [pg_hba.conf:1]",
+                "mapping failed: the name in the certificate, bob, is not the role's, alice \
+                 [pg_hba.conf:1]",
                 "refused at mapping",
                 "client: FATAL: certificate authentication failed for user \"alice\"",
                 "log: LOG: provided user name (alice) and authenticated user name (bob) do not \
@@ -950,7 +951,8 @@ fn names_and_mappings() {
                 "hba_rule ok: hostssl all all all trust clientcert=verify-full [pg_hba.conf:1]",
                 "authentication ok: trust: nothing is asked of the client [pg_hba.conf:1]",
                 "identity ok: CN: bob [pg_hba.conf:1]",
-                "mapping failed: the name in the certificate is not the role's [pg_hba.conf:1]",
+                "mapping failed: the name in the certificate, bob, is not the role's, alice \
+                 [pg_hba.conf:1]",
                 "refused at mapping",
                 "client: FATAL: \"trust\" authentication failed for user \"alice\"",
                 "log: LOG: provided user name (alice) and authenticated user name (bob) do not \
