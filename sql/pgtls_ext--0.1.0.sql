@@ -505,8 +505,11 @@ REVOKE ALL ON pgtls_failures FROM PUBLIC;
 GRANT SELECT ON pgtls_failures TO pg_monitor;
 
 CREATE FUNCTION pgtls_recent_failures()
-RETURNS TABLE (at timestamptz, reason text, client_addr inet, usename text, subject text, serial numeric,
-    fingerprint text, depth integer, message text)
+RETURNS TABLE (
+    last_at timestamptz, reason text, count bigint, client_addr inet, usename text, datname text,
+    client_subject text, client_issuer text, client_not_after timestamptz, subject text, issuer text, serial numeric,
+    depth integer, verify_error text, message text, hint text, first_at timestamptz, fingerprint text,
+    client_fingerprint text)
 AS 'MODULE_PATHNAME', 'pgtls_recent_failures_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL SAFE
 ROWS 128;
@@ -517,16 +520,26 @@ GRANT EXECUTE ON FUNCTION pgtls_recent_failures() TO pg_monitor;
 
 CREATE VIEW pgtls_recent_failures AS SELECT * FROM pgtls_recent_failures();
 COMMENT ON VIEW pgtls_recent_failures IS
-'the last clients that were turned away, newest first, with the offending certificate as far as it is known';
-COMMENT ON COLUMN pgtls_recent_failures.at IS 'when';
+'the last clients that were turned away, newest first, with their certificates as far as they are known, and what to do';
+COMMENT ON COLUMN pgtls_recent_failures.last_at IS 'when it came last';
 COMMENT ON COLUMN pgtls_recent_failures.reason IS 'why, as in pgtls_failures';
+COMMENT ON COLUMN pgtls_recent_failures.count IS 'how often it came: equal failures of one client are one row';
 COMMENT ON COLUMN pgtls_recent_failures.client_addr IS 'address of the client';
 COMMENT ON COLUMN pgtls_recent_failures.usename IS 'role that it asked for, if it came that far';
-COMMENT ON COLUMN pgtls_recent_failures.subject IS 'subject of the offending certificate';
-COMMENT ON COLUMN pgtls_recent_failures.serial IS 'serial number of the offending certificate';
-COMMENT ON COLUMN pgtls_recent_failures.fingerprint IS 'SHA-256 of the certificate in lower-case hexadecimal';
-COMMENT ON COLUMN pgtls_recent_failures.depth IS 'place of the offending certificate in the chain; 0 is the client''s own';
+COMMENT ON COLUMN pgtls_recent_failures.datname IS 'database that it asked for, if it came that far';
+COMMENT ON COLUMN pgtls_recent_failures.client_subject IS 'subject of the client''s own certificate';
+COMMENT ON COLUMN pgtls_recent_failures.client_issuer IS 'issuer of the client''s own certificate';
+COMMENT ON COLUMN pgtls_recent_failures.client_not_after IS 'when the client''s own certificate ends';
+COMMENT ON COLUMN pgtls_recent_failures.subject IS 'subject of the certificate that offends, which may be a CA''s';
+COMMENT ON COLUMN pgtls_recent_failures.issuer IS 'issuer of the certificate that offends';
+COMMENT ON COLUMN pgtls_recent_failures.serial IS 'serial number of the certificate that offends';
+COMMENT ON COLUMN pgtls_recent_failures.depth IS 'place of that certificate in the chain; 0 is the client''s own';
+COMMENT ON COLUMN pgtls_recent_failures.verify_error IS 'what OpenSSL has against the chain';
 COMMENT ON COLUMN pgtls_recent_failures.message IS 'what the server logged';
+COMMENT ON COLUMN pgtls_recent_failures.hint IS 'what to do, and by whom';
+COMMENT ON COLUMN pgtls_recent_failures.first_at IS 'when it came first';
+COMMENT ON COLUMN pgtls_recent_failures.fingerprint IS 'SHA-256 of the certificate that offends, in lower-case hexadecimal';
+COMMENT ON COLUMN pgtls_recent_failures.client_fingerprint IS 'SHA-256 of the client''s own certificate, in lower-case hexadecimal';
 REVOKE ALL ON pgtls_recent_failures FROM PUBLIC;
 GRANT SELECT ON pgtls_recent_failures TO pg_monitor;
 

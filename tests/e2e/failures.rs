@@ -20,7 +20,7 @@ fn counts(admin: &Session) -> BTreeMap<String, i64> {
 fn last(admin: &Session) -> Vec<Option<String>> {
     admin.row(
         "select reason, host(client_addr), usename, subject, serial, fingerprint, depth, message
-         from pgtls_recent_failures order by at desc limit 1",
+         from pgtls_recent_failures order by last_at desc limit 1",
     )
 }
 
@@ -188,4 +188,109 @@ fn every_reason_is_counted_under_its_name() {
         println!("{:24} {:>5}", row[0].as_deref().unwrap(), row[1].as_deref().unwrap());
     }
     assert_eq!(admin.value("select count(*) from pgtls_failures"), "22");
+}
+
+#[test]
+fn a_client_that_tries_for_ever_pushes_nobody_out() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    let admin = cluster.admin();
+    for number in 0..50 {
+        let other = pki.issue(&*format!("/CN=other{number}")).expired().build();
+        let _ = cluster.handshake().with(&other).complete();
+    }
+    for _ in 0..1000 {
+        let _ = cluster.handshake().with(pki.expired()).complete();
+    }
+    eventually("all are counted", || {
+        admin.value("select sum(count) from pgtls_failures") == "1050"
+    });
+    let rows = "select count(*), sum(count), max(count), count(distinct client_subject), \
+                bool_and((first_at < last_at) = (count > 1)), \
+                bool_and(client_subject ~ 'other') filter (where count = 1) \
+                from pgtls_recent_failures";
+    assert_eq!(
+        admin.row(rows),
+        ["51", "1050", "1000", "51", "t", "t"].map(|cell| Some(cell.to_owned()))
+    );
+    let newest = "select client_subject from pgtls_recent_failures limit 1";
+    assert_eq!(admin.value(newest), "/CN=expired");
+    // After a reset it begins anew.
+    admin.run("select pgtls_reset()");
+    assert_eq!(admin.value("select count(*) from pgtls_recent_failures"), "0");
+    let _ = cluster.handshake().with(pki.expired()).complete();
+    let count = "select coalesce(sum(count), 0) from pgtls_recent_failures";
+    eventually("it is there again", || admin.value(count) == "1");
+}
+
+#[test]
+fn failures_tell_the_clients_certificate_from_the_one_that_offends() {
+    let pki = Pki::standard();
+    let old_ca = pki.issue("/CN=Old CA").by(pki.root()).ca().expired().build();
+    let under_old = pki.issue("/CN=alice").by(&old_ca).build();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    let admin = cluster.admin();
+    cluster.client("alice").with(&under_old).refused();
+    cluster.client("alice").with(pki.expired()).refused();
+    let row = "select client_subject, client_issuer, subject, issuer, depth, verify_error, hint, \
+               client_fingerprint = fingerprint, client_not_after::text \
+               from pgtls_recent_failures where client_fingerprint = ";
+    let of = |identity: &Identity| {
+        let row = admin.row(&format!("{row}{}", quote(&identity.cert.fingerprint())));
+        row.into_iter().map(|cell| cell.unwrap_or_default()).collect::<Vec<_>>()
+    };
+    let ends = |identity: &Identity| {
+        let pem = quote(&identity.cert.pem());
+        admin.value(&format!("select not_after::text from pgtls_parse_certificates({pem})"))
+    };
+    assert_eq!(
+        of(&under_old),
+        [
+            "/CN=alice",
+            "/CN=Old CA",
+            "/CN=Old CA",
+            &pki_name(pki.root()),
+            "1",
+            "certificate has expired",
+            "/CN=Old CA has expired and has to be issued anew.",
+            "f",
+            &ends(&under_old),
+        ]
+    );
+    let issuer = pki_name(pki.intermediate());
+    assert_eq!(
+        of(pki.expired()),
+        [
+            "/CN=expired",
+            &issuer,
+            "/CN=expired",
+            &issuer,
+            "0",
+            "certificate has expired",
+            "/CN=expired has expired and has to be issued anew.",
+            "t",
+            &ends(pki.expired()),
+        ]
+    );
+    // A name that is too long is left out, and the others are there.
+    let long = "x".repeat(60);
+    let name = (0..60).fold(Name::empty(), |name, _| name.ou(&long));
+    let long = pki.issue(name).expired().build();
+    cluster.client("alice").with(&long).refused();
+    let row = admin.row(
+        "select client_subject, client_issuer, reason, client_not_after is not null \
+         from pgtls_recent_failures order by last_at desc limit 1",
+    );
+    assert_eq!(row, [None, Some(issuer), Some("expired".to_owned()), Some("t".to_owned())]);
+}
+
+/// The name of a CA, as everywhere.
+fn pki_name(identity: &Identity) -> String {
+    let x509 = identity.cert.openssl();
+    let parts = x509.subject_name().entries().map(|entry| {
+        let key = entry.object().nid().short_name().expect("it has a short name");
+        let value = String::from_utf8_lossy(entry.data().as_slice()).into_owned();
+        format!("/{key}={value}")
+    });
+    parts.collect()
 }

@@ -160,9 +160,9 @@ fn a_file_that_was_never_loaded_ends_nobody() {
     assert_eq!(alice.value("select 1"), "1");
     assert!(!cluster.log_since(mark).contains("untrusted"));
     // One that is loaded does.
+    let gone = format!("select from pg_stat_activity where pid = {}", alice.pid());
     cluster.replace_ca(&[&pki.other_root().cert]);
     cluster.reload();
-    let gone = format!("select from pg_stat_activity where pid = {}", alice.pid());
     let admin = cluster.admin();
     eventually("the session ends", || admin.rows(&gone).is_empty());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pgtls_e2e::prelude::*;
 
 /// How long before the common end the clients of these tests are made.
-const AHEAD: i64 = 6;
+const AHEAD: i64 = 10;
 
 /// What `pgtls_login_ends_at` says: seconds since 1970, and the cause.
 fn foretold(admin: &Session, arguments: &str) -> (Option<i64>, String) {
@@ -101,15 +101,18 @@ fn a_login_ends_when_it_is_foretold_to() {
 #[test]
 fn the_future_is_asked_about_with_crls_as_if_renewed() {
     let pki = Pki::standard();
-    let end = now() + AHEAD;
-    let brief = |ca: &Identity| pki.crl(ca).next_update(end);
-    let crls =
-        [brief(pki.root()).build(), brief(pki.intermediate()).revoke(&pki.bob().cert).build()];
     let cluster = Cluster::builder()
         .roles(&["alice", "bob"])
-        .crl_file(&crls.iter().collect::<Vec<_>>())
+        .crl_file(&[pki.root_crl(), pki.intermediate_crl()])
         .extension()
         .start();
+    // From here on it is for these seconds.
+    let end = now() + AHEAD;
+    let brief = |ca: &Identity| pki.crl(ca).next_update(end);
+    let [root, intermediate] =
+        [brief(pki.root()).build(), brief(pki.intermediate()).revoke(&pki.bob().cert).build()];
+    cluster.replace_crl(&[&root, &intermediate]);
+    cluster.reload();
     let admin = cluster.admin();
     let of = |identity: &Identity, role: &str| {
         format!("{}, '{role}', 'postgres', '127.0.0.1'", quote(&identity.bundle_pem()))

@@ -254,13 +254,38 @@ pub(in crate::pg) fn copy_serial(certificate: &X509Ref, room: &mut [u8]) -> Opti
 
 /// The DER of the certificate's subject, which the certificate owns.
 pub(in crate::pg) fn subject_der(certificate: &X509Ref) -> Option<&[u8]> {
+    // SAFETY: the certificate is live, and the name belongs to it.
+    unsafe { name_der(certificate, openssl_sys::X509_get_subject_name(certificate.as_ptr())) }
+}
+
+/// The DER of the name of the certificate's issuer, which the certificate owns.
+pub(in crate::pg) fn issuer_der(certificate: &X509Ref) -> Option<&[u8]> {
+    // SAFETY: the certificate is live, and the name belongs to it.
+    unsafe { name_der(certificate, openssl_sys::X509_get_issuer_name(certificate.as_ptr())) }
+}
+
+/// # Safety
+/// The name belongs to the certificate.
+unsafe fn name_der(_owner: &X509Ref, name: *const openssl_sys::X509_NAME) -> Option<&[u8]> {
     let mut der: *const u8 = ptr::null();
     let mut length = 0_usize;
-    // SAFETY: the certificate is live, the name belongs to it, and so does the encoding.
+    // SAFETY: the name is live as long as its owner, and so is its encoding.
     unsafe {
-        let name = openssl_sys::X509_get_subject_name(certificate.as_ptr());
         let found = X509_NAME_get0_der(name, &mut der, &mut length) == 1;
         (found && !der.is_null()).then(|| std::slice::from_raw_parts(der, length))
+    }
+}
+
+/// The end of the certificate, as it is written there: the tag and the text of a time.
+pub(in crate::pg) fn not_after(certificate: &X509Ref) -> Option<(u8, &[u8])> {
+    // SAFETY: the certificate is live, and the time and its text belong to it.
+    unsafe {
+        let time: *const openssl_sys::ASN1_STRING =
+            openssl_sys::X509_getm_notAfter(certificate.as_ptr()).cast();
+        let length = usize::try_from(openssl_sys::ASN1_STRING_length(time)).ok()?;
+        let text = openssl_sys::ASN1_STRING_get0_data(time);
+        let tag = u8::try_from(openssl_sys::ASN1_STRING_type(time)).ok()?;
+        (!text.is_null()).then(|| (tag, std::slice::from_raw_parts(text, length)))
     }
 }
 

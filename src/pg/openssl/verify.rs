@@ -305,6 +305,12 @@ fn refused(context: &X509StoreContextRef) -> Verdict {
     Verdict::Refused(refusal(context, oldest_reason()))
 }
 
+/// OpenSSL's sentence for a result of a verification (`X509_V_ERR_...`).
+pub(crate) fn error_text(code: i32) -> &'static str {
+    // SAFETY: any number has a sentence.
+    unsafe { openssl::x509::X509VerifyResult::from_raw(code) }.error_string()
+}
+
 fn refusal(context: &X509StoreContextRef, oldest: Option<String>) -> Refusal {
     let result = context.error();
     Refusal {

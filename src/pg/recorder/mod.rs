@@ -1,5 +1,6 @@
 //! What is recorded of logins, sessions and reloads, in shared memory and in a file.
 
+pub(crate) mod failure_ring;
 pub(crate) mod failures;
 pub(crate) mod hooks;
 pub(crate) mod in_force;

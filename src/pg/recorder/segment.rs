@@ -22,7 +22,9 @@ use pgrx::pg_sys;
 use pgtls_core::recorder::lru;
 use pgtls_core::work;
 
-use crate::pg::recorder::{failures, inventory, reload, reload_error, same_files, sessions};
+use crate::pg::recorder::{
+    failure_ring, failures, inventory, reload, reload_error, same_files, sessions,
+};
 use crate::pg::server::guc;
 
 /// The name of the segment.
@@ -87,6 +89,8 @@ pub(in crate::pg) struct Shared {
     pub(in crate::pg) sessions_terminated: AtomicU64,
     /// Failures by reason.
     pub(in crate::pg) failures: failures::Counters,
+    /// Which of them are in the ring.
+    pub(in crate::pg) failure_numbers: failure_ring::Numbers,
 }
 
 /// The parts of the segment, in bytes from its start.
@@ -101,6 +105,7 @@ struct Layout {
     certificate_count: usize,
     ring: usize,
     ring_entries: usize,
+    tallies: usize,
     reload_error: usize,
     same_files: usize,
     slots: usize,
@@ -132,8 +137,9 @@ impl Layout {
             nodes: part(certificate_count, size_of::<lru::Node>()),
             certificates: part(certificate_count, size_of::<inventory::Entry>()),
             certificate_count,
-            ring: part(ring_entries, aligned(failures::ENTRY_BYTES)),
+            ring: part(ring_entries, aligned(failure_ring::ENTRY_BYTES)),
             ring_entries,
+            tallies: part(ring_entries, size_of::<failure_ring::Tally>()),
             reload_error: part(1, aligned(reload_error::BYTES)),
             same_files: part(1, aligned(same_files::BYTES)),
             slots: part(slot_count, slot_bytes),
@@ -256,7 +262,7 @@ impl Segment {
     /// One of the ring's entries.
     pub(in crate::pg) fn ring_entry(self, index: usize) -> Option<Published> {
         let layout = self.shared().layout;
-        let bytes = aligned(failures::ENTRY_BYTES);
+        let bytes = aligned(failure_ring::ENTRY_BYTES);
         if index >= layout.ring_entries {
             return None;
         }
@@ -267,6 +273,17 @@ impl Segment {
     /// How many entries the ring has.
     pub(in crate::pg) fn ring_entries(self) -> usize {
         self.shared().layout.ring_entries
+    }
+
+    /// How often the failure of each of the ring's entries has come.
+    pub(in crate::pg) fn tallies(self) -> &'static [failure_ring::Tally] {
+        let layout = self.shared().layout;
+        // SAFETY: inside the segment, by the layout it was allocated for, and aligned as all parts
+        // are; atomics, of which any bytes are a valid value. Mapped until the process ends.
+        unsafe {
+            let start = self.0.as_ptr().cast::<u8>().add(layout.tallies);
+            std::slice::from_raw_parts(start.cast(), layout.ring_entries)
+        }
     }
 
     /// Where the postmaster writes why the last reload did not take.

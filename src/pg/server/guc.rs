@@ -221,7 +221,7 @@ pub(crate) fn define_recorder() {
     );
     GucRegistry::define_int_guc(
         c"pgtls_ext.max_recent_failures",
-        c"Sets how many failed logins are kept one by one.",
+        c"Sets how many of the last failed logins are kept; equal ones count as one.",
         c"",
         &MAX_FAILURES,
         1,

@@ -4,4 +4,4 @@ pub(crate) mod ber;
 pub(crate) mod der;
 pub mod oid;
 pub(crate) mod template;
-pub(crate) mod time;
+pub mod time;

@@ -5,7 +5,7 @@ use crate::time::UnixTime;
 
 /// `YYMMDDhhmm[ss]` or `YYYYMMDDhhmm[ss[.f]]`, then `Z` or an offset. Two-digit years are 1950 to
 /// 2049.
-pub(crate) fn parse_time(tag: u8, text: &[u8]) -> Option<UnixTime> {
+pub fn parse_time(tag: u8, text: &[u8]) -> Option<UnixTime> {
     let mut digits = Digits(text);
     let year = match tag {
         UTC_TIME => match digits.two()? {

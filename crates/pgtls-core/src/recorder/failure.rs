@@ -1,6 +1,6 @@
 //! Why a login over TLS failed: a closed list of reasons, and how they are told apart.
 //!
-//! Nothing here allocates or can panic: the server asks while it is turning a client away, in a
+//! Nothing here but the hint allocates or can panic: the server asks while it is turning a client away, in a
 //! process that must not do more than copy and count.
 
 /// Why a connection did not become a session.
@@ -108,6 +108,87 @@ impl Reason {
             Self::Eof => "eof",
             Self::Other => "other",
         }
+    }
+
+    /// What to do about it, and by whom, given the names in the certificate that offends; `None` if
+    /// that depends on more. Allocates, and so is not for where a client is turned away.
+    pub fn hint(self, subject: Option<&str>, issuer: Option<&str>) -> Option<String> {
+        let subject = subject.unwrap_or("the certificate");
+        let issuer = issuer.unwrap_or("its CA");
+        Some(match self {
+            Self::UnknownCa => format!(
+                "The client has to send the certificate of {issuer}, too (in the file of \
+                 sslcert), or the server has to trust that CA (ssl_ca_file)."
+            ),
+            Self::SelfSigned => "The client needs a certificate of a CA that the server trusts, \
+                 or its own has to be added to ssl_ca_file."
+                .to_owned(),
+            Self::Expired => format!("{subject} has expired and has to be issued anew."),
+            Self::NotYetValid => {
+                format!("{subject} begins in the future: compare the clocks of server and CA.")
+            }
+            Self::Revoked => format!("{issuer} has revoked {subject}: a new one has to be issued."),
+            Self::CrlMissing => format!(
+                "The server has no usable CRL of {issuer}: add it to ssl_crl_file or ssl_crl_dir \
+                 and reload. pgtls_crl_coverage has every CA."
+            ),
+            Self::CrlExpired => format!(
+                "The CRL of {issuer} has expired: put the current one in its place and reload. \
+                 Until then every client of this CA is refused."
+            ),
+            Self::BadPurpose => format!(
+                "{subject} may not be used for this: for a client it needs the extended key usage \
+                 clientAuth, for a CA basic constraints and the key usage keyCertSign."
+            ),
+            Self::BadSignature => format!(
+                "A signature of {issuer} does not verify: the certificate or the CRL is damaged, \
+                 or of a CA of the same name with another key."
+            ),
+            Self::NoClientCertificate => {
+                "The client has to send a certificate: sslcert and sslkey \
+                 name it and its key."
+                    .to_owned()
+            }
+            Self::NameMismatch => {
+                "The client has to log in as the name in its certificate, or the \
+                 rule needs a map: pgtls_explain_login() says which."
+                    .to_owned()
+            }
+            Self::NoMapping => "The map of the rule needs a line for this certificate and role: \
+                 pgtls_explain_login() says which."
+                .to_owned(),
+            Self::HbaReject => "The first rule for this client rejects it: pgtls_explain_login() \
+                 says which."
+                .to_owned(),
+            Self::HbaNoEntry => {
+                "No rule of pg_hba.conf is for this client, with or without TLS as \
+                 it comes: pgtls_explain_login() has an example."
+                    .to_owned()
+            }
+            Self::UnsupportedProtocol => "The client has to be updated, or \
+                 ssl_min_protocol_version and ssl_max_protocol_version let its TLS version in."
+                .to_owned(),
+            Self::NoSharedCipher => "Compare ssl_ciphers and ssl_ecdh_curve (from 18 ssl_groups) \
+                 with what the client offers."
+                .to_owned(),
+            Self::NoAlpn => {
+                "The client speaks another protocol than PostgreSQL's to this port.".to_owned()
+            }
+            Self::ClientRejectedServer => "The client does not trust the server's certificate: it \
+                 needs the server's CA (sslrootcert). pgtls_server_certificates has what the \
+                 server sends."
+                .to_owned(),
+            Self::PlaintextRefused => {
+                "The client has to connect with sslmode=require, or better verify-full.".to_owned()
+            }
+            Self::BadName => {
+                "The certificate has to be issued with a name that the server can read.".to_owned()
+            }
+            Self::Eof => "The client hung up: it does so when it does not trust the server, finds \
+                 no usable key, or is a check whether the port is open."
+                .to_owned(),
+            Self::Other => return None,
+        })
     }
 
     /// Its place in [`ALL`](Self::ALL).

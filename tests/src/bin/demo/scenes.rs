@@ -164,7 +164,7 @@ fn why_others_failed(office: &Office, terminal: &mut Terminal) {
     terminal.show(
         &office.admin,
         "select reason, client_addr, subject
-from pgtls_recent_failures order by at;",
+from pgtls_recent_failures order by last_at;",
     );
 }
 
