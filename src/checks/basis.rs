@@ -79,6 +79,16 @@ impl TlsConfiguration {
         }
     }
 
+    /// Asks something of the settings. A rehearsal changes none of those that are asked for, and what
+    /// is not known is as this process has it.
+    pub(crate) fn with_settings<T>(&self, ask: impl FnOnce(&TlsSettings) -> T) -> T {
+        match self {
+            Self::InForce(in_force) => ask(&in_force.settings),
+            Self::OnFile(settings) => ask(settings),
+            Self::Rehearsed(_) | Self::Unknown(_) => ask(&TlsSettings::current()),
+        }
+    }
+
     /// What a client's chain is judged by at a moment; an error in words if it cannot be judged.
     pub(crate) fn trust(&self, at: UnixTime) -> Result<(TrustStore, Policy), String> {
         match self {

@@ -7,7 +7,9 @@ use std::path::Path;
 use pgtls_core::login::access::Surroundings;
 use pgtls_core::login::ending::{self, Ending};
 use pgtls_core::login::explain;
-use pgtls_core::login::facts::{Crls, Facts, Question, Remark, Replication, Untranslatable};
+use pgtls_core::login::facts::{
+    Crls, Facts, KeyUse, Question, Remark, Replication, Untranslatable,
+};
 use pgtls_core::login::step::Explanation;
 use pgtls_core::time::UnixTime;
 use pgtls_core::verify::judgement::Judgement;
@@ -19,7 +21,7 @@ use crate::checks::access::{AuthFiles, Server};
 use crate::checks::basis::{Basis, TlsConfiguration};
 use crate::checks::configuration;
 use crate::pg::datum::text::first_unsayable;
-use crate::pg::openssl::verify;
+use crate::pg::openssl::{key_trial, verify};
 use crate::pg::server::{catalog, files, guc};
 
 /// Most chains of one certificate that are looked at, each of which lasts longer than the one
@@ -80,6 +82,7 @@ impl Login<'_> {
             tls: tls.facts(),
             require_tls: guc::require_tls(),
             trust: self.judgement(tls),
+            key_use: self.key_use(tls),
             role: catalog::role(self.role),
             database: catalog::database(self.database, self.role),
             untranslatable: self.untranslatable(),
@@ -99,6 +102,13 @@ impl Login<'_> {
             replication: self.replication,
         };
         explain::explain(&question, &facts, around)
+    }
+
+    /// Whether the client can use its key, if it gets to use it.
+    fn key_use(&self, tls: &TlsConfiguration) -> Option<KeyUse> {
+        let leaf = self.certificates.first()?;
+        let asked = self.address.is_some() && self.tls && tls.facts().ca_file.is_some();
+        if asked { tls.with_settings(|settings| key_trial::key_use(leaf, settings)) } else { None }
     }
 
     /// What the database cannot show of the names in the client's certificate.

@@ -31,7 +31,7 @@ const SCENES: [(&str, &[&str]); 9] = [
         "4. dave",
         &[
             "unknown ca",
-            "check_name | chain\noutcome    | failed",
+            "check_name | chain\ndetail     | unable to get local issuer",
             "pgtls_check_login \n-------------------\n t",
         ],
     ),

@@ -498,8 +498,7 @@ fn a_large_file_is_read_and_an_endless_one_is_not() {
         sparse.set_len(bytes).unwrap();
         let mark = cluster.mark();
         cluster.start_again();
-        let log = cluster.log_since(mark);
-        assert!(log.contains(&format!("pgtls_ext.stat.damaged\": {why}")), "{bytes}: {log}");
+        cluster.wait_for_log(mark, &format!("pgtls_ext.stat.damaged\": {why}"));
         std::fs::remove_file(file(&cluster).with_extension("stat.damaged")).unwrap();
     }
 }

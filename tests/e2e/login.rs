@@ -55,37 +55,38 @@ fn the_steps_are_in_order_and_say_where_they_come_from() {
         "4 purpose ok -".to_owned(),
         "5 revocation skipped -".to_owned(),
         "6 validity ok -".to_owned(),
-        "7 subject ok -".to_owned(),
-        format!("8 hba_rule ok {hba}"),
-        format!("9 client_certificate ok {hba}"),
-        format!("10 authentication ok {hba}"),
-        format!("11 identity ok {hba}"),
-        format!("12 mapping ok {ident}"),
-        "13 require_tls skipped -".to_owned(),
-        "14 role ok pg_roles".to_owned(),
+        "7 key ok -".to_owned(),
+        "8 subject ok -".to_owned(),
+        format!("9 hba_rule ok {hba}"),
+        format!("10 client_certificate ok {hba}"),
+        format!("11 authentication ok {hba}"),
+        format!("12 identity ok {hba}"),
+        format!("13 mapping ok {ident}"),
+        "14 require_tls skipped -".to_owned(),
+        "15 role ok pg_roles".to_owned(),
     ];
     if cluster.version() >= 18 {
         expected.extend(
             [
-                "15 reporting ok -",
-                "16 connection_slots ok max_connections",
-                "17 replication skipped -",
-                "18 database ok pg_database",
+                "16 reporting ok -",
+                "17 connection_slots ok max_connections",
+                "18 replication skipped -",
+                "19 database ok pg_database",
             ]
             .map(str::to_owned),
         );
     } else {
         expected.extend(
             [
-                "15 connection_slots ok max_connections",
-                "16 replication skipped -",
-                "17 database ok pg_database",
-                "18 reporting ok -",
+                "16 connection_slots ok max_connections",
+                "17 replication skipped -",
+                "18 database ok pg_database",
+                "19 reporting ok -",
             ]
             .map(str::to_owned),
         );
     }
-    expected.push("19 verdict admitted -".to_owned());
+    expected.push("20 verdict admitted -".to_owned());
     assert_eq!(shown, expected);
 }
 

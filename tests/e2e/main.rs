@@ -16,6 +16,7 @@ mod inventory;
 mod login;
 mod login_dates;
 mod login_grid;
+mod login_keys;
 mod login_refusals;
 mod mapping;
 mod memory;

@@ -32,6 +32,8 @@ pub enum Curve {
     K256,
     /// sect233k1, over a binary field.
     B233,
+    /// brainpoolP256r1.
+    Brainpool256,
 }
 
 /// The digest of a signature; Ed25519 and Ed448 have none and ignore it.
@@ -65,6 +67,7 @@ impl Key {
             Curve::P521 => Nid::SECP521R1,
             Curve::K256 => Nid::SECP256K1,
             Curve::B233 => Nid::SECT233K1,
+            Curve::Brainpool256 => Nid::BRAINPOOL_P256R1,
         };
         let mut group = EcGroup::from_curve_name(name).expect("OpenSSL has the curve");
         if curve == Curve::P384Explicit {

@@ -97,6 +97,8 @@ unsafe extern "C" {
         context: *mut openssl_sys::SSL_CTX,
         callback: unsafe extern "C" fn(*mut c_char, c_int, c_int, *mut c_void) -> c_int,
     );
+    /// The name of an alert, which is static.
+    pub(in crate::pg) fn SSL_alert_desc_string_long(value: c_int) -> *const c_char;
     /// The key exchange of a cipher suite.
     pub(in crate::pg) fn SSL_CIPHER_get_kx_nid(cipher: *const openssl_sys::SSL_CIPHER) -> c_int;
 

@@ -4,6 +4,7 @@ mod checked_crls;
 pub(crate) mod dry_run;
 pub(in crate::pg) mod ffi;
 pub(in crate::pg) mod group;
+pub(crate) mod key_trial;
 pub(crate) mod libssl;
 pub(crate) mod probe;
 pub(crate) mod server_context;

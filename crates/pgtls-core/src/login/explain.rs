@@ -12,7 +12,7 @@
 
 use crate::asn1::oid::Oid;
 use crate::login::access::Surroundings;
-use crate::login::facts::{Crls, Facts, Password, Question, Replication};
+use crate::login::facts::{Crls, Facts, KeyUse, Password, Question, Replication};
 use crate::login::hba::{self, Client, ClientCertificate, ClientName, Method, Rule};
 use crate::login::hint;
 use crate::login::ident::{self, Decision};
@@ -29,6 +29,16 @@ const NO_NAME_FOR_ATTRIBUTE: &str = "could not get NID for ASN1_OBJECT object";
 
 /// What a client is told that `pgtls_ext.require_tls` refuses.
 pub const PLAINTEXT_REFUSED: &str = "connections over TCP without TLS are not allowed";
+
+/// Why a client that has a certificate sends none.
+const KEY_NOT_SENT: &str = "the client does not send its certificate: its key goes with no \
+    signature algorithm that it and the server have in common";
+
+/// The kind of a certificate's key.
+fn key_of(leaf: &Certificate) -> String {
+    let curve = leaf.key_curve().map(|curve| format!(" on {curve}")).unwrap_or_default();
+    format!("{}{curve}", leaf.key_algorithm())
+}
 
 /// The attribute type because of which the server cannot write down a name of this certificate, if
 /// it cannot.
@@ -127,7 +137,8 @@ impl<'a> Login<'a> {
     /// The client's own certificate, if the server gets to see it.
     fn presented(&self) -> Option<&'a Certificate> {
         let asked = self.uses_tls() && self.facts.tls.ca_file.is_some();
-        self.question.certificates.first().filter(|_| asked)
+        let sent = self.facts.key_use != Some(KeyUse::NotSent);
+        self.question.certificates.first().filter(|_| asked && sent)
     }
 
     // --- Steps
@@ -217,13 +228,21 @@ impl<'a> Login<'a> {
     /// What TLS has to say about the certificate: OpenSSL's verdict, then the server's own reading
     /// of the subject.
     fn certificate(&mut self) {
-        const JUDGED: &[Check] =
-            &[Check::Chain, Check::Purpose, Check::Revocation, Check::Validity, Check::Subject];
+        const JUDGED: &[Check] = &[
+            Check::Chain,
+            Check::Purpose,
+            Check::Revocation,
+            Check::Validity,
+            Check::Key,
+            Check::Subject,
+        ];
         let Some(leaf) = self.presented() else {
             let why = if !self.uses_tls() {
                 "without TLS the client sends no certificate"
             } else if self.question.certificates.is_empty() {
                 "the client has no certificate"
+            } else if self.facts.tls.ca_file.is_some() {
+                KEY_NOT_SENT
             } else {
                 "ssl_ca_file is not set, so the server does not ask for a certificate"
             };
@@ -233,7 +252,30 @@ impl<'a> Login<'a> {
         let is_unreadable = matches!(&self.facts.trust,
             Some(Ok(judgement)) if matches!(judgement.verdict, Verdict::Unreadable(_)));
         if !is_unreadable {
+            self.key(leaf);
             self.subject(leaf);
+        }
+    }
+
+    /// Whether the client's key goes with protocol version, groups and signature algorithms.
+    fn key(&mut self, leaf: &Certificate) {
+        let key = key_of(leaf);
+        match &self.facts.key_use {
+            None => self.skip(&[Check::Key], "nothing is known against keys of this kind"),
+            Some(KeyUse::Usable | KeyUse::NotSent) => {
+                let detail = format!("{key}: can be used with what the server offers");
+                self.step(Check::Key, Outcome::Ok, detail, None);
+            }
+            Some(KeyUse::Refused { alert: (alert, number), logged }) => {
+                let words = Words {
+                    client: format!("TLS alert \"{alert}\" ({number})"),
+                    log: Some(format!("LOG: could not accept SSL connection: {logged}")),
+                };
+                let detail =
+                    format!("{key}: cannot be used with what the server offers ({logged})");
+                self.fail(Check::Key, detail, None, words);
+                self.hint(hint::KEY);
+            }
         }
     }
 
@@ -270,7 +312,8 @@ impl<'a> Login<'a> {
         };
         self.fail(Check::Chain, detail, None, words);
         self.hint(hint::UNREADABLE);
-        let judged = [Check::Purpose, Check::Revocation, Check::Validity, Check::Subject];
+        let judged =
+            [Check::Purpose, Check::Revocation, Check::Validity, Check::Key, Check::Subject];
         self.skip(&judged, "the server cannot read the certificate");
     }
 
@@ -448,7 +491,11 @@ impl<'a> Login<'a> {
                 "client certificates can only be checked if a root certificate store is available";
             Err(("ssl_ca_file is not set", message))
         } else if self.presented().is_none() {
-            Err(("the client has no certificate", "connection requires a valid client certificate"))
+            let missing = match self.question.certificates.is_empty() {
+                true => "the client has no certificate",
+                false => KEY_NOT_SENT,
+            };
+            Err((missing, "connection requires a valid client certificate"))
         } else {
             Ok(())
         }
@@ -460,7 +507,10 @@ impl<'a> Login<'a> {
             Err((missing, message)) => {
                 let words = Words::fatal(message.to_owned(), None, None);
                 self.fail(Check::ClientCertificate, missing, place, words);
-                self.hint(hint::certificate_missing(self.facts.tls.ca_file.is_some()));
+                self.hint(match missing {
+                    KEY_NOT_SENT => hint::KEY,
+                    _ => hint::certificate_missing(self.facts.tls.ca_file.is_some()),
+                });
             }
             Ok(()) if rule.client_certificate == ClientCertificate::Optional => {
                 self.skip(&[Check::ClientCertificate], "the rule asks for none");

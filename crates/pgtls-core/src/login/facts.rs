@@ -84,6 +84,9 @@ pub struct Facts<'a> {
     pub require_tls: bool,
     /// What OpenSSL says of the chain, or why it cannot be asked; `None` if there is no chain.
     pub trust: Option<Result<Judgement, String>>,
+    /// Whether the client can use its key with what the server offers; `None` if that is not known
+    /// or need not be asked.
+    pub key_use: Option<KeyUse>,
     /// The role; `None` if it does not exist.
     pub role: Option<RoleFacts>,
     /// The database; `None` if it does not exist.
@@ -97,6 +100,23 @@ pub struct Facts<'a> {
     pub limits_walsenders: bool,
     /// Files that may differ from what is in force.
     pub remarks: Vec<Remark>,
+}
+
+/// What becomes of a client's key in a handshake with what the server offers, of a client that
+/// leaves the choice to the same OpenSSL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyUse {
+    /// It signs the handshake.
+    Usable,
+    /// No signature algorithm that both know goes with it: the client sends no certificate.
+    NotSent,
+    /// The server refuses it.
+    Refused {
+        /// The TLS alert that the client is sent, with its number.
+        alert: (String, u8),
+        /// What the server logs behind `could not accept SSL connection: `.
+        logged: String,
+    },
 }
 
 /// How the server does TLS.

@@ -160,6 +160,10 @@ pub(super) fn chain(refusal: &Refusal, judgement: &Judgement, crls: &[String]) -
 pub(super) const UNREADABLE: &str = "No setting of the server changes that: have the certificate issued anew, or if there is \
      something behind it in its block, write it without (openssl x509 -in FILE -out NEW).";
 
+/// A key that cannot be used with what the server offers.
+pub(super) const KEY: &str = "Have the certificate issued for a key on P-256 or an RSA key. For a key on another curve the \
+     server needs TLSv1.3, or with TLSv1.2 that curve in ssl_ecdh_curve (from 18 ssl_groups).";
+
 /// `ssl = off`.
 pub(super) const TLS_OFF: &str = "Set ssl = on, with ssl_cert_file and ssl_key_file, and reload.";
 

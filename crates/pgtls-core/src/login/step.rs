@@ -19,6 +19,8 @@ pub enum Check {
     Revocation,
     /// Dates of the certificates.
     Validity,
+    /// Whether the client's key can be used with what the server offers.
+    Key,
     /// Whether the server can take the certificate's subject.
     Subject,
     /// The rule of `pg_hba.conf`.
@@ -57,6 +59,7 @@ impl fmt::Display for Check {
             Self::Purpose => "purpose",
             Self::Revocation => "revocation",
             Self::Validity => "validity",
+            Self::Key => "key",
             Self::Subject => "subject",
             Self::HbaRule => "hba_rule",
             Self::ClientCertificate => "client_certificate",

@@ -487,10 +487,23 @@ impl Certificate {
         bit_length(modulus)
     }
 
-    fn curve_bits(&self) -> Option<i64> {
+    /// The named curve of an elliptic key by OpenSSL's short name, such as `prime256v1`; `None` for
+    /// other keys and for a curve that is spelt out.
+    pub fn key_curve(&self) -> Option<&'static str> {
+        if self.key_nid() != Nid::X9_62_ID_ECPUBLICKEY {
+            return None;
+        }
+        self.curve_nid()?.short_name().ok()
+    }
+
+    fn curve_nid(&self) -> Option<Nid> {
         let parameters = self.at(&self.parts.public_key.parameters);
         let curve = Reader::new(parameters, 0).expect(der::OBJECT, "a curve").ok()?;
-        match Oid::from_element(&curve).ok()?.nid() {
+        Some(Oid::from_element(&curve).ok()?.nid())
+    }
+
+    fn curve_bits(&self) -> Option<i64> {
+        match self.curve_nid()? {
             Nid::X9_62_PRIME256V1 => Some(256),
             Nid::SECP384R1 => Some(384),
             Nid::SECP521R1 => Some(521),

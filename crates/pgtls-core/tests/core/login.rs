@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use pgtls_core::login::access::{Found, Network, Patterns, Roles, Surroundings, Token};
 use pgtls_core::login::facts::{
-    Crls, DatabaseFacts, Facts, Password, Question, Remark, Replication, RoleFacts, SlotFacts,
-    TlsFacts, Untranslatable,
+    Crls, DatabaseFacts, Facts, KeyUse, Password, Question, Remark, Replication, RoleFacts,
+    SlotFacts, TlsFacts, Untranslatable,
 };
 use pgtls_core::login::hba::{
     self, Address, ClientCertificate, ClientName, Connection, Method, Rule,
@@ -74,6 +74,7 @@ struct Login {
     server: TlsFacts,
     require_tls: bool,
     trust: Option<Result<Verdict, String>>,
+    key_use: Option<KeyUse>,
     role: Option<RoleFacts>,
     database: Option<DatabaseFacts>,
     untranslatable: Untranslatable,
@@ -106,6 +107,7 @@ fn good() -> Login {
         },
         require_tls: false,
         trust: Some(Ok(Verdict::Trusted(["/CN=alice", "/CN=root"].map(link).into()))),
+        key_use: None,
         role: Some(RoleFacts { may_log_in: true, ..RoleFacts::default() }),
         database: Some(DatabaseFacts {
             allows_connections: true,
@@ -179,6 +181,7 @@ impl Login {
             tls: self.server.clone(),
             require_tls: self.require_tls,
             trust: self.trust.clone().map(|trust| trust.map(|verdict| self.judgement(verdict))),
+            key_use: self.key_use.clone(),
             role: self.role.clone(),
             database: self.database.clone(),
             untranslatable: self.untranslatable.clone(),
@@ -306,6 +309,7 @@ fn nothing_is_opposed() {
             "purpose ok: good for TLS clients",
             "revocation ok: no certificate of the chain is revoked [ca.crl]",
             "validity ok: every certificate of the chain is valid at 2026-01-01T00:00:00Z",
+            "key skipped: nothing is known against keys of this kind",
             "subject ok: CN=alice,O=Acme",
             "hba_rule ok: hostssl all alice all cert [pg_hba.conf:1]",
             "client_certificate ok: the rule asks for a certificate, and the client sends one \
@@ -385,7 +389,7 @@ fn configuration_and_encryption() {
             },
             &[
                 "tls ok: no TLS: rules of the kinds host, hostnossl and hostnogssenc can match",
-                "chain, purpose, revocation, validity, subject skipped: without TLS the client \
+                "chain, purpose, revocation, validity, key, subject skipped: without TLS the client \
                  sends no certificate",
                 "hba_rule ok: host all all all trust [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
@@ -398,7 +402,7 @@ fn configuration_and_encryption() {
             |login| (login.address, login.hba) = (None, "local all all - peer"),
             &[
                 "tls ok: Unix socket: no TLS, rules of the kind local can match",
-                "chain, purpose, revocation, validity, subject skipped: without TLS the client \
+                "chain, purpose, revocation, validity, key, subject skipped: without TLS the client \
                  sends no certificate",
                 "hba_rule ok: local all all peer [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
@@ -646,7 +650,7 @@ fn certificates_that_do_not_count() {
         (
             |login| login.certificates.clear(),
             &[
-                "chain, purpose, revocation, validity, subject skipped: the client has no \
+                "chain, purpose, revocation, validity, key, subject skipped: the client has no \
                  certificate",
                 "client_certificate failed: the client has no certificate [pg_hba.conf:1]",
                 "authentication, identity, mapping skipped: there is no certificate",
@@ -657,13 +661,42 @@ fn certificates_that_do_not_count() {
         (
             |login| login.server.ca_file = None,
             &[
-                "chain, purpose, revocation, validity, subject skipped: ssl_ca_file is not set, \
+                "chain, purpose, revocation, validity, key, subject skipped: ssl_ca_file is not set, \
                  so the server does not ask for a certificate",
                 "client_certificate failed: ssl_ca_file is not set [pg_hba.conf:1]",
                 "authentication, identity, mapping skipped: there is no certificate",
                 "refused at client_certificate",
                 "client and log: FATAL: client certificates can only be checked if a root \
                  certificate store is available",
+            ],
+        ),
+        (
+            |login| login.key_use = Some(KeyUse::NotSent),
+            &[
+                "chain, purpose, revocation, validity, key, subject skipped: the client does not \
+                 send its certificate: its key goes with no signature algorithm that it and the \
+                 server have in common",
+                "client_certificate failed: the client does not send its certificate: its key \
+                 goes with no signature algorithm that it and the server have in common \
+                 [pg_hba.conf:1]",
+                "authentication, identity, mapping skipped: there is no certificate",
+                "refused at client_certificate",
+                "client and log: FATAL: connection requires a valid client certificate",
+            ],
+        ),
+        (
+            |login| {
+                login.key_use = Some(KeyUse::Refused {
+                    alert: ("illegal parameter".to_owned(), 47),
+                    logged: "wrong curve".to_owned(),
+                });
+            },
+            &[
+                "key failed: id-ecPublicKey on prime256v1: cannot be used with what the server \
+                 offers (wrong curve)",
+                "refused at key",
+                "client: TLS alert \"illegal parameter\" (47)",
+                "log: LOG: could not accept SSL connection: wrong curve",
             ],
         ),
         (
@@ -719,7 +752,7 @@ fn rules_of_pg_hba() {
                 login.certificates.clear()
             },
             &[
-                "chain, purpose, revocation, validity, subject skipped: the client has no \
+                "chain, purpose, revocation, validity, key, subject skipped: the client has no \
                  certificate",
                 "hba_rule ok: hostssl all all all reject clientcert=verify-ca [pg_hba.conf:1]",
                 "client_certificate failed: the client has no certificate [pg_hba.conf:1]",
@@ -765,7 +798,7 @@ fn rules_of_pg_hba() {
                 login.certificates.clear()
             },
             &[
-                "chain, purpose, revocation, validity, subject skipped: the client has no \
+                "chain, purpose, revocation, validity, key, subject skipped: the client has no \
                  certificate",
                 "hba_rule ok: hostssl all all all trust clientcert=verify-ca [pg_hba.conf:1]",
                 "client_certificate failed: the client has no certificate [pg_hba.conf:1]",
@@ -1198,7 +1231,7 @@ fn the_extension_itself_refuses() {
             },
             &[
                 "tls ok: no TLS: rules of the kinds host, hostnossl and hostnogssenc can match",
-                "chain, purpose, revocation, validity, subject skipped: without TLS the client \
+                "chain, purpose, revocation, validity, key, subject skipped: without TLS the client \
                  sends no certificate",
                 "hba_rule ok: host all all 192.0.2.1/32 trust [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
@@ -1220,7 +1253,7 @@ fn the_extension_itself_refuses() {
             },
             &[
                 "tls ok: no TLS: rules of the kinds host, hostnossl and hostnogssenc can match",
-                "chain, purpose, revocation, validity, subject skipped: without TLS the client \
+                "chain, purpose, revocation, validity, key, subject skipped: without TLS the client \
                  sends no certificate",
                 "hba_rule failed: the rule says reject [pg_hba.conf:1]",
                 "client_certificate, authentication, identity, mapping skipped: the rule says \
@@ -1239,7 +1272,7 @@ fn the_extension_itself_refuses() {
             },
             &[
                 "tls ok: Unix socket: no TLS, rules of the kind local can match",
-                "chain, purpose, revocation, validity, subject skipped: without TLS the client \
+                "chain, purpose, revocation, validity, key, subject skipped: without TLS the client \
                  sends no certificate",
                 "hba_rule ok: local all all trust [pg_hba.conf:1]",
                 "client_certificate skipped: the rule asks for none",
@@ -1310,7 +1343,7 @@ fn what_depends_on_a_failed_step_is_no_second_fault() {
                 login.role = None
             },
             &[
-                "chain, purpose, revocation, validity, subject skipped: the client has no \
+                "chain, purpose, revocation, validity, key, subject skipped: the client has no \
                  certificate",
                 "client_certificate failed: the client has no certificate [pg_hba.conf:1]",
                 "authentication, identity, mapping skipped: there is no certificate",

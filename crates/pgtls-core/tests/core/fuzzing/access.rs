@@ -189,6 +189,7 @@ fn explain(client: &Client<'_>, rules: &[hba::Line], around: &Surroundings<'_>) 
         tls: TlsFacts { enabled: true, ..TlsFacts::default() },
         require_tls: false,
         trust: None,
+        key_use: None,
         role: Some(RoleFacts { may_log_in: true, ..RoleFacts::default() }),
         database: None,
         untranslatable: Untranslatable::default(),
