@@ -164,6 +164,37 @@ fn sql_exporter_has_every_metric() {
     eventually("all queries have run", || names(&exporter.get("/metrics"), "sql_") == documented());
 }
 
+/// Prometheus takes every expression of the dashboard, as that of a rule.
+#[test]
+fn prometheus_takes_the_expressions_of_the_dashboard() {
+    let expressions = pgtls_e2e::dashboard::expressions();
+    let rules: String = (0..)
+        .zip(&expressions)
+        .map(|(number, expression)| {
+            format!("  - record: panel:{number}\n    expr: {}\n", serde_json::json!(expression))
+        })
+        .collect();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("panels.yml");
+    std::fs::write(&path, format!("groups:\n- name: panels\n  rules:\n{rules}")).unwrap();
+    let said = Command::new(program("promtool")).args(["check", "rules"]).arg(&path).output();
+    let said = said.expect("promtool can be started");
+    let words = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success(), "{words}{}", String::from_utf8_lossy(&said.stderr));
+    assert!(words.contains(&format!("{} rules found", expressions.len())), "{words}");
+}
+
+/// The rules that are shipped, and their tests for both directions.
+#[test]
+fn the_rules_pass_their_unit_tests() {
+    for arguments in [["check", "rules", "pgtls.rules.yml"], ["test", "rules", "pgtls.test.yml"]] {
+        let mut promtool = Command::new(program("promtool"));
+        let said = promtool.args(arguments).current_dir(file("monitoring/prometheus")).output();
+        let said = said.expect("promtool can be started");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    }
+}
+
 /// How long alerts may take: the worker comes back after a minute, and some look back at minutes.
 const ALERTED: Duration = Duration::from_secs(150);
 

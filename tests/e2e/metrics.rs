@@ -175,3 +175,45 @@ fn without_preloading_the_files_are_still_watched() {
     );
     assert_eq!(value(&admin, "pgtls_worker_up", ""), None);
 }
+
+/// No label names a client, and none repeats: as many samples with many clients, a CA three times in
+/// its file and two databases.
+#[test]
+fn the_number_of_metrics_does_not_grow_with_clients() {
+    let pki = Pki::standard();
+    let (cluster, monitor) = server();
+    let count = || -> i64 { monitor.value("select count(*) from pgtls_metrics").parse().unwrap() };
+    let repeated = "select count(*) from (select name, labels from pgtls_metrics group by 1, 2 \
+                    having count(*) > 1) s";
+    cluster.reload();
+    let session = cluster.client("alice").with(pki.alice()).login();
+    let before = count();
+    let _many: Vec<_> = (0..30)
+        .map(|_| cluster.client("alice").with(&pki.issue("/CN=alice").build()).login())
+        .collect();
+    assert_eq!(monitor.value("select count(*) from pgtls_client_certificates"), "31");
+    assert_eq!(count(), before);
+    assert!(before < 400, "{before}");
+    drop(session);
+    let ca = &pki.root().cert;
+    cluster.replace_ca(&[ca, ca, &pki.intermediate().cert, ca]);
+    cluster.reload();
+    assert_eq!(monitor.value(repeated), "0");
+    assert_eq!(count(), before);
+    cluster.database("second", "UTF8");
+    cluster.admin_in("second").run("create extension pgtls_ext");
+    let second = cluster.client("monitor").database("second").unix().login();
+    assert_eq!(second.value("select count(*) from pgtls_metrics"), before.to_string());
+}
+
+#[test]
+fn a_standby_has_its_own_metrics() {
+    let (cluster, _) = server();
+    let standby = cluster.standby();
+    let monitor = standby.client("monitor").unix().login();
+    monitor.run("set search_path = ''");
+    for group in &GROUPS {
+        monitor.run(&format!("select * from public.pgtls_metrics_{}", group.name));
+    }
+    assert_eq!(monitor.value("select up from public.pgtls_metrics_worker"), "1");
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pgtls_core::metrics::GROUPS;
+use pgtls_e2e::dashboard;
 use pgtls_e2e::monitoring;
 use pgtls_e2e::prelude::*;
 
@@ -39,7 +40,8 @@ pub(super) fn documented() -> BTreeSet<String> {
 
 #[test]
 fn the_files_are_those_of_the_table() {
-    for (name, content) in monitoring::files() {
+    let dashboard = ("grafana/pgtls.json", dashboard::dashboard());
+    for (name, content) in monitoring::files().into_iter().chain([dashboard]) {
         let found = std::fs::read_to_string(file("monitoring").join(name)).unwrap_or_default();
         assert!(found == content, "monitoring/{name} is not what `make monitoring` makes");
     }
@@ -61,6 +63,15 @@ fn every_query_runs_for_a_monitor() {
             monitor.run(&query);
         }
     }
+    let page = std::fs::read_to_string(file("docs/monitoring.md")).unwrap();
+    let lines = page.lines().filter_map(|line| Some(line.split_once("| `SELECT ")?.1));
+    let lines: Vec<_> = lines.filter_map(|line| line.strip_suffix("` |")).collect();
+    assert_eq!(lines.len(), 7);
+    for line in lines {
+        let rows = monitor.rows(&format!("SELECT {line}"));
+        let number = rows[0][0].as_ref().and_then(|cell| cell.parse::<i64>().ok());
+        assert!(rows.len() == 1 && number.is_some(), "{line}: {rows:?}");
+    }
     let runbook = std::fs::read_to_string(file("docs/runbook.md")).unwrap();
     let rules = std::fs::read_to_string(file("monitoring/prometheus/pgtls.rules.yml")).unwrap();
     let alerts: Vec<_> =
@@ -79,5 +90,26 @@ fn every_query_runs_for_a_monitor() {
                 "{alert}: no test that it {word}"
             );
         }
+    }
+}
+
+/// Names of metrics in an expression.
+fn metrics_in(expression: &str) -> BTreeSet<String> {
+    let words = expression.split(|it: char| !it.is_ascii_alphanumeric() && it != '_');
+    words.filter(|word| word.starts_with("pgtls_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn rules_and_dashboard_ask_for_what_is_there() {
+    let known = documented();
+    let rules = std::fs::read_to_string(file("monitoring/prometheus/pgtls.rules.yml")).unwrap();
+    let rules = rules.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+    let expressions: Vec<_> = rules.map(str::to_owned).chain(dashboard::expressions()).collect();
+    assert!(expressions.len() > 30, "{}", expressions.len());
+    for expression in &expressions {
+        let names = metrics_in(expression);
+        assert!(!names.is_empty(), "{expression}");
+        let unknown: Vec<_> = names.difference(&known).collect();
+        assert!(unknown.is_empty(), "{expression}: {unknown:?}");
     }
 }

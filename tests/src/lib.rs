@@ -17,6 +17,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod dashboard;
 pub mod handshake;
 pub mod install;
 pub mod log;
