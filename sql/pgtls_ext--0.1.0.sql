@@ -900,7 +900,8 @@ COMMENT ON FUNCTION ssl_check_mapping(name, text) IS
 CREATE FUNCTION pgtls_hba_rules()
 RETURNS TABLE (
     rule_number bigint, file_name text, line_number integer, type text, database text[], user_name text[],
-    address text, netmask text, auth_method text, clientcert text, clientname text, map_name text, error text)
+    address text, netmask text, auth_method text, clientcert text, clientname text, map_name text, error text,
+    shadowed_by text, note text, comment text)
 AS 'MODULE_PATHNAME', 'pgtls_hba_rules_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_hba_rules() FROM PUBLIC;
@@ -924,10 +925,14 @@ COMMENT ON COLUMN pgtls_hba_rules.clientcert IS 'what is demanded of a client ce
 COMMENT ON COLUMN pgtls_hba_rules.clientname IS 'which name of the certificate is compared with the role; NULL if none is';
 COMMENT ON COLUMN pgtls_hba_rules.map_name IS 'map of pg_ident.conf that is used';
 COMMENT ON COLUMN pgtls_hba_rules.error IS 'why the server does not load the line';
+COMMENT ON COLUMN pgtls_hba_rules.shadowed_by IS 'file and line of an earlier rule that takes every connection that this one is for';
+COMMENT ON COLUMN pgtls_hba_rules.note IS 'what there is to know of a rule that the server takes: whom it does not admit, or more than it seems to';
+COMMENT ON COLUMN pgtls_hba_rules.comment IS 'the comment right above the line';
 
 CREATE FUNCTION pgtls_ident_mappings()
 RETURNS TABLE (
-    map_number bigint, file_name text, line_number integer, map_name text, sys_name text, pg_username text, error text)
+    map_number bigint, file_name text, line_number integer, map_name text, sys_name text, pg_username text, error text,
+    note text, comment text)
 AS 'MODULE_PATHNAME', 'pgtls_ident_mappings_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 REVOKE ALL ON FUNCTION pgtls_ident_mappings() FROM PUBLIC;
@@ -944,6 +949,8 @@ COMMENT ON COLUMN pgtls_ident_mappings.line_number IS 'line of the mapping';
 COMMENT ON COLUMN pgtls_ident_mappings.map_name IS 'map';
 COMMENT ON COLUMN pgtls_ident_mappings.sys_name IS 'identity, or a regular expression for it';
 COMMENT ON COLUMN pgtls_ident_mappings.pg_username IS 'role';
+COMMENT ON COLUMN pgtls_ident_mappings.note IS 'what there is to know of a mapping that the server takes: that nothing uses it, or that it matches more than it seems to';
+COMMENT ON COLUMN pgtls_ident_mappings.comment IS 'the comment right above the line';
 COMMENT ON COLUMN pgtls_ident_mappings.error IS 'why the server does not load the line';
 
 CREATE FUNCTION pgtls_check_mapping(identity text, role name, map text DEFAULT NULL)

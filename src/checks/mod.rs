@@ -4,6 +4,7 @@
 //! decided by the core; `sql` makes rows of the answers, and the worker acts on them.
 
 pub(crate) mod access;
+pub(crate) mod auth_comments;
 pub(crate) mod basis;
 pub(crate) mod configuration;
 pub(crate) mod credentials;

@@ -8,9 +8,12 @@ use std::ffi::CStr;
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgtls_core::login::ident::{self, Decision};
+use pgtls_core::login::review::{self, Review};
 use pgtls_core::value::Value;
 
 use crate::checks::access::{Comparison, Server, checked_mappings, is_mapped};
+use crate::checks::auth_comments::Comments;
+use crate::checks::basis::{Basis, TlsConfiguration};
 use crate::error::Error;
 use crate::pg::connection::port::Session;
 use crate::pg::datum::rows::{Row, Rows, row};
@@ -20,14 +23,39 @@ use crate::pg::server::catalog;
 
 #[pg_extern(sql = false)]
 fn pgtls_hba_rules() -> Rows {
-    let lines = auth_files::rules(&Server::new().around());
-    numbered("rule_number", lines.iter().map(|line| (line.rule.is_some(), line.columns())))
+    let server = Server::new();
+    let around = server.around();
+    let (lines, mappings) = (auth_files::rules(&around), auth_files::mappings());
+    let has_ca_file = TlsConfiguration::of(Basis::OnFile).facts().ca_file.is_some();
+    let review = Review::new(&lines, &mappings, has_ca_file);
+    let mut comments = Comments::default();
+    let lines = lines.iter().zip(review::shadowed_by(&lines)).map(|(line, shadowed_by)| {
+        let rule = line.rule.as_ref();
+        let note = rule.and_then(|rule| review.note_of_rule(rule, &around));
+        let mut columns = line.columns();
+        columns.push(("shadowed_by", shadowed_by.into()));
+        columns.push(("note", note.into()));
+        columns.push(("comment", comments.above(&line.file, line.number).into()));
+        (rule.is_some(), columns)
+    });
+    numbered("rule_number", lines)
 }
 
 #[pg_extern(sql = false)]
 fn pgtls_ident_mappings() -> Rows {
-    let lines = checked_mappings(&Server::new().around());
-    numbered("map_number", lines.iter().map(|line| (line.mapping.is_some(), line.columns())))
+    let server = Server::new();
+    let around = server.around();
+    let (lines, rules) = (checked_mappings(&around), auth_files::rules(&around));
+    let review = Review::new(&rules, &lines, true);
+    let mut comments = Comments::default();
+    let lines = lines.iter().map(|line| {
+        let note = line.mapping.as_ref().and_then(|mapping| review.note_of_mapping(mapping));
+        let mut columns = line.columns();
+        columns.push(("note", note.into()));
+        columns.push(("comment", comments.above(&line.file, line.number).into()));
+        (line.mapping.is_some(), columns)
+    });
+    numbered("map_number", lines)
 }
 
 /// Rows with a number for each that counts, as the server's own views have it.

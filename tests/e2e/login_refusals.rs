@@ -87,3 +87,57 @@ fn own_words_are_readable_in_every_encoding_and_show_the_rule() {
         [Some("CN".to_owned()), None]
     );
 }
+
+/// What the server takes without a word, and its author did not mean.
+#[test]
+fn rules_and_mappings_are_reviewed() {
+    let cluster = Cluster::builder().roles(&["alice"]).extension().start();
+    cluster.write_hba(
+        "# The applications.\n#   See the wiki.\nhostssl all alice 10.0.0.0/8 cert map=people\n\
+         hostssl app alice 10.1.0.0/16 cert map=nobody\n\
+         host \"all\" alice 192.0.2.0/24 trust\n\n# not above it\n\nhostnossl all all all reject\n\
+         hostnossl all all 127.0.0.1/32 trust\nhostssl replication alice 10.0.0.0/8 cert",
+    );
+    cluster.write_ident(
+        r#"people "/^(.*)\.example\.com$" \1
+people "/^(.*)\.example\.com" \1
+people "/^(.*)\.example\.com$/" \1
+# Left from last year.
+old alice alice"#,
+    );
+    let admin = cluster.admin();
+    let rows = admin.rows(
+        "select (line_number - first)::text, \
+         (substring(shadowed_by from ':(\\d+)$')::integer - first)::text, note, comment \
+         from pgtls_hba_rules, (select min(line_number) as first from pgtls_hba_rules \
+         where 'alice' = any (user_name)) s where line_number >= first order by line_number",
+    );
+    let rows = rows.iter().map(|row| row.iter().map(|cell| cell.as_deref().unwrap_or_default()));
+    let rows: Vec<Vec<&str>> = rows.map(Iterator::collect).collect();
+    assert_eq!(
+        rows,
+        [
+            ["0", "", "", "The applications.\nSee the wiki."],
+            ["1", "0", "no line of pg_ident.conf is of the map nobody: the rule admits nobody", ""],
+            ["2", "", "\"all\" in quotes is the name of a database, and no keyword", ""],
+            ["6", "", "", ""],
+            ["7", "6", "", ""],
+            ["8", "", "", ""],
+        ]
+    );
+    let notes = admin.column("select note from pgtls_ident_mappings order by map_number");
+    let notes: Vec<_> = notes.into_iter().map(Option::unwrap_or_default).collect();
+    assert_eq!(notes[0], "");
+    assert!(notes[1].contains("has no $ at its end"), "{notes:?}");
+    assert!(notes[2].contains("can never match"), "{notes:?}");
+    assert_eq!(notes[3], "no rule of pg_hba.conf names this map");
+    let comments = admin.column("select comment from pgtls_ident_mappings order by map_number");
+    assert_eq!(comments[3].as_deref(), Some("Left from last year."));
+    // The server agrees: by the second line, more than its author meant are alice.
+    let evil = "select rolname from pgtls_mapped_roles('alice.example.com.evil.org', 'people')";
+    assert_eq!(admin.column(evil), [Some("alice".to_owned())]);
+    // Without a CA file, no certificate can be asked for.
+    cluster.unset("ssl_ca_file");
+    let notes = "select count(*) from pgtls_hba_rules where note ~ 'ssl_ca_file is not set'";
+    assert_ne!(admin.value(notes), "0");
+}

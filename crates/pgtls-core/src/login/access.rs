@@ -49,7 +49,7 @@ impl Token {
     }
 
     /// Whether it is this keyword, which a quoted word never is.
-    fn is_keyword(&self, keyword: &str) -> bool {
+    pub(crate) fn is_keyword(&self, keyword: &str) -> bool {
         !self.quoted && self.text == keyword.as_bytes()
     }
 }

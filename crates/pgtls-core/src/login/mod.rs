@@ -8,5 +8,6 @@ pub mod hba;
 mod hint;
 pub mod ident;
 pub mod rehearsal;
+pub mod review;
 pub mod server_version;
 pub mod step;
