@@ -504,6 +504,30 @@ COMMENT ON COLUMN pgtls_failures.last_at IS 'the last time';
 REVOKE ALL ON pgtls_failures FROM PUBLIC;
 GRANT SELECT ON pgtls_failures TO pg_monitor;
 
+CREATE FUNCTION pgtls_logins()
+RETURNS TABLE (
+    protocol_version text, cipher text, key_exchange_group text, client_certificate boolean, logins bigint,
+    last_at timestamptz)
+AS 'MODULE_PATHNAME', 'pgtls_logins_wrapper'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE
+ROWS 8;
+COMMENT ON FUNCTION pgtls_logins() IS
+'function behind the view pgtls_logins';
+REVOKE ALL ON FUNCTION pgtls_logins() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgtls_logins() TO pg_monitor;
+
+CREATE VIEW pgtls_logins AS SELECT * FROM pgtls_logins();
+COMMENT ON VIEW pgtls_logins IS
+'how often clients have logged in over TCP, by encryption, since the server started or the last reset';
+COMMENT ON COLUMN pgtls_logins.protocol_version IS 'TLS version; none without TLS, other for what the table had no room for';
+COMMENT ON COLUMN pgtls_logins.cipher IS 'cipher suite by its name in OpenSSL';
+COMMENT ON COLUMN pgtls_logins.key_exchange_group IS 'group of the key exchange; NULL if there was none, or OpenSSL does not tell';
+COMMENT ON COLUMN pgtls_logins.client_certificate IS 'whether the client had a certificate';
+COMMENT ON COLUMN pgtls_logins.logins IS 'how often';
+COMMENT ON COLUMN pgtls_logins.last_at IS 'the last time';
+REVOKE ALL ON pgtls_logins FROM PUBLIC;
+GRANT SELECT ON pgtls_logins TO pg_monitor;
+
 CREATE FUNCTION pgtls_recent_failures()
 RETURNS TABLE (
     last_at timestamptz, reason text, count bigint, client_addr inet, usename text, datname text,
@@ -1300,6 +1324,21 @@ COMMENT ON VIEW pgtls_metrics_client_certificates_end IS
 COMMENT ON COLUMN pgtls_metrics_client_certificates_end.soonest_end_timestamp_seconds IS 'when the first chain of a client certificate in use ends';
 REVOKE ALL ON pgtls_metrics_client_certificates_end FROM PUBLIC;
 GRANT SELECT ON pgtls_metrics_client_certificates_end TO pg_monitor;
+
+CREATE VIEW pgtls_metrics_logins AS
+SELECT label_values[1] AS version,
+       label_values[2] AS cipher,
+       label_values[3] AS client_certificate,
+       value AS logins_total
+FROM pgtls_metrics('logins');
+COMMENT ON VIEW pgtls_metrics_logins IS
+'metrics pgtls_* for exporters: logins_total';
+COMMENT ON COLUMN pgtls_metrics_logins.version IS 'TLS version; none without TLS';
+COMMENT ON COLUMN pgtls_metrics_logins.cipher IS 'cipher suite';
+COMMENT ON COLUMN pgtls_metrics_logins.client_certificate IS 'whether the client had a certificate: true or false';
+COMMENT ON COLUMN pgtls_metrics_logins.logins_total IS 'logins over TCP that succeeded';
+REVOKE ALL ON pgtls_metrics_logins FROM PUBLIC;
+GRANT SELECT ON pgtls_metrics_logins TO pg_monitor;
 
 CREATE VIEW pgtls_metrics_login_failures AS
 SELECT label_values[1] AS reason,

@@ -15,7 +15,7 @@ use crate::checks::inventory::Usage;
 use crate::checks::{configuration, revocation, server_certificates};
 use crate::pg::datum::time::{self, unix_microseconds};
 use crate::pg::openssl::libssl;
-use crate::pg::recorder::{failures, in_force, inventory, sessions, status};
+use crate::pg::recorder::{failures, in_force, inventory, logins, sessions, status};
 use crate::pg::server::{backends, guc};
 
 /// Something that could not be collected.
@@ -41,7 +41,7 @@ impl Collection {
 /// Where metrics come from: a name, the groups that are made of it, and how.
 type Source = (&'static str, &'static [&'static str], fn(&mut Collection));
 
-const SOURCES: [Source; 9] = [
+const SOURCES: [Source; 10] = [
     ("certificates", &["certificate", "certificate_in_force", "key_matches"], certificates),
     ("crls", &["crl", "crl_next_update", "crl_in_force"], crls),
     ("coverage", &["ca", "ca_on_file"], coverage),
@@ -54,6 +54,7 @@ const SOURCES: [Source; 9] = [
         clients,
     ),
     ("failures", &["login_failures"], login_failures),
+    ("logins", &["logins"], successful_logins),
     ("recorder", &["reload", "recorder", "worker", "info"], recorder),
 ];
 
@@ -255,6 +256,30 @@ fn clients(collection: &mut Collection) {
     }
     if let Some(soonest) = ends.iter().min() {
         collection.samples.add("client_certificates_end", &[], &[seconds(*soonest)]);
+    }
+}
+
+fn successful_logins(collection: &mut Collection) {
+    let Some(counts) = logins::counts() else {
+        collection.fails("logins", NOT_PRELOADED);
+        return;
+    };
+    // By less than they are counted by: equal labels are added up.
+    let mut totals = BTreeMap::new();
+    for logins in counts {
+        let labels = match logins.kind {
+            Some(kind) => [
+                kind.version.unwrap_or_else(|| "none".to_owned()),
+                kind.cipher.unwrap_or_default(),
+                kind.has_certificate.to_string(),
+            ],
+            None => ["other", "", ""].map(str::to_owned),
+        };
+        *totals.entry(labels).or_insert(0_u64) += logins.count;
+    }
+    for (labels, total) in totals {
+        let labels = labels.each_ref().map(String::as_str);
+        collection.samples.add("logins", &labels, &[total as f64]);
     }
 }
 

@@ -15,6 +15,7 @@ mod crls;
 mod failures;
 mod lint_certificate;
 mod login;
+mod logins;
 mod mapping;
 mod metrics;
 mod parse_certificates;

@@ -18,6 +18,7 @@ mod login_dates;
 mod login_grid;
 mod login_keys;
 mod login_refusals;
+mod logins;
 mod mapping;
 mod memory;
 mod metrics;

@@ -163,7 +163,7 @@ fn without_preloading_the_files_are_still_watched() {
     let cluster = Cluster::builder().extension().start();
     let admin = cluster.admin();
     let errors = admin.column("select source from pgtls_collection_errors order by 1");
-    let expected = ["failures", "inventory", "recorder", "sessions"];
+    let expected = ["failures", "inventory", "logins", "recorder", "sessions"];
     assert_eq!(errors, expected.map(|word| Some(word.to_owned())));
     assert!(
         value(&admin, "pgtls_certificate_not_after_timestamp_seconds", r#"{"role": "server"}"#)

@@ -64,7 +64,7 @@ const CRL: &[&str] = &["issuer_cn", "crl_number", "file_name", "position"];
 const CA: &[&str] = &["subject_cn", "fingerprint"];
 
 /// All groups.
-pub static GROUPS: [Group; 20] = [
+pub static GROUPS: [Group; 21] = [
     Group {
         name: "certificate",
         prefix: "pgtls_certificate",
@@ -201,6 +201,15 @@ pub static GROUPS: [Group; 20] = [
         prefix: "pgtls_login",
         labels: &["reason"],
         columns: &[counter("failures_total", "Logins that failed, by reason.")],
+    },
+    Group {
+        name: "logins",
+        prefix: "pgtls",
+        labels: &["version", "cipher", "client_certificate"],
+        columns: &[counter(
+            "logins_total",
+            "Logins over TCP that succeeded; version is none without TLS.",
+        )],
     },
     Group {
         name: "recorder",

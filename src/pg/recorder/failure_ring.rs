@@ -21,6 +21,7 @@ use pgtls_core::work;
 use crate::pg::connection::port::Session;
 use crate::pg::connection::tls::{self, Tls};
 use crate::pg::recorder::failures::Failure;
+use crate::pg::recorder::fnv::Fnv;
 use crate::pg::recorder::segment::{COUNTER_BYTES, Plain, Segment};
 use crate::pg::server::guc;
 
@@ -104,21 +105,6 @@ struct Entry {
 // SAFETY: integers and arrays of integers.
 unsafe impl Plain for Entry {}
 
-/// FNV-1a.
-struct Fnv(u64);
-
-impl Fnv {
-    const fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-        }
-    }
-}
-
 impl Entry {
     const EMPTY: Self = Self {
         checksum: 0,
@@ -158,7 +144,7 @@ impl Entry {
         }
         sum.take(&self.database);
         sum.take(&self.message);
-        sum.0.max(1)
+        sum.hash().max(1)
     }
 
     fn sum(&self) -> u64 {
@@ -183,7 +169,7 @@ impl Entry {
         for bytes in [&self.serial[..], &self.date, &self.names] {
             sum.take(bytes);
         }
-        sum.0
+        sum.hash()
     }
 
     /// Puts a name behind the ones that are there, if there is room; an empty one otherwise.

@@ -19,7 +19,7 @@ use crate::pg::datum::cstr;
 use crate::pg::memory;
 use crate::pg::recorder::failures::{self, Failure};
 use crate::pg::recorder::segment::{self, Segment};
-use crate::pg::recorder::{inventory, reload, session_end, sessions};
+use crate::pg::recorder::{inventory, logins, reload, session_end, sessions};
 use crate::pg::server::{guc, sys};
 
 /// The server's `STATUS_OK`: the client is who it says it is.
@@ -72,6 +72,12 @@ unsafe extern "C-unwind" fn client_authentication(port: *mut sys::Port, status: 
             }
             _ => Some(()),
         });
+        if status == STATUS_OK && !refused && !session.is_local() {
+            quietly(segment, || {
+                logins::count(segment, &session);
+                Some(())
+            });
+        }
         if session.client_certificate_verified() && matches!(status, STATUS_OK | STATUS_ERROR) {
             quietly(segment, || inventory::seen(segment, &session, status == STATUS_OK));
         }

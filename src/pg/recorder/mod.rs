@@ -2,9 +2,11 @@
 
 pub(crate) mod failure_ring;
 pub(crate) mod failures;
+mod fnv;
 pub(crate) mod hooks;
 pub(crate) mod in_force;
 pub(crate) mod inventory;
+pub(crate) mod logins;
 pub(crate) mod publication;
 pub(in crate::pg) mod reload;
 pub(in crate::pg) mod reload_error;

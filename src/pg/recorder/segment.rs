@@ -23,7 +23,7 @@ use pgtls_core::recorder::lru;
 use pgtls_core::work;
 
 use crate::pg::recorder::{
-    failure_ring, failures, inventory, reload, reload_error, same_files, sessions,
+    failure_ring, failures, inventory, logins, reload, reload_error, same_files, sessions,
 };
 use crate::pg::server::guc;
 
@@ -87,6 +87,8 @@ pub(in crate::pg) struct Shared {
     pub(in crate::pg) held_back_at: AtomicI64,
     /// Sessions that were ended because of their certificate.
     pub(in crate::pg) sessions_terminated: AtomicU64,
+    /// Logins for which there was no room in their table.
+    pub(in crate::pg) other_logins: AtomicU64,
     /// Failures by reason.
     pub(in crate::pg) failures: failures::Counters,
     /// Which of them are in the ring.
@@ -106,6 +108,7 @@ struct Layout {
     ring: usize,
     ring_entries: usize,
     tallies: usize,
+    logins: usize,
     reload_error: usize,
     same_files: usize,
     slots: usize,
@@ -140,6 +143,7 @@ impl Layout {
             ring: part(ring_entries, aligned(failure_ring::ENTRY_BYTES)),
             ring_entries,
             tallies: part(ring_entries, size_of::<failure_ring::Tally>()),
+            logins: part(logins::ENTRIES, size_of::<logins::Entry>()),
             reload_error: part(1, aligned(reload_error::BYTES)),
             same_files: part(1, aligned(same_files::BYTES)),
             slots: part(slot_count, slot_bytes),
@@ -283,6 +287,15 @@ impl Segment {
         unsafe {
             let start = self.0.as_ptr().cast::<u8>().add(layout.tallies);
             std::slice::from_raw_parts(start.cast(), layout.ring_entries)
+        }
+    }
+
+    /// Logins by how they were encrypted.
+    pub(in crate::pg) fn logins(self) -> &'static [logins::Entry] {
+        // SAFETY: as in `tallies`; zeroes are entries that are free.
+        unsafe {
+            let start = self.0.as_ptr().cast::<u8>().add(self.shared().layout.logins);
+            std::slice::from_raw_parts(start.cast(), logins::ENTRIES)
         }
     }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::pg::datum::text::lossless;
 use crate::pg::recorder::reload::Outcome;
 use crate::pg::recorder::segment::Segment;
-use crate::pg::recorder::{failures, inventory, reload_error, save};
+use crate::pg::recorder::{failures, inventory, logins, reload_error, save};
 use crate::pg::server::{process, settings};
 
 /// The recorder's own state.
@@ -99,6 +99,7 @@ pub(crate) fn reset() -> Result<()> {
     let segment = Segment::in_child().ok_or(Error::NotPreloaded)?;
     failures::reset(segment);
     inventory::reset(segment);
+    logins::reset(segment);
     segment.shared().dropped.store(0, Ordering::Relaxed);
     segment.shared().changes.fetch_add(1, Ordering::Relaxed);
     Ok(())
