@@ -214,7 +214,7 @@ monitoring: deps ## write the files in monitoring/ that are made from the table 
 	@$(TARGET)/debug/monitoring
 
 .PHONY: bench
-bench: deps ## what it costs, against what it replaces (FILTER=part: core, functions, logins, sessions, crl)
+bench: deps ## what it costs, against what it replaces (FILTER=part: core, functions, logins, sessions, crl, inventory, interrupts)
 	@rm -rf '$(STAGE)-release'
 	@$(MAKE) --no-print-directory install PG=$(PG) PG_CONFIG='$(PG_CONFIG)' DESTDIR='$(STAGE)-release'
 	@PG_CONFIG='$(PG_CONFIG)' PGTLS_STAGE='$(STAGE)-release' scripts/bench.sh $(FILTER)

@@ -375,9 +375,7 @@ fn it_survives_a_restart_and_a_file_that_is_no_good() {
         std::fs::write(file(&cluster), bytes).unwrap();
         let mark = cluster.mark();
         cluster.start_again();
-        assert!(
-            cluster.log_since(mark).contains("pgtls_ext sets \"pg_stat/pgtls_ext.stat\" aside")
-        );
+        cluster.wait_for_log(mark, "pgtls_ext sets \"pg_stat/pgtls_ext.stat\" aside");
         assert!(file(&cluster).with_extension("stat.damaged").exists());
         assert_eq!(cluster.admin().value("select count(*) from pgtls_client_certificates"), "0");
         cluster.shut_down(Shutdown::Fast);
@@ -416,7 +414,7 @@ fn what_is_not_a_file_keeps_the_server_neither_from_starting_nor_from_stopping()
         let mark = cluster.mark();
         cluster.start_again();
         let said = "sets \"pg_stat/pgtls_ext.stat\" aside as \"pg_stat/pgtls_ext.stat.damaged\": not a regular file";
-        assert!(cluster.log_since(mark).contains(said), "{what}: {}", cluster.log_since(mark));
+        cluster.wait_for_log(mark, said);
         cluster.client("alice").with(pki.alice()).login();
 
         put(&new, what);
