@@ -33,6 +33,42 @@ fn every_client_backend_is_a_row_and_ones_own_is_whole() {
     assert_eq!(bob.value("select count(*) from pgtls_sessions where source = 'own'"), "1");
 }
 
+/// Of sessions that are not recorded there is what pg_stat_ssl has, and it is not NULL what their
+/// certificates are worth.
+#[test]
+fn a_session_that_is_not_recorded_is_as_pg_stat_ssl_has_it() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder()
+        .roles(&["alice", "long_dn", "plain"])
+        .hba("host all plain 127.0.0.1/32 trust")
+        .hba("hostssl all all all cert")
+        .extension()
+        .start();
+    let _alice = cluster.client("alice").with(pki.alice()).login();
+    let _long = cluster.client("long_dn").with(pki.long_dn()).login();
+    let _plain = cluster.client("plain").no_tls().login();
+    let _tls = cluster.client("plain").login();
+    let rows = cluster.admin().rows(
+        "select s.usename, s.credential_status, s.credential_status_on_file, \
+         (s.credential_detail ~ 'not recorded')::text, \
+         (s.client_subject = t.client_dn)::text, (s.client_serial = t.client_serial)::text \
+         from pgtls_sessions s join pg_stat_ssl t using (pid) \
+         where s.source = 'pg_stat_ssl' order by 1, 2",
+    );
+    let rows = rows.iter().map(|row| row.iter().map(|cell| cell.as_deref().unwrap_or_default()));
+    let rows: Vec<Vec<&str>> = rows.map(Iterator::collect).collect();
+    assert_eq!(
+        rows,
+        [
+            ["alice", "unknown", "unknown", "true", "true", "true"],
+            // The server has cut it.
+            ["long_dn", "unknown", "unknown", "true", "", "true"],
+            ["plain", "none", "none", "", "", ""],
+            ["plain", "none", "none", "", "", ""],
+        ]
+    );
+}
+
 #[test]
 fn the_columns_of_the_server_views_are_theirs() {
     let cluster = cluster();
