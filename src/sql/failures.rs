@@ -2,7 +2,7 @@
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgtls_core::text::hex;
+use pgtls_core::text::{hex, on_one_line};
 use pgtls_core::value::Value;
 use pgtls_core::x509::name::Name;
 use pgtls_core::x509::serial::Serial;
@@ -29,22 +29,9 @@ fn pgtls_failures() -> Result<Rows, ErrorReport> {
     Ok(counts.into_iter().map(row).collect())
 }
 
-/// Text that an unauthenticated client had a hand in: control characters are escaped, so that it
-/// stays on its line.
+/// Text that an unauthenticated client had a hand in.
 fn escaped(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for character in lossless(bytes).chars() {
-        match character {
-            _ if character.is_control() => {
-                let mut utf8 = [0; 4];
-                for byte in character.encode_utf8(&mut utf8).bytes() {
-                    text.push_str(&format!("\\{byte:02X}"));
-                }
-            }
-            _ => text.push(character),
-        }
-    }
-    text
+    on_one_line(&lossless(bytes))
 }
 
 /// A name out of a certificate, as everywhere.

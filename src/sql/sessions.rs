@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use pgrx::pg_extern;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgtls_core::text::on_one_line;
 use pgtls_core::value::Value;
 use pgtls_core::verify::credential::Standing;
 use pgtls_core::work;
@@ -45,7 +46,7 @@ fn sessions_of(backends: Vec<Backend>) -> Vec<Session> {
 }
 
 fn text(bytes: Option<&Vec<u8>>) -> Value {
-    bytes.map(|bytes| lossless(bytes).replace('\0', "\\00")).filter(|text| !text.is_empty()).into()
+    bytes.map(|bytes| on_one_line(&lossless(bytes))).filter(|text| !text.is_empty()).into()
 }
 
 /// The names of the certificate columns in the view, made once in a process.

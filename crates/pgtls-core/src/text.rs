@@ -44,22 +44,46 @@ pub(crate) fn escape_ascii(bytes: &[u8]) -> String {
     out
 }
 
-/// As [`escape_ascii`], but characters outside ASCII stay unless they are control characters.
+/// As [`escape_ascii`], but characters outside ASCII stay unless they would change how the text
+/// around them reads.
 pub(crate) fn escape_utf8(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             '\\' => out.push_str("\\\\"),
-            _ if character.is_control() => {
-                let mut buffer = [0; 4];
-                for byte in character.encode_utf8(&mut buffer).bytes() {
-                    push_escaped(&mut out, byte);
-                }
-            }
-            _ => out.push(character),
+            _ => push_harmless(&mut out, character),
         }
     }
     out
+}
+
+/// Text that a client had a hand in, so that it stays on its line and reads as it is written:
+/// control characters and those that change the direction of writing are escaped. A backslash is
+/// left alone, because the server's own messages have them.
+pub fn on_one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        push_harmless(&mut out, character);
+    }
+    out
+}
+
+fn push_harmless(out: &mut String, character: char) {
+    if !character.is_control() && !changes_direction(character) {
+        out.push(character);
+        return;
+    }
+    let mut buffer = [0; 4];
+    for byte in character.encode_utf8(&mut buffer).bytes() {
+        push_escaped(out, byte);
+    }
+}
+
+/// The marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm (UAX #9,
+/// section 2).
+fn changes_direction(character: char) -> bool {
+    matches!(character,
+        '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `#` and the bytes in upper-case hexadecimal: the form for values that have no better one.
@@ -140,6 +164,9 @@ mod tests {
     fn escapes_leave_no_control_character_and_no_two_readings() {
         assert_eq!(escape_ascii(b"a\0b\\c\n,d\xe9\x7f"), r"a\00b\\c\0A,d\E9\7F");
         assert_eq!(escape_utf8("é\u{85}\0\\"), r"é\C2\85\00\\");
+        // Text that pretends to be another one.
+        assert_eq!(escape_utf8("alice\u{202E}nimda"), r"alice\E2\80\AEnimda");
+        assert_eq!(on_one_line("a\nb\u{2066}\\ é"), r"a\0Ab\E2\81\A6\ é");
         // What spells an escape is not one.
         assert_ne!(escape_ascii(b"\\00"), escape_ascii(b"\0"));
     }
