@@ -384,17 +384,27 @@ COMMENT ON FUNCTION pgtls_sessions() IS
 -- pg_stat_activity and pg_stat_ssl cost.
 CREATE VIEW pgtls_sessions AS
 SELECT a.pid, a.datname, a.usename, a.client_addr, s.ssl, s.version, f.client_cn,
-       COALESCE(f.credential_status, o.credential_status) AS credential_status, f.credential_ends_at,
-       COALESCE(f.credential_detail, o.credential_detail) AS credential_detail, a.application_name,
+       COALESCE(f.credential_status, CASE WHEN s.ssl IS NULL THEN NULL WHEN s.client_serial IS NULL THEN 'none'
+                                          ELSE 'unknown' END) AS credential_status,
+       f.credential_ends_at,
+       CASE WHEN f.credential_status IS NULL AND s.client_serial IS NOT NULL
+            THEN 'the certificate is not recorded: pgtls_ext is not in shared_preload_libraries, '
+                 'or pgtls_ext.track was off at the login'
+            ELSE f.credential_detail END AS credential_detail, a.application_name,
        a.client_port, a.backend_start, a.state, a.backend_type, s.cipher, s.bits,
        f.key_exchange_group, f.sni, f.alpn, f.auth_method, f.auth_identity, f.file_name,
        f.line_number, f.map_name, f.clientcert, f.clientname, f.context_loaded_at,
-       COALESCE(f.credential_status_on_file, o.credential_status) AS credential_status_on_file,
+       COALESCE(f.credential_status_on_file, CASE WHEN s.ssl IS NULL THEN NULL WHEN s.client_serial IS NULL THEN 'none'
+                                                  ELSE 'unknown' END) AS credential_status_on_file,
        f.superseded, COALESCE(f.source, CASE WHEN s.ssl IS NOT NULL THEN 'pg_stat_ssl' END) AS source,
        f.chain_length AS client_chain_length, f.chain_recorded AS client_chain_recorded,
-       COALESCE(f.client_subject, o.subject) AS client_subject,
-       COALESCE(f.client_issuer, o.issuer) AS client_issuer, f.client_not_before, f.client_not_after,
-       f.client_san, COALESCE(f.client_serial, o.serial) AS client_serial, f.client_serial_hex, f.client_subject_rfc2253, f.client_is_ca,
+       -- pg_stat_ssl cuts names and numbers at 63 bytes.
+       COALESCE(f.client_subject, CASE WHEN pg_catalog.octet_length(s.client_dn) < 63 THEN s.client_dn END)
+           AS client_subject,
+       COALESCE(f.client_issuer, CASE WHEN pg_catalog.octet_length(s.issuer_dn) < 63 THEN s.issuer_dn END)
+           AS client_issuer, f.client_not_before, f.client_not_after, f.client_san,
+       COALESCE(f.client_serial, CASE WHEN pg_catalog.octet_length(s.client_serial::text) < 63 THEN s.client_serial END)
+           AS client_serial, f.client_serial_hex, f.client_subject_rfc2253, f.client_is_ca,
        f.client_path_length, f.client_key_usage, f.client_extended_key_usage,
        f.client_key_algorithm, f.client_key_bits, f.client_signature_algorithm,
        f.client_self_signed, f.client_version, f.client_crl_urls, f.client_ocsp_urls,
@@ -404,16 +414,6 @@ FROM pg_catalog.pg_stat_activity a
      LEFT JOIN pg_catalog.pg_stat_ssl s ON s.pid = a.pid
      LEFT JOIN (SELECT DISTINCT ON (pid, backend_start) * FROM pgtls_sessions()) f
             ON f.pid = a.pid AND f.backend_start = a.backend_start
-     -- What pg_stat_ssl knows of sessions that are not recorded; it cuts names and numbers at 63 bytes.
-     LEFT JOIN LATERAL (
-         SELECT CASE WHEN pg_catalog.octet_length(s.client_dn) < 63 THEN s.client_dn END AS subject,
-                CASE WHEN pg_catalog.octet_length(s.issuer_dn) < 63 THEN s.issuer_dn END AS issuer,
-                CASE WHEN pg_catalog.octet_length(s.client_serial::text) < 63 THEN s.client_serial END AS serial,
-                CASE WHEN s.client_serial IS NULL THEN 'none' ELSE 'unknown' END AS credential_status,
-                CASE WHEN s.client_serial IS NOT NULL THEN 'the certificate is not recorded: '
-                     'pgtls_ext is not in shared_preload_libraries, or pgtls_ext.track was off at the login'
-                END AS credential_detail
-         WHERE s.ssl IS NOT NULL) o ON f.pid IS NULL
 WHERE a.backend_type IN ('client backend', 'walsender');
 COMMENT ON VIEW pgtls_sessions IS
 'TLS state of every client backend, with its certificate and what that is worth now; source says where the facts of a row come from';

@@ -32,6 +32,10 @@ fn published(certificate: &Certificate) -> String {
     }
 }
 
+/// The client made its certificate itself.
+const SELF_SIGNED: &str = "The certificate is signed by its own key. Have one issued by a CA that the server trusts, or \
+     add this one to ssl_ca_file and reload.";
+
 /// OpenSSL refuses the chain.
 pub(super) fn chain(refusal: &Refusal, judgement: &Judgement, crls: &[String]) -> Option<String> {
     let certificate = refusal.certificate.as_deref()?;
@@ -39,6 +43,11 @@ pub(super) fn chain(refusal: &Refusal, judgement: &Judgement, crls: &[String]) -
     let is_leaf = refusal.depth == 0;
     let files = || crls.join(", ");
     Some(match refusal.code {
+        code::DEPTH_ZERO_SELF_SIGNED_CERT => SELF_SIGNED.to_owned(),
+        // OpenSSL 1.1.1 says that its issuer is missing.
+        _ if is_leaf && refusal.lacks_an_issuer() && certificate.self_signed() => {
+            SELF_SIGNED.to_owned()
+        }
         _ if refusal.lacks_an_issuer() && judgement.namesake => format!(
             "The server trusts a CA named {issuer}, but not with the key that signed {subject}. \
              Ask the CA which of its certificates did, add that one to ssl_ca_file and reload."
@@ -47,9 +56,6 @@ pub(super) fn chain(refusal: &Refusal, judgement: &Judgement, crls: &[String]) -
             "The client has to send the certificate of {issuer}, too: append it to the file of \
              sslcert. If the server is to trust that CA, add it to ssl_ca_file and reload."
         ),
-        code::DEPTH_ZERO_SELF_SIGNED_CERT => "The certificate is signed by its own key. Have one \
-             issued by a CA that the server trusts, or add this one to ssl_ca_file and reload."
-            .to_owned(),
         code::SELF_SIGNED_CERT_IN_CHAIN => format!(
             "The client needs a certificate of a CA that the server trusts. If {subject} is one, \
              add it to ssl_ca_file and reload."
