@@ -680,7 +680,8 @@ RETURNS TABLE (preloaded boolean, ssl_on boolean, openssl_built text, openssl_ru
     tracking boolean, session_slots integer, tracked_sessions integer, failures bigint,
     client_certificates integer, max_client_certificates integer, evicted_client_certificates bigint,
     evicted_expired bigint, evicted_superseded bigint, evicted_valid bigint, unrecorded_client_certificates bigint,
-    dropped_records bigint)
+    dropped_records bigint, stats_reset timestamptz, openssl_security_level integer, fips_enabled boolean,
+    fips_provider boolean)
 AS 'MODULE_PATHNAME', 'pgtls_status_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 ROWS 1;
@@ -717,6 +718,10 @@ COMMENT ON COLUMN pgtls_status.evicted_superseded IS 'of these, ones with a newe
 COMMENT ON COLUMN pgtls_status.evicted_valid IS 'of these, valid ones';
 COMMENT ON COLUMN pgtls_status.unrecorded_client_certificates IS 'certificates for which no place could be made, because all others were in use';
 COMMENT ON COLUMN pgtls_status.dropped_records IS 'records that were lost by an error of the recorder';
+COMMENT ON COLUMN pgtls_status.stats_reset IS 'when pgtls_reset() was last called; NULL for never since the server started';
+COMMENT ON COLUMN pgtls_status.openssl_security_level IS 'security level of OpenSSL for new logins';
+COMMENT ON COLUMN pgtls_status.fips_enabled IS 'whether OpenSSL is told to use only algorithms of FIPS 140';
+COMMENT ON COLUMN pgtls_status.fips_provider IS 'whether the FIPS provider of OpenSSL is loaded; NULL before OpenSSL 3.0';
 REVOKE ALL ON pgtls_status FROM PUBLIC;
 GRANT SELECT ON pgtls_status TO pg_monitor;
 

@@ -6,9 +6,10 @@ use pgtls_core::value::Value;
 
 use crate::pg::datum::rows::{Row, Rows};
 use crate::pg::datum::time::unix_microseconds;
-use crate::pg::openssl::libssl;
+use crate::pg::openssl::{libssl, verify};
 use crate::pg::recorder::{failures, in_force, sessions, status};
 use crate::pg::server::guc;
+use crate::pg::server::tls_settings::TlsSettings;
 
 fn moment(moment: Option<i64>) -> Value {
     moment.map(unix_microseconds).map_or(Value::Null, Value::Moment)
@@ -16,6 +17,14 @@ fn moment(moment: Option<i64>) -> Value {
 
 fn count(count: impl TryInto<i64>) -> Value {
     Value::Int(count.try_into().unwrap_or(i64::MAX))
+}
+
+/// OpenSSL's security level for new logins, by what is in force if that is known.
+fn security_level() -> Option<i32> {
+    match in_force::current() {
+        Ok(in_force) => Some(in_force.security_level),
+        Err(_) => verify::security_level(&TlsSettings::current()).ok(),
+    }
 }
 
 #[pg_extern(sql = false)]
@@ -29,6 +38,10 @@ fn pgtls_status() -> Rows {
         ("ssl_on".into(), Value::Bool(status::ssl_on())),
         ("openssl_built".into(), env!("PGTLS_OPENSSL_BUILT").into()),
         ("openssl_runtime".into(), libssl::version().into()),
+        ("openssl_security_level".into(), security_level().map(i64::from).into()),
+        ("fips_enabled".into(), libssl::fips_enabled().into()),
+        ("fips_provider".into(), libssl::has_fips_provider().into()),
+        ("stats_reset".into(), moment(recorder.and_then(|r| r.reset))),
         ("context_loaded_at".into(), moment(recorder.and_then(|r| r.context_loaded))),
         ("last_reload_at".into(), moment(recorder.and_then(|r| r.last_reload))),
         ("last_reload_ok".into(), recorder.and_then(|r| r.last_reload_ok).into()),

@@ -436,3 +436,27 @@ fn killed_backends_and_restarts_leave_no_stale_row() {
     admin.run("create extension pgtls_ext");
     assert_eq!(cell(&admin, other.pid(), "source").as_deref(), Some("recorded"));
 }
+
+#[test]
+fn the_status_has_the_last_reset_and_what_openssl_is_told() {
+    let cluster = Cluster::builder().preloaded().start();
+    let admin = cluster.admin();
+    let status = "select stats_reset, openssl_security_level, fips_enabled, \
+                  coalesce(fips_provider, false) from pgtls_status";
+    let row = admin.row(status);
+    assert_eq!(row[0], None);
+    assert_eq!(row[2..], ["f", "f"].map(|cell| Some(cell.to_owned())));
+    let level = |row: &[Option<String>]| row[1].as_ref().and_then(|it| it.parse::<i32>().ok());
+    let default = level(&row).expect("it is known");
+    assert!((0..=5).contains(&default), "{default}");
+    admin.run("select pgtls_reset()");
+    let recent = "select stats_reset between now() - interval '1 minute' and clock_timestamp() \
+                  from pgtls_status";
+    assert_eq!(admin.value(recent), "t");
+    // It is that of new logins: on file alone, nothing changes.
+    let other = if default == 1 { 2 } else { 1 };
+    cluster.set("ssl_ciphers", format!("DEFAULT:@SECLEVEL={other}"));
+    assert_eq!(level(&cluster.admin().row(status)), Some(default));
+    cluster.reload();
+    eventually("the level is in force", || level(&cluster.admin().row(status)) == Some(other));
+}

@@ -1,10 +1,11 @@
-//! Checked once, when the library is loaded: is the server's TLS the one we were built for?
+//! The OpenSSL that runs: what it says of itself, and, checked once when the library is loaded,
+//! whether the server's TLS is the one we were built for.
 //!
 //! The extension reads objects that the server's libssl made. If this library were bound to another
 //! copy of libssl, with another layout of those objects, reading them would be memory corruption;
 //! so it refuses to load.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use crate::error::{Error, Result};
 use crate::pg::datum::cstr;
@@ -28,6 +29,40 @@ pub(crate) fn check() -> Result<()> {
         return Ok(());
     }
     Err(Error::OtherLibssl { server: file_of(server), ours: file_of(ours) })
+}
+
+/// A function of the OpenSSL that runs, which not every version has.
+fn function(name: &CStr) -> Option<*mut c_void> {
+    // SAFETY: a look-up by name; it changes nothing.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    (!found.is_null()).then_some(found)
+}
+
+/// Whether this process uses only algorithms that FIPS 140 allows, as far as the configuration of
+/// OpenSSL says so.
+pub(crate) fn fips_enabled() -> Option<bool> {
+    if let Some(found) = function(c"EVP_default_properties_is_fips_enabled") {
+        // SAFETY: since OpenSSL 3.0 it has this type; null is the default library context.
+        let is_enabled: unsafe extern "C" fn(*mut c_void) -> c_int =
+            unsafe { std::mem::transmute(found) };
+        // SAFETY: the same.
+        return Some(unsafe { is_enabled(std::ptr::null_mut()) } == 1);
+    }
+    let found = function(c"FIPS_mode")?;
+    // SAFETY: before OpenSSL 3.0 it has this type.
+    let mode: unsafe extern "C" fn() -> c_int = unsafe { std::mem::transmute(found) };
+    // SAFETY: the same; it only reads.
+    Some(unsafe { mode() } != 0)
+}
+
+/// Whether the provider of FIPS 140 algorithms is loaded; OpenSSL 3.0 and later.
+pub(crate) fn has_fips_provider() -> Option<bool> {
+    let found = function(c"OSSL_PROVIDER_available")?;
+    // SAFETY: since OpenSSL 3.0 it has this type; null is the default library context.
+    let is_available: unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int =
+        unsafe { std::mem::transmute(found) };
+    // SAFETY: the same; the name ends with a NUL.
+    Some(unsafe { is_available(std::ptr::null_mut(), c"fips".as_ptr()) } == 1)
 }
 
 /// The file that a function was loaded from.

@@ -65,7 +65,7 @@ thread_local! {
 
 /// The security level that OpenSSL has for the server's connections: its default, or what
 /// `ssl_ciphers` says.
-pub(in crate::pg) fn security_level(settings: &TlsSettings) -> Result<c_int, String> {
+pub(crate) fn security_level(settings: &TlsSettings) -> Result<c_int, String> {
     let ciphers = settings.text(c"ssl_ciphers").unwrap_or_default();
     let known = LEVEL.with_borrow(|level| {
         level.as_ref().filter(|(known, _)| *known == ciphers).map(|(_, level)| *level)

@@ -77,6 +77,8 @@ pub(in crate::pg) struct Shared {
     pub(in crate::pg) changes: AtomicU64,
     /// When this memory was made, in the same unit.
     pub(in crate::pg) made_at: AtomicI64,
+    /// When everything was last forgotten, in the same unit; 0 for never.
+    pub(in crate::pg) reset_at: AtomicI64,
     /// How much of the saved file has been taken over (see `save`).
     pub(in crate::pg) loaded: AtomicU64,
     /// The worker's process ID; 0 if there is none.

@@ -33,6 +33,8 @@ pub(crate) struct Recorder {
     pub(crate) worker_checked: Option<i64>,
     /// When it last ended nobody because it would have been too many.
     pub(crate) held_back: Option<i64>,
+    /// When everything was last forgotten.
+    pub(crate) reset: Option<i64>,
     pub(crate) sessions_terminated: u64,
 }
 
@@ -90,6 +92,7 @@ pub(crate) fn recorder() -> Option<Recorder> {
         worker_pid: worker(segment),
         worker_checked: time(shared.worker_checked_at.load(Ordering::Relaxed)),
         held_back: time(shared.held_back_at.load(Ordering::Relaxed)),
+        reset: time(shared.reset_at.load(Ordering::Relaxed)),
         sessions_terminated: shared.sessions_terminated.load(Ordering::Relaxed),
     })
 }
@@ -101,6 +104,9 @@ pub(crate) fn reset() -> Result<()> {
     inventory::reset(segment);
     logins::reset(segment);
     segment.shared().dropped.store(0, Ordering::Relaxed);
+    // SAFETY: reads the clock.
+    let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    segment.shared().reset_at.store(now, Ordering::Relaxed);
     segment.shared().changes.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
