@@ -221,7 +221,7 @@ fn each_alert_comes_with_what_it_is_about_and_goes_with_it() {
         .collect();
     std::fs::write(dir.join("rules.yml"), rules).unwrap();
     let config = format!(
-        "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
+        "global: {{scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
          scrape_configs: [{{job_name: pg, static_configs: [{{targets: ['{}']}}]}}]\n",
         exporter.address
     );
@@ -236,10 +236,10 @@ fn each_alert_comes_with_what_it_is_about_and_goes_with_it() {
     let none = BTreeSet::new();
     let up = || prometheus.get("/api/v1/query?query=pgtls_worker_up").contains("\"value\"");
     eventually("it scrapes", up);
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(6));
     assert_eq!(firing(&prometheus), none, "nothing is wrong");
     cluster.reload();
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(6));
     assert_eq!(firing(&prometheus), none, "a good reload");
 
     let becomes = |expected: BTreeSet<String>| {

@@ -169,6 +169,14 @@ fn mistakes_with_certificates_are_mended_by_their_hints() {
             with(&pki.issue("/CN=alice").by(&renewed_root).build(), "alice")
         },
     );
+    let name = pki.intermediate().cert.subject_der();
+    let namesake = pki.issue("/CN=x").subject_raw(&name).by(pki.root()).ca().build();
+    office.mistake(
+        "unknown CA",
+        "but not with the key that signed",
+        &with(&pki.alice().sending(&[&namesake.cert]), "alice"),
+        |_, _| alice(),
+    );
     office.cluster.replace_crl(&[pki.root_crl()]);
     office.mistake(
         "unknown CA",
@@ -240,7 +248,7 @@ fn mistakes_with_certificates_are_mended_by_their_hints() {
         &with(&under_leaf, "alice"),
         |_, _| alice(),
     );
-    assert_eq!(office.mistakes, 15);
+    assert_eq!(office.mistakes, 16);
 }
 
 #[test]

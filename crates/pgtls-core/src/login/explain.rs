@@ -404,7 +404,8 @@ impl<'a> Login<'a> {
             None => refusal_words(refusal, tells),
         };
         self.fail(check, detail, source, words);
-        if let Some(hint) = hint::chain(refusal, judgement, &self.facts.tls.crls) {
+        let sent = self.question.certificates;
+        if let Some(hint) = hint::chain(refusal, judgement, sent, &self.facts.tls.crls) {
             self.hint(hint);
         }
     }

@@ -36,9 +36,27 @@ fn published(certificate: &Certificate) -> String {
 const SELF_SIGNED: &str = "The certificate is signed by its own key. Have one issued by a CA that the server trusts, or \
      add this one to ssl_ca_file and reload.";
 
+/// A certificate that is none of a CA has signed another.
+fn no_ca(subject: &str) -> String {
+    format!(
+        "{subject} signed a certificate, but by its own extensions may not: have the client's \
+         certificate issued by a CA (basic constraints CA:TRUE, key usage keyCertSign)."
+    )
+}
+
 /// OpenSSL refuses the chain.
-pub(super) fn chain(refusal: &Refusal, judgement: &Judgement, crls: &[String]) -> Option<String> {
+pub(super) fn chain(
+    refusal: &Refusal,
+    judgement: &Judgement,
+    sent: &[Certificate],
+    crls: &[String],
+) -> Option<String> {
     let certificate = refusal.certificate.as_deref()?;
+    // What is sent under the name of an issuer that is missing all the same.
+    let unusable = sent
+        .iter()
+        .filter(|_| refusal.lacks_an_issuer())
+        .find(|it| *it != certificate && it.subject().matches(certificate.issuer()));
     let (subject, issuer) = (certificate.subject().oneline(), certificate.issuer().oneline());
     let is_leaf = refusal.depth == 0;
     let files = || crls.join(", ");
@@ -48,6 +66,13 @@ pub(super) fn chain(refusal: &Refusal, judgement: &Judgement, crls: &[String]) -
         _ if is_leaf && refusal.lacks_an_issuer() && certificate.self_signed() => {
             SELF_SIGNED.to_owned()
         }
+        // OpenSSL 1.1.1 takes no certificate for an issuer that is no CA; later versions do, and
+        // refuse it then.
+        _ if unusable.is_some_and(|it| it.is_ca() != Some(true)) => no_ca(issuer),
+        _ if unusable.is_some() => format!(
+            "The client sends a certificate of {issuer}, but not with the key that signed \
+             {subject}: put the one that did into the file of sslcert."
+        ),
         _ if refusal.lacks_an_issuer() && judgement.namesake => format!(
             "The server trusts a CA named {issuer}, but not with the key that signed {subject}. \
              Ask the CA which of its certificates did, add that one to ssl_ca_file and reload."
@@ -64,10 +89,7 @@ pub(super) fn chain(refusal: &Refusal, judgement: &Judgement, crls: &[String]) -
             "A CA named {issuer} was found, but {subject} is not signed by its key: the file of \
              sslcert, or ssl_ca_file, has another certificate of that CA than the one that signed."
         ),
-        code::INVALID_CA | code::KEYUSAGE_NO_CERTSIGN => format!(
-            "{subject} signed a certificate, but by its own extensions may not: have the client's \
-             certificate issued by a CA (basic constraints CA:TRUE, key usage keyCertSign)."
-        ),
+        code::INVALID_CA | code::KEYUSAGE_NO_CERTSIGN => no_ca(subject),
         code::PATH_LENGTH_EXCEEDED => format!(
             "{subject} allows fewer CAs below it than the chain has: the CA has to issue the \
              client's certificate higher up, or {subject} with a longer path length."
