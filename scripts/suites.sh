@@ -12,7 +12,8 @@
 # What a suite prints is shown as it comes. Tests that fail without a failed test (they did not
 # compile, they crashed) or that ran no test count as one failure. The exit status is non-zero on
 # failure; that of `summary` also when nothing ran at all. Where something was skipped, `summary`
-# names it with the reason, and its last line goes on with ", N skipped".
+# names it with the reason, and its last line goes on with ", N skipped". Of each test that failed
+# it repeats the first lines: who sees only the end of the output sees why.
 set -euo pipefail
 
 trap 'exit 130' INT TERM HUP
@@ -48,6 +49,19 @@ count_tap() {
 
 count_run() { if [ "$2" = 0 ]; then echo 1 0; else echo 0 1; fi; }
 
+# What the failed tests of log $1 said: of a cargo test the first lines of its output, of TAP its
+# line, of anything else the log's last lines.
+why_failed() {
+    awk '
+        { gsub(/\033\[[0-9;]*m/, "") }
+        /^---- .* stdout ----$/ { left = 25 }
+        /^not ok [0-9]/ { print; found = 1 }
+        /^failures:$/ || /^test result: / { left = 0 }
+        left-- > 0 { print substr($0, 1, 1000); found = 1 }
+        { last[NR % 10] = substr($0, 1, 1000) }
+        END { if (!found) for (i = NR - 9; i <= NR; i++) if (i > 0) print last[i % 10] }' "$1"
+}
+
 # The fifth field counts suites that were skipped.
 record() { printf '%s\t%s\t%s\t%s\t%s\n' "$2" "$3" "$4" "$5" "${6:-0}" >>"$1"; }
 
@@ -66,7 +80,9 @@ suite() {
     read -r passed failed <<<"$("$count" "$log" "$status")"
     record "$results" "$name" "$passed" "$failed" $((SECONDS - started))
     printf '== %s: %s passed, %s failed, %s s\n' "$name" "$passed" "$failed" $((SECONDS - started))
-    [ "$failed" = 0 ]
+    [ "$failed" = 0 ] && return
+    why_failed "$log" >"${log%.log}.failed"
+    return 1
 }
 
 skip() {
@@ -83,9 +99,14 @@ unavailable() {
 }
 
 summary() {
-    local file
+    local file failed
     for file in "$@"; do
         [ -e "$file" ] || record "$file" "$(basename "$file" .tsv)" 0 1 0
+    done
+    for file in "$@"; do
+        for failed in "${file%.tsv}".*.failed; do
+            [ ! -e "$failed" ] || printf '\n== failed: %s\n%s\n' "$(basename "$failed" .failed)" "$(<"$failed")"
+        done
     done
     echo
     awk -F '\t' '
