@@ -232,6 +232,13 @@ fn failures_tell_the_clients_certificate_from_the_one_that_offends() {
     let admin = cluster.admin();
     cluster.client("alice").with(&under_old).refused();
     cluster.client("alice").with(pki.expired()).refused();
+    // The client hears of it before the server has written it down.
+    let are_there = |count: &str| {
+        eventually("they are there", || {
+            admin.value("select count(*) from pgtls_recent_failures") == count
+        });
+    };
+    are_there("2");
     let row = "select client_subject, client_issuer, subject, issuer, depth, verify_error, hint, \
                client_fingerprint = fingerprint, client_not_after::text \
                from pgtls_recent_failures where client_fingerprint = ";
@@ -277,6 +284,7 @@ fn failures_tell_the_clients_certificate_from_the_one_that_offends() {
     let name = (0..60).fold(Name::empty(), |name, _| name.ou(&long));
     let long = pki.issue(name).expired().build();
     cluster.client("alice").with(&long).refused();
+    are_there("3");
     let row = admin.row(
         "select client_subject, client_issuer, reason, client_not_after is not null \
          from pgtls_recent_failures order by last_at desc limit 1",

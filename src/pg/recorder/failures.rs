@@ -117,6 +117,8 @@ pub(in crate::pg) fn count(segment: Segment, session: &Session, failure: Failure
     }
     // SAFETY: reads the clock.
     let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    // Before it is counted: who has seen it counted finds it there.
+    failure_ring::add(segment, session, &failure, now);
     let counters = &segment.shared().failures;
     let index = failure.reason.index();
     if let (Some(count), Some(last)) = (counters.counts.get(index), counters.last.get(index)) {
@@ -124,7 +126,6 @@ pub(in crate::pg) fn count(segment: Segment, session: &Session, failure: Failure
         last.store(now, Ordering::Relaxed);
     }
     segment.shared().changes.fetch_add(1, Ordering::Relaxed);
-    failure_ring::add(segment, session, &failure, now);
 }
 
 /// How often one thing was the reason.
