@@ -1022,24 +1022,26 @@ COMMENT ON FUNCTION pgtls_mapped_roles(text, text) IS
 CREATE FUNCTION pgtls_explain_login(
     certificate text, role name, database name, client_addr inet,
     at timestamptz DEFAULT now(), ssl boolean DEFAULT true, crls text DEFAULT NULL,
-    replication boolean DEFAULT NULL, on_file boolean DEFAULT false)
+    replication boolean DEFAULT NULL, on_file boolean DEFAULT false,
+    protocol_version text DEFAULT NULL, host text DEFAULT NULL)
 RETURNS TABLE (
     step integer, check_name text, outcome text, detail text, hint text, source text, client_sees text, server_logs text)
 AS 'MODULE_PATHNAME', 'pgtls_explain_login_wrapper'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-REVOKE ALL ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean) IS
+REVOKE ALL ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean, text, text) IS
 'the steps of a login with this certificate (PEM, with what the client sends along; NULL for none) from this address (NULL for the Unix socket), and the verdict';
 
 CREATE FUNCTION pgtls_check_login(
     certificate text, role name, database name, client_addr inet,
     at timestamptz DEFAULT now(), ssl boolean DEFAULT true, crls text DEFAULT NULL,
-    replication boolean DEFAULT NULL, on_file boolean DEFAULT false)
+    replication boolean DEFAULT NULL, on_file boolean DEFAULT false,
+    protocol_version text DEFAULT NULL, host text DEFAULT NULL)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'pgtls_check_login_wrapper'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-REVOKE ALL ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean) IS
+REVOKE ALL ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean, text, text) IS
 'whether a login with this certificate would succeed; NULL if only another system can tell';
 
 CREATE FUNCTION pgtls_login_ends_at(certificate text, role name, database name, client_addr inet)

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use pgtls_core::login::facts::TlsFacts;
 use pgtls_core::time::UnixTime;
+use pgtls_core::x509::certificate::Certificate;
 
 use crate::pg::openssl::trust_store::TrustStore;
 use crate::pg::openssl::verify::Policy;
@@ -87,6 +88,22 @@ impl TlsConfiguration {
             Self::OnFile(settings) => ask(settings),
             Self::Rehearsed(_) | Self::Unknown(_) => ask(&TlsSettings::current()),
         }
+    }
+
+    /// The certificate that the server shows to a client; an error in words if it is not known.
+    pub(crate) fn server_certificate(&self) -> Result<Certificate, String> {
+        if self.with_settings(TlsSettings::chooses_by_host) {
+            return Err("with ssl_sni the server chooses its certificate by host name".to_owned());
+        }
+        let first = |chain: Vec<Vec<u8>>| chain.into_iter().next();
+        let der = match self {
+            Self::InForce(in_force) => first(in_force.chain_der()),
+            Self::OnFile(settings) => first(in_force::own_chain_der(settings)?),
+            Self::Rehearsed(_) => None,
+            Self::Unknown(why) => return Err(why.clone()),
+        };
+        let der = der.ok_or("the server has no certificate")?;
+        Certificate::from_der(&der).map_err(|error| error.to_string())
     }
 
     /// What a client's chain is judged by at a moment; an error in words if it cannot be judged.

@@ -8,7 +8,7 @@ use pgtls_core::login::access::Surroundings;
 use pgtls_core::login::ending::{self, Ending};
 use pgtls_core::login::explain;
 use pgtls_core::login::facts::{
-    Crls, Facts, KeyUse, Question, Remark, Replication, Untranslatable,
+    Crls, Facts, HandshakeRefusal, KeyUse, Question, Remark, Replication, Untranslatable,
 };
 use pgtls_core::login::step::Explanation;
 use pgtls_core::time::UnixTime;
@@ -21,7 +21,7 @@ use crate::checks::access::{AuthFiles, Server};
 use crate::checks::basis::{Basis, TlsConfiguration};
 use crate::checks::configuration;
 use crate::pg::datum::text::first_unsayable;
-use crate::pg::openssl::{key_trial, verify};
+use crate::pg::openssl::{handshake_trial, verify};
 use crate::pg::server::{catalog, files, guc};
 
 /// Most chains of one certificate that are looked at, each of which lasts longer than the one
@@ -49,6 +49,10 @@ pub(crate) struct Login<'a> {
     pub(crate) address: Option<IpAddr>,
     pub(crate) at: UnixTime,
     pub(crate) tls: bool,
+    /// The only protocol version that it speaks; `None` if it speaks those of libpq.
+    pub(crate) protocol_version: Option<String>,
+    /// The host name that it connects to; `None` if that is not asked about.
+    pub(crate) host: Option<String>,
     pub(crate) crls: Crls,
     pub(crate) replication: Replication,
     /// By which configuration.
@@ -81,6 +85,8 @@ impl Login<'_> {
             remarks,
             tls: tls.facts(),
             require_tls: guc::require_tls(),
+            version_refusal: self.version_refusal(tls),
+            server_certificate: self.host.as_ref().map(|_| tls.server_certificate()),
             trust: self.judgement(tls),
             key_use: self.key_use(tls),
             role: catalog::role(self.role),
@@ -97,6 +103,8 @@ impl Login<'_> {
             database: self.database.to_bytes(),
             address: self.address,
             tls: self.tls,
+            protocol_version: self.protocol_version.as_deref(),
+            host: self.host.as_deref(),
             at: self.at,
             crls: self.crls,
             replication: self.replication,
@@ -104,11 +112,25 @@ impl Login<'_> {
         explain::explain(&question, &facts, around)
     }
 
+    /// Whether the connection is encrypted: never over the Unix socket.
+    fn uses_tls(&self) -> bool {
+        self.address.is_some() && self.tls
+    }
+
+    /// How the server refuses the client's protocol version, if it does.
+    fn version_refusal(&self, tls: &TlsConfiguration) -> Option<HandshakeRefusal> {
+        let version = self.protocol_version.as_deref().filter(|_| self.uses_tls())?;
+        tls.with_settings(|settings| handshake_trial::version_refusal(version, settings))
+    }
+
     /// Whether the client can use its key, if it gets to use it.
     fn key_use(&self, tls: &TlsConfiguration) -> Option<KeyUse> {
         let leaf = self.certificates.first()?;
-        let asked = self.address.is_some() && self.tls && tls.facts().ca_file.is_some();
-        if asked { tls.with_settings(|settings| key_trial::key_use(leaf, settings)) } else { None }
+        if !self.uses_tls() || tls.facts().ca_file.is_none() {
+            return None;
+        }
+        let version = self.protocol_version.as_deref();
+        tls.with_settings(|settings| handshake_trial::key_use(leaf, version, settings))
     }
 
     /// What the database cannot show of the names in the client's certificate.
@@ -192,7 +214,7 @@ impl Login<'_> {
             }
             _ => None,
         };
-        let usable = self.address.is_some() && self.tls && !self.certificates.is_empty();
+        let usable = self.uses_tls() && !self.certificates.is_empty();
         let mut path = Some(self.at).filter(|_| usable).and_then(judged).unwrap_or_default();
         for _ in 0..MOST_PATHS {
             let Some(end) = ending::first_end(&path) else { break };

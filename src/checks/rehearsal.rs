@@ -151,6 +151,8 @@ impl<'s> Rehearsal<'s> {
             address: client.address,
             at: self.moment,
             tls: client.tls,
+            protocol_version: None,
+            host: None,
             crls: Crls::AsTheyAre,
             replication: Replication::No,
             basis: Basis::InForce,

@@ -16,6 +16,7 @@ use crate::error::{Error, Form, Result};
 use crate::pg::datum::rows::{Rows, row};
 use crate::pg::datum::text::lossless;
 use crate::pg::datum::time::{self, moment};
+use crate::pg::openssl::protocol;
 
 /// The arguments as SQL has them.
 struct Given<'a> {
@@ -28,7 +29,12 @@ struct Given<'a> {
     crls: Option<&'a [u8]>,
     replication: Option<bool>,
     on_file: Option<bool>,
+    protocol_version: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
 }
+
+/// The words for protocol versions.
+const PROTOCOL_VERSIONS: &str = "Pass TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3.";
 
 impl<'a> Given<'a> {
     /// `None` if one is NULL that has to be given.
@@ -59,6 +65,16 @@ impl<'a> Given<'a> {
             None if at > time::now() => Crls::AsIfRenewed,
             None => Crls::AsTheyAre,
         };
+        let protocol_version = self.protocol_version.map(|word| {
+            let word = lossless(word);
+            protocol::version(&word).map(|_| word.clone().into_owned()).ok_or_else(|| {
+                Error::UnknownWord {
+                    word: word.into_owned(),
+                    argument: "protocol_version",
+                    words: PROTOCOL_VERSIONS,
+                }
+            })
+        });
         Ok(Some(Login {
             certificates: certificates.map_err(Error::argument(Form::Text))?.unwrap_or_default(),
             role,
@@ -66,6 +82,8 @@ impl<'a> Given<'a> {
             address: address.transpose()?,
             at,
             tls,
+            protocol_version: protocol_version.transpose()?,
+            host: self.host.map(|host| lossless(host).into_owned()),
             crls,
             replication,
             basis: Basis::on_file(self.on_file.unwrap_or_default()),
@@ -85,9 +103,22 @@ fn pgtls_explain_login(
     crls: Option<&[u8]>,
     replication: Option<bool>,
     on_file: Option<bool>,
+    protocol_version: Option<&[u8]>,
+    host: Option<&[u8]>,
 ) -> Result<Rows, ErrorReport> {
-    let given =
-        Given { certificate, role, database, client_addr, at, ssl, crls, replication, on_file };
+    let given = Given {
+        certificate,
+        role,
+        database,
+        client_addr,
+        at,
+        ssl,
+        crls,
+        replication,
+        on_file,
+        protocol_version,
+        host,
+    };
     let Some(login) = given.login()? else { return Ok(Rows::none()) };
     let explanation = login.explain();
     let rows = explanation.steps().iter().zip(1..).map(|(step, number)| {
@@ -110,9 +141,22 @@ fn pgtls_check_login(
     crls: Option<&[u8]>,
     replication: Option<bool>,
     on_file: Option<bool>,
+    protocol_version: Option<&[u8]>,
+    host: Option<&[u8]>,
 ) -> Result<Option<bool>, ErrorReport> {
-    let given =
-        Given { certificate, role, database, client_addr, at, ssl, crls, replication, on_file };
+    let given = Given {
+        certificate,
+        role,
+        database,
+        client_addr,
+        at,
+        ssl,
+        crls,
+        replication,
+        on_file,
+        protocol_version,
+        host,
+    };
     Ok(given.login()?.and_then(|login| login.explain().admitted()))
 }
 
@@ -123,12 +167,19 @@ fn pgtls_login_ends_at(
     database: Option<&CStr>,
     client_addr: Option<Inet>,
 ) -> Result<Rows, ErrorReport> {
-    let (at, ssl, crls) =
-        (Some(time::transaction_start()), Some(true), Some(&b"as_if_renewed"[..]));
-    let replication = Some(false);
-    let on_file = Some(false);
-    let given =
-        Given { certificate, role, database, client_addr, at, ssl, crls, replication, on_file };
+    let given = Given {
+        certificate,
+        role,
+        database,
+        client_addr,
+        at: Some(time::transaction_start()),
+        ssl: Some(true),
+        crls: Some(b"as_if_renewed"),
+        replication: Some(false),
+        on_file: Some(false),
+        protocol_version: None,
+        host: None,
+    };
     let Some(login) = given.login()? else { return Ok(Rows::none()) };
     Ok(std::iter::once(row(login.ends_at().columns())).collect())
 }

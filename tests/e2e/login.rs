@@ -308,11 +308,11 @@ const GUARDED: &[(&str, &str)] = &[
     ("pgtls_explain_mapping(text, name, text)", "select * from pgtls_explain_mapping('a', 'a')"),
     ("pgtls_mapped_roles(text, text)", "select * from pgtls_mapped_roles('a')"),
     (
-        "pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean)",
+        "pgtls_explain_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean, text, text)",
         "select * from pgtls_explain_login(null, 'a', 'a', null)",
     ),
     (
-        "pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean)",
+        "pgtls_check_login(text, name, name, inet, timestamptz, boolean, text, boolean, boolean, text, text)",
         "select pgtls_check_login(null, 'a', 'a', null)",
     ),
     (

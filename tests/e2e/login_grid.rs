@@ -6,18 +6,23 @@
 //! asked about and then logs in. The verdict has to agree, and for a refusal the step, the words to
 //! the client and the words in the log. The draws are seeded, so the grid is the same in every run.
 //!
+//! A question about the future is one about certificates whose dates are that much later: the client
+//! that logs in has the same certificate, with the dates of today.
+//!
 //! `PGTLS_LOGIN_GRID=full` runs all of it, otherwise it is a sample that fits into CI.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use openssl::ssl::SslVersion;
 use pgtls_e2e::prelude::*;
+use testpki::Curve;
 
 /// Worlds and clients in each, for a sample and in full.
 const SAMPLE: (usize, usize) = (16, 12);
-const FULL: (usize, usize) = (60, 14);
+const FULL: (usize, usize) = (100, 15);
 
 /// The password of every role that has one.
 const PASSWORD: &str = "secret";
@@ -129,6 +134,7 @@ const CERTIFICATES: &[Option<&str>] = &[
     Some("a pattern for a name"),
     Some("alice with a bad signature"),
     Some("alice with a null byte"),
+    Some(BROKEN_EXTENSION),
     Some("a Latin name"),
     Some("a Japanese name"),
     Some("alice of a Cyrillic CA"),
@@ -206,6 +212,60 @@ const ORDINARY: &[(Option<&str>, &str, &str)] = &[
     (Some("alice of a Cyrillic CA"), "alice", "latin1"),
 ];
 
+/// Certificates for keys of every kind, which not every server can do.
+const KEYS: &[&str] = &[
+    "RSA 1024",
+    "RSA 1536",
+    "RSA 2048",
+    "RSA 3072",
+    "RSA 4096",
+    "RSA-PSS",
+    "P-256",
+    "P-384",
+    "P-521",
+    "secp256k1",
+    "brainpool",
+    "Ed25519",
+    "Ed448",
+];
+
+/// A certificate that libpq does not even load.
+const BROKEN_EXTENSION: &str = "alice with a broken extension";
+
+/// Keys that it does not load either.
+const WEAK_KEYS: &[&str] = &["RSA 1024", "RSA 1536"];
+
+/// Certificates that differ in their dates.
+const DATES: &[&str] = &["a day", "a year", "ended", "to come", "of a CA that ended"];
+
+/// Certificates that the server cannot read, which only a raw client sends.
+const UNREADABLE: &[&str] = &["padded serial", "trailing byte", "bad UTF-8"];
+
+/// How far ahead questions about the future are, in days.
+const AHEAD: i64 = 200;
+
+/// The only protocol version that a client speaks, if it has one.
+const VERSIONS: &[Option<(&str, SslVersion)>] = &[
+    None,
+    None,
+    None,
+    None,
+    Some(("TLSv1.1", SslVersion::TLS1_1)),
+    Some(("TLSv1.2", SslVersion::TLS1_2)),
+    Some(("TLSv1.3", SslVersion::TLS1_3)),
+];
+
+/// The limits of the server: protocol versions, and the groups by the name that every version takes.
+const LIMITS: &[[&str; 3]] = &[
+    ["TLSv1.2", "", "prime256v1"],
+    ["TLSv1.2", "", "prime256v1"],
+    ["TLSv1.2", "TLSv1.2", "prime256v1"],
+    ["TLSv1.2", "TLSv1.2", "secp384r1"],
+    ["TLSv1.2", "TLSv1.2", "secp521r1"],
+    ["TLSv1.3", "", "secp384r1"],
+    ["TLSv1", "", "prime256v1"],
+];
+
 /// What a client connects for, most of them for SQL. Only libpq can ask for replication, so those
 /// are clients of `psql`.
 const PURPOSES: &[Purpose] = &[
@@ -251,6 +311,9 @@ struct Client {
     path: Path,
     tls: bool,
     purpose: Purpose,
+    version: Option<(&'static str, SslVersion)>,
+    /// Days ahead of the question.
+    ahead: i64,
 }
 
 /// What trust and revocation a world has.
@@ -317,10 +380,83 @@ impl Draw {
     }
 }
 
-/// The identity of a client.
-fn identity(name: &str) -> Identity {
+/// The key of that kind: made once.
+fn key(kind: &str) -> Key {
+    static KEYS: Mutex<BTreeMap<String, Key>> = Mutex::new(BTreeMap::new());
+    let mut keys = KEYS.lock().expect("nobody panics with it");
+    let make = || match kind {
+        "P-256" => Key::on(Curve::P256),
+        "P-384" => Key::on(Curve::P384),
+        "P-521" => Key::on(Curve::P521),
+        "secp256k1" => Key::on(Curve::K256),
+        "brainpool" => Key::on(Curve::Brainpool256),
+        "Ed25519" => Key::ed25519(),
+        "Ed448" => Key::ed448(),
+        "RSA-PSS" => Key::rsa_pss(),
+        size => Key::rsa_of(size.trim_start_matches("RSA ").parse().expect("a size")),
+    };
+    keys.entry(kind.to_owned()).or_insert_with(make).clone()
+}
+
+/// One of those that differ in their dates, which are so many days later than today's.
+fn dated(name: &str, later: i64) -> Identity {
+    let pki = Pki::standard();
+    let day = |day: i64| now() + (day + later) * DAY;
+    let (from, to) = match name {
+        "a day" => (-1, 1),
+        "a year" => (-1, 365),
+        "ended" => (-3, -2),
+        "to come" => (2, 3),
+        "of a CA that ended" => {
+            let ca = pki.root().issue("/CN=CA").ca().key(&key("P-384"));
+            let ca = ca.not_before(day(-3)).not_after(day(-2)).build();
+            let alice = ca.issue("/CN=alice").key(&key("P-256"));
+            return alice.not_before(day(-1)).not_after(day(1)).build();
+        }
+        other => panic!("no certificate is called {other}"),
+    };
+    pki.issue("/CN=alice").key(&key("P-256")).not_before(day(from)).not_after(day(to)).build()
+}
+
+/// One that cannot be read, behind one that can be and is as long. Made once: what is asked about
+/// is what is sent.
+fn unreadable(name: &str) -> &'static (Identity, Identity) {
+    static MADE: OnceLock<BTreeMap<&str, (Identity, Identity)>> = OnceLock::new();
+    let pki = Pki::standard();
+    let make = |name: &'static str| match name {
+        "padded serial" => {
+            let alice = || pki.issue("/CN=alice");
+            (alice().serial_raw(&[1, 2, 3]).build(), alice().serial_raw(&[0, 2, 3]).build())
+        }
+        "bad UTF-8" => {
+            let subject = Name::empty().attr_raw("CN", Text::Utf8, b"al\xffce");
+            (pki.issue("/CN=alice").build(), pki.issue(subject).build())
+        }
+        "trailing byte" => {
+            let alice = pki.issue("/CN=alice").build();
+            let der = [alice.cert.der(), &[0]].concat();
+            let cert = Cert::from_der(der);
+            (pki.issue("/CN=alice1").build(), Identity { cert, ..alice })
+        }
+        other => panic!("no certificate is called {other}"),
+    };
+    // Signatures differ in length.
+    let fits = |(one, other): &(Identity, Identity)| one.cert.der().len() == other.cert.der().len();
+    let pair = |name| std::iter::repeat_with(|| make(name)).find(fits).expect("it never ends");
+    let all = MADE.get_or_init(|| UNREADABLE.iter().map(|name| (*name, pair(name))).collect());
+    &all[name]
+}
+
+/// The identity of a client; as it is so many days later.
+fn identity(name: &str, later: i64) -> Identity {
     let pki = Pki::standard();
     match name {
+        kind if KEYS.contains(&kind) => pki.issue("/CN=alice").key(&key(kind)).build(),
+        name if DATES.contains(&name) => dated(name, later),
+        name if UNREADABLE.contains(&name) => unreadable(name).1.clone(),
+        BROKEN_EXTENSION => {
+            pki.issue("/CN=alice").extension("subjectAltName", false, b"\x30\x7f").build()
+        }
         "alice without its chain" => pki.alice().leaf_only(),
         "alice with a bad signature" => pki.issue("/CN=alice").bad_signature().build(),
         "a pattern for a name" => pki.issue("/CN=\\/^a").by(pki.intermediate()).build(),
@@ -382,7 +518,7 @@ fn start() -> Cluster {
 }
 
 /// Puts a world in force. Returns its rules and mappings, for messages.
-fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
+fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> (Trust, String) {
     let pki = Pki::standard();
     let trust = TRUSTS[number % TRUSTS.len()];
     for setting in ["ssl_ca_file", "ssl_crl_file", "ssl_crl_dir"] {
@@ -419,6 +555,13 @@ fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
     // A good deal of the clients use no TLS, so most worlds let them.
     let require_tls = number % 4 == 3;
     cluster.set("pgtls_ext.require_tls", if require_tls { "on" } else { "off" });
+    let limits = draw.one(LIMITS);
+    for (name, value) in ["ssl_min_protocol_version", "ssl_max_protocol_version", "ssl_ecdh_curve"]
+        .iter()
+        .zip(limits)
+    {
+        cluster.set(name, value);
+    }
     let mut rules = draw.some(RULES, 9, cluster.version());
     rules.extend([draw.one(LAST_RULES), draw.one(LAST_RULES)]);
     let rules = rules.join("\n");
@@ -427,28 +570,56 @@ fn enter_world(cluster: &Cluster, number: usize, draw: &mut Draw) -> String {
     cluster.write_ident(&mappings);
     let log = cluster.reload();
     assert!(!log.contains("contains errors") && !log.contains("not reloaded"), "{log}");
-    format!(
-        "trust: {trust:?}, require_tls: {require_tls}\npg_hba.conf:\n{rules}\npg_ident.conf:\n{mappings}"
-    )
+    let world = format!(
+        "trust: {trust:?}, require_tls: {require_tls}, {limits:?}\npg_hba.conf:\n{rules}\npg_ident.conf:\n{mappings}"
+    );
+    (trust, world)
 }
 
 impl Client {
-    fn drawn(draw: &mut Draw) -> Self {
+    fn drawn(draw: &mut Draw, trust: Trust) -> Self {
         let path = draw.one(PATHS);
         // Anything with anything seldom gets past the rules, so half of the clients are ordinary
         // ones.
-        let (certificate, role, database) = match draw.number(2) {
-            0 => draw.one(ORDINARY),
+        let role = draw.one(&["alice", "alice", "alice", "bob"]);
+        let (certificate, role, database) = match draw.number(6) {
+            0 => (Some(draw.one(KEYS)), role, "app"),
+            1 => match draw.number(3) {
+                // Where no certificate is asked for, none is sent.
+                0 if trust != Trust::Nothing => (Some(draw.one(UNREADABLE)), role, "app"),
+                _ => (Some(draw.one(DATES)), role, "app"),
+            },
+            2 | 3 => draw.one(ORDINARY),
             _ => (draw.one(CERTIFICATES), draw.one(ROLES), draw.one(DATABASES)),
         };
         let tls = path != Path::Socket && draw.number(5) > 0;
-        Self { certificate, role, database, path, tls, purpose: draw.one(PURPOSES) }
+        let version = draw.one(VERSIONS);
+        let weak = certificate.is_some_and(|name| WEAK_KEYS.contains(&name));
+        let purpose = match draw.one(PURPOSES) {
+            // libpq speaks no old version, and loads neither.
+            _ if weak || version.is_some_and(|(name, _)| name == "TLSv1.1") => Purpose::Sql,
+            _ if certificate.is_some_and(|name| UNREADABLE.contains(&name)) => Purpose::Sql,
+            _ if certificate == Some(BROKEN_EXTENSION) => Purpose::Sql,
+            purpose => purpose,
+        };
+        // A list that is over cannot be had as it is after it has been renewed.
+        let dated = certificate.is_some_and(|name| DATES.contains(&name));
+        let ahead = if dated && trust != Trust::StaleList { draw.one(&[0, AHEAD]) } else { 0 };
+        let mut client = Self { certificate, role, database, path, tls, purpose, version, ahead };
+        if certificate.is_some_and(|name| UNREADABLE.contains(&name)) {
+            // What the raw client can do.
+            client.version = Some(("TLSv1.2", SslVersion::TLS1_2));
+            client.path = Path::Tcp(Ipv4Addr::LOCALHOST.into());
+            client.tls = true;
+        }
+        client
     }
 
     /// The arguments of the question.
     fn arguments(&self) -> String {
-        let certificate =
-            self.certificate.map_or("null".to_owned(), |name| quote(&identity(name).bundle_pem()));
+        let certificate = self
+            .certificate
+            .map_or("null".to_owned(), |name| quote(&identity(name, self.ahead).bundle_pem()));
         let address = match self.path {
             Path::Tcp(address) => quote(&address.to_string()),
             Path::Socket => "null".to_owned(),
@@ -459,14 +630,29 @@ impl Client {
             Purpose::PhysicalReplication => ("null".to_owned(), ", replication => true"),
             Purpose::LogicalReplication => (database, ", replication => true"),
         };
-        format!("{certificate}, {role}, {database}, {address}, ssl => {}{purpose}", self.tls)
+        let version = self.version.map(|(name, _)| format!(", protocol_version => '{name}'"));
+        let ahead = match self.ahead {
+            0 => String::new(),
+            days => format!(", at => now() + interval '{} hours'", days * 24),
+        };
+        format!(
+            "{certificate}, {role}, {database}, {address}, ssl => {}{purpose}{}{ahead}",
+            self.tls,
+            version.unwrap_or_default()
+        )
     }
 
     /// A real connection for replication; the error is what `psql` prints.
     fn replicate(&self, cluster: &Cluster, relay: &Relay, kind: &str) -> Result<(), LoginError> {
         let psql = cluster.psql(self.role).database(self.database).parameter("replication", kind);
-        let psql = match self.certificate.map(identity) {
-            Some(identity) => psql.with(&identity),
+        let psql = match self.certificate {
+            Some(name) => psql.with(&identity(name, 0)),
+            None => psql,
+        };
+        let psql = match self.version {
+            Some((name, _)) => psql
+                .parameter("ssl_min_protocol_version", name)
+                .parameter("ssl_max_protocol_version", name),
             None => psql,
         };
         let psql = match self.path {
@@ -500,10 +686,23 @@ impl Client {
             Purpose::PhysicalReplication => return self.replicate(cluster, relay, "true"),
             Purpose::LogicalReplication => return self.replicate(cluster, relay, "database"),
         }
+        if let Some(name) = self.certificate.filter(|name| UNREADABLE.contains(name)) {
+            let (stand_in, other) = unreadable(name);
+            return cluster.handshake().with(stand_in).complete_with(other.cert.der());
+        }
         let login = cluster.client(self.role).database(self.database).password(PASSWORD);
-        let login = match self.certificate.map(identity) {
-            Some(identity) => login.with(&identity),
+        let login = match self.certificate {
+            Some(name) => login.with(&identity(name, 0)),
             None => login,
+        };
+        let login = match self.version {
+            Some((_, version)) => login.tls_versions(version, version),
+            None => login,
+        };
+        let login = match (self.version, self.certificate) {
+            (Some(("TLSv1.1", _)), _) => login.ciphers("DEFAULT@SECLEVEL=0"),
+            (_, Some(name)) if WEAK_KEYS.contains(&name) => login.ciphers("DEFAULT@SECLEVEL=0"),
+            _ => login,
         };
         let login = match self.path {
             Path::Socket => login.unix(),
@@ -517,7 +716,10 @@ impl Client {
 
 /// What the server's log says on a refusal, and the steps that it can mean.
 const WORDS_OF_STEPS: &[(&str, &[&str])] = &[
-    ("could not accept SSL connection", &["chain", "purpose", "revocation", "validity"]),
+    (
+        "could not accept SSL connection",
+        &["tls", "key", "chain", "purpose", "revocation", "validity"],
+    ),
     ("embedded null", &["subject"]),
     ("no pg_hba.conf entry", &["hba_rule"]),
     ("to start walsender", &["replication"]),
@@ -570,7 +772,11 @@ fn compare(
     let cell = |index: usize| verdict[index].as_deref().unwrap_or_default();
     let failed = rows.iter().find(|row| row[1].as_deref() == Some("failed"));
     let step = failed.and_then(|row| row[0].as_deref()).unwrap_or("none");
-    let told = format!("{rows:#?}");
+    let line = |row: &Vec<Option<String>>| {
+        let cells = row.iter().map(|cell| cell.as_deref().unwrap_or("-"));
+        cells.collect::<Vec<_>>().join(" | ")
+    };
+    let told = rows.iter().map(line).collect::<Vec<_>>().join("\n");
 
     let mark = cluster.mark();
     let login = client.log_in(cluster, relay);
@@ -593,7 +799,14 @@ fn compare(
     // Every line that was foretold is in the log.
     for line in cell(4).lines() {
         let (_, message) = line.split_once(": ").ok_or("a line of a log has a level")?;
-        eventually("the log", || cluster.log_since(mark).contains(message));
+        let started = Instant::now();
+        while !cluster.log_since(mark).contains(message) {
+            if started.elapsed() > LOG_PATIENCE {
+                let log = cluster.log_since(mark);
+                return Err(format!("not in the log: {message}\n{error:?}\n{told}\n{log}"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
     match cell(3) {
         fatal if fatal.strip_prefix("FATAL: ").is_some_and(|message| message != error.message) => {
@@ -624,10 +837,10 @@ fn what_is_foretold_is_what_happens() {
     let mut draw = Draw(0x9E37_79B9_7F4A_7C15);
     let (mut ends, mut disagreements) = (BTreeMap::<String, usize>::new(), Vec::new());
     for number in 0..worlds {
-        let world = enter_world(&cluster, number, &mut draw);
+        let (trust, world) = enter_world(&cluster, number, &mut draw);
         let admin = cluster.admin();
         for _ in 0..clients {
-            let client = Client::drawn(&mut draw);
+            let client = Client::drawn(&mut draw, trust);
             match compare(&cluster, &admin, &relay, &client) {
                 Ok(end) => *ends.entry(end).or_default() += 1,
                 Err(problem) => disagreements.push(format!("{world}\n{client:?}\n{problem}")),
@@ -643,5 +856,5 @@ fn what_is_foretold_is_what_happens() {
         disagreements.iter().take(3).cloned().collect::<Vec<_>>().join("\n=====\n"),
     );
     // A grid in which everything ends the same way would show nothing.
-    assert!(ends.len() >= if full { 11 } else { 8 }, "{ends:?}");
+    assert!(ends.len() >= if full { 13 } else { 8 }, "{ends:?}");
 }

@@ -28,6 +28,7 @@ mod processes;
 mod recorder;
 mod rehearsal;
 mod revocation;
+mod server_names;
 mod session;
 mod sessions;
 mod settings;

@@ -171,6 +171,29 @@ impl Handshake {
         })
     }
 
+    /// The same, but on the way the certificate of the client becomes these bytes, of the same length:
+    /// no library sends what it cannot read. Over TLS 1.2, where certificates are not encrypted.
+    ///
+    /// # Errors
+    /// If either side refuses.
+    ///
+    /// # Panics
+    /// If there is no certificate, or the length is another one.
+    pub fn complete_with(&self, der: &[u8]) -> Result<(), LoginError> {
+        let own = self.tls.identity.as_ref().expect("there is a certificate").cert.der();
+        assert_eq!(own.len(), der.len(), "the bytes around it stay as they are");
+        let mut options = self.tls.clone();
+        options.max = Some(SslVersion::TLS1_2);
+        let stream = Substitute { stream: self.agreed(), from: own.to_vec(), to: der.to_vec() };
+        match options.ssl()?.connect(stream) {
+            Ok(_) => Ok(()),
+            Err(HandshakeError::Failure(middle) | HandshakeError::WouldBlock(middle)) => {
+                Err(LoginError::from_error(middle.error()))
+            }
+            Err(HandshakeError::SetupFailure(error)) => Err(error.into()),
+        }
+    }
+
     /// Connects and asks to be let in as this role; says what the server answers first.
     pub fn startup(&self, role: &str, database: &str) -> Answer {
         match self.complete() {
@@ -190,6 +213,35 @@ impl Handshake {
             Err(HandshakeError::WouldBlock(middle)) => middle.get_ref().sent.clone(),
             _ => panic!("a handshake does not end without an answer"),
         }
+    }
+}
+
+/// A connection that sends something else in the place of one thing.
+struct Substitute {
+    stream: TcpStream,
+    from: Vec<u8>,
+    to: Vec<u8>,
+}
+
+impl Read for Substitute {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(into)
+    }
+}
+
+impl Write for Substitute {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut sent = bytes.to_vec();
+        let at = bytes.windows(self.from.len()).position(|window| window == self.from);
+        if let Some(at) = at {
+            sent[at..at + self.to.len()].copy_from_slice(&self.to);
+        }
+        self.stream.write_all(&sent)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 

@@ -7,6 +7,7 @@ use openssl::ec::{Asn1Flag, EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Private};
+use openssl::pkey_ctx::PkeyCtx;
 use openssl::rsa::Rsa;
 use openssl::sign::Signer;
 
@@ -107,6 +108,16 @@ impl Key {
         let key = Self::fresh_rsa(bits);
         pool.push((bits, key.clone()));
         key
+    }
+
+    /// A new RSA key for RSASSA-PSS alone.
+    pub fn rsa_pss() -> Self {
+        let key = PkeyCtx::new_id(Id::RSA_PSS).and_then(|mut context| {
+            context.keygen_init()?;
+            context.set_rsa_keygen_bits(2048)?;
+            context.keygen()
+        });
+        Self(key.expect("an RSA key can be generated"))
     }
 
     /// A new RSA key that nobody else uses.

@@ -12,10 +12,11 @@ use openssl::ec::EcKey;
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
-use openssl::ssl::{SslContext, SslContextBuilder, SslFiletype, SslMethod, SslVersion};
+use openssl::ssl::{SslContext, SslContextBuilder, SslFiletype, SslMethod};
 use openssl::x509::X509;
 
 use crate::pg::openssl::ffi::SSL_CTX_set_default_passwd_cb;
+use crate::pg::openssl::protocol;
 use crate::pg::openssl::trust_store::{self, reason};
 use crate::pg::server::auth_files::VERSION;
 use crate::pg::server::files;
@@ -49,14 +50,6 @@ pub(crate) struct Tried {
     /// this.
     pub(crate) outcome: Option<Result<String, Objection>>,
 }
-
-/// The protocol versions that settings name.
-const VERSIONS: [(&str, SslVersion); 4] = [
-    ("TLSv1", SslVersion::TLS1),
-    ("TLSv1.1", SslVersion::TLS1_1),
-    ("TLSv1.2", SslVersion::TLS1_2),
-    ("TLSv1.3", SslVersion::TLS1_3),
-];
 
 /// The first version in which groups are a list (`ssl_groups`), and TLS 1.3 has cipher suites of
 /// its own.
@@ -227,28 +220,21 @@ pub(crate) fn key_matches(settings: &TlsSettings, certificate: &[u8]) -> Option<
     matches
 }
 
-fn version(settings: &TlsSettings, name: &CStr) -> Option<SslVersion> {
-    let value = settings.text(name)?;
-    VERSIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&value)).map(|(_, it)| *it)
-}
-
 fn min_version(context: &mut SslContextBuilder, settings: &TlsSettings) -> Outcome {
     let value = shown(settings, c"ssl_min_protocol_version");
-    let set = context.set_min_proto_version(version(settings, c"ssl_min_protocol_version"));
+    let set =
+        context.set_min_proto_version(protocol::setting(settings, c"ssl_min_protocol_version"));
     set.map_err(|_| Objection::new("could not set minimum SSL protocol version".to_owned()))?;
     Ok(value)
 }
 
 fn max_version(context: &mut SslContextBuilder, settings: &TlsSettings) -> Outcome {
     let value = shown(settings, c"ssl_max_protocol_version");
-    let max = version(settings, c"ssl_max_protocol_version");
+    let max = protocol::setting(settings, c"ssl_max_protocol_version");
     let set = context.set_max_proto_version(max);
     set.map_err(|_| Objection::new("could not set maximum SSL protocol version".to_owned()))?;
-    let rank = |version: Option<SslVersion>| {
-        version.and_then(|version| VERSIONS.iter().position(|(_, known)| *known == version))
-    };
-    let min = rank(version(settings, c"ssl_min_protocol_version"));
-    if let (Some(min), Some(max)) = (min, rank(max))
+    let min = protocol::setting(settings, c"ssl_min_protocol_version").and_then(protocol::rank);
+    if let (Some(min), Some(max)) = (min, max.and_then(protocol::rank))
         && min > max
     {
         return Err(Objection::new("could not set SSL protocol version range".to_owned()).hint(

@@ -197,6 +197,11 @@ fn own_chain(settings: &TlsSettings) -> Result<Vec<X509>, String> {
     X509::stack_from_pem(&pem).map_err(|problem| trust_store::reason(&problem))
 }
 
+/// The same in DER.
+pub(crate) fn own_chain_der(settings: &TlsSettings) -> Result<Vec<Vec<u8>>, String> {
+    Ok(own_chain(settings)?.iter().filter_map(|one| one.to_der().ok()).collect())
+}
+
 /// Whether what is in force was published for the processes that cannot look for themselves.
 pub(crate) fn is_published() -> bool {
     Segment::in_child().is_none_or(|segment| {

@@ -104,6 +104,8 @@ impl TlsSettings {
                 .into_iter()
                 .filter_map(|name| self.text(name))
                 .collect(),
+            protocol_limits: [c"ssl_min_protocol_version", c"ssl_max_protocol_version"]
+                .map(|name| self.text(name).unwrap_or_default()),
         }
     }
 }

@@ -12,12 +12,14 @@
 
 use crate::asn1::oid::Oid;
 use crate::login::access::Surroundings;
-use crate::login::facts::{Crls, Facts, KeyUse, Password, Question, Replication};
+use crate::login::facts::{Crls, Facts, HandshakeRefusal, KeyUse, Password, Question, Replication};
 use crate::login::hba::{self, Client, ClientCertificate, ClientName, Method, Rule};
 use crate::login::hint;
 use crate::login::ident::{self, Decision};
 use crate::login::step::{Check, Explanation, Outcome, Step, Words};
-use crate::text::lossless;
+use crate::text::{lossless, on_one_line};
+use crate::time::UnixTime;
+use crate::verify::host_name;
 use crate::verify::judgement::Judgement;
 use crate::verify::verdict::{Refusal, Unreadable, Verdict};
 use crate::verify::verify_error::Topic;
@@ -59,6 +61,55 @@ fn refusal_words(refusal: &Refusal, with_detail: bool) -> Words {
     Words { client: format!("TLS alert \"{alert}\" ({number})"), log: Some(log) }
 }
 
+/// What OpenSSL says where client and server have no protocol version in common.
+const NO_SHARED_VERSION: &str = "unsupported protocol";
+
+/// What client and log are told of a handshake that the server ends.
+fn refused_handshake(refusal: &HandshakeRefusal) -> Words {
+    let (alert, number) = &refusal.alert;
+    Words {
+        client: format!("TLS alert \"{alert}\" ({number})"),
+        log: Some(format!("LOG: could not accept SSL connection: {}", refusal.logged)),
+    }
+}
+
+/// The protocol versions between these limits, as the server names them where one is not set.
+fn protocol_range([min, max]: &[String; 2]) -> (&str, &str) {
+    (if min.is_empty() { "TLSv1" } else { min }, if max.is_empty() { "TLSv1.3" } else { max })
+}
+
+/// What libpq has against the server's certificate.
+struct Objection {
+    /// The values of `sslmode` with which it does.
+    modes: &'static str,
+    /// In its words.
+    says: String,
+    /// What to do.
+    hint: String,
+}
+
+/// What it is, of a client that trusts the server's CA.
+fn objection_to(certificate: &Certificate, host: &str, at: UnixTime) -> Option<Objection> {
+    let verifying = "sslmode=verify-ca and verify-full";
+    let refused = |why: &str| format!("SSL error: certificate verify failed ({why})");
+    if certificate.not_after().is_some_and(|end| end < at) {
+        return Some(Objection {
+            modes: verifying,
+            says: refused("certificate has expired"),
+            hint: hint::SERVER_EXPIRED.to_owned(),
+        });
+    }
+    if certificate.not_before().is_some_and(|start| start > at) {
+        return Some(Objection {
+            modes: verifying,
+            says: refused("certificate is not yet valid"),
+            hint: hint::SERVER_NOT_YET_VALID.to_owned(),
+        });
+    }
+    let says = host_name::objection(certificate, host)?;
+    Some(Objection { modes: "sslmode=verify-full", says, hint: hint::host_name(certificate, host) })
+}
+
 /// The steps about which OpenSSL is asked.
 const TRUST: [Check; 4] = [Check::Chain, Check::Purpose, Check::Revocation, Check::Validity];
 
@@ -83,6 +134,7 @@ pub fn explain(
     let mut login = Login { question, facts, around, steps: Vec::new(), asks_password: false };
     login.configuration();
     login.tls();
+    login.server_certificate();
     login.certificate();
     // Every connection takes a slot before anything is known of its role.
     let full = !facts.slots.for_superusers && !question.replication.is_walsender();
@@ -214,6 +266,10 @@ impl<'a> Login<'a> {
         } else if !self.question.tls {
             let detail = "no TLS: rules of the kinds host, hostnossl and hostnogssenc can match";
             self.step(Check::Tls, Outcome::Ok, detail, None);
+        } else if let Some(refusal) =
+            self.facts.version_refusal.as_ref().filter(|_| self.facts.tls.enabled)
+        {
+            self.refused_version(refusal);
         } else if self.facts.tls.enabled {
             let detail = "TLS: rules of the kinds host, hostssl and hostnogssenc can match";
             self.step(Check::Tls, Outcome::Ok, detail, Some("ssl".to_owned()));
@@ -222,6 +278,51 @@ impl<'a> Login<'a> {
             let words = Words { client, log: None };
             self.fail(Check::Tls, "the server has ssl = off", Some("ssl".to_owned()), words);
             self.hint(hint::TLS_OFF);
+        }
+    }
+
+    /// The client speaks a protocol version that the server does not take.
+    fn refused_version(&mut self, refusal: &HandshakeRefusal) {
+        let version = self.question.protocol_version.unwrap_or_default();
+        let limits = &self.facts.tls.protocol_limits;
+        let (min, max) = protocol_range(limits);
+        let mut words = refused_handshake(refusal);
+        if let Some(log) = words.log.as_mut().filter(|_| refusal.logged == NO_SHARED_VERSION) {
+            // As be_tls_open_server() adds it.
+            log.push_str(&format!(
+                "\nHINT: This may indicate that the client does not support any SSL protocol \
+                 version between {min} and {max}."
+            ));
+        }
+        let detail = format!("the server does not take {version} (\"{}\")", refusal.logged);
+        let source = "ssl_min_protocol_version, ssl_max_protocol_version".to_owned();
+        self.fail(Check::Tls, detail, Some(source), words);
+        self.hint(hint::protocol_version(version, (min, max)));
+    }
+
+    /// Whether a client that verifies the server takes its certificate under the name that it
+    /// connects to. Most do not verify (`sslmode`), so nothing fails here.
+    fn server_certificate(&mut self) {
+        let Some(host) = self.question.host.filter(|_| self.uses_tls()) else { return };
+        let check = Check::ServerCertificate;
+        match &self.facts.server_certificate {
+            None => {}
+            Some(Err(why)) => self.step(check, Outcome::Unknown, why, None),
+            Some(Ok(certificate)) => {
+                let subject = certificate.subject().oneline();
+                match objection_to(certificate, host, self.question.at) {
+                    None => {
+                        let detail =
+                            format!("{subject}: libpq takes it for \"{}\"", on_one_line(host));
+                        self.step(check, Outcome::Ok, detail, None);
+                    }
+                    Some(Objection { modes, says, hint }) => {
+                        let detail = format!("{subject}: with {modes} libpq says: {says}");
+                        self.step(check, Outcome::Warning, detail, None);
+                        self.hint(hint);
+                    }
+                }
+            }
         }
     }
 
@@ -266,14 +367,12 @@ impl<'a> Login<'a> {
                 let detail = format!("{key}: can be used with what the server offers");
                 self.step(Check::Key, Outcome::Ok, detail, None);
             }
-            Some(KeyUse::Refused { alert: (alert, number), logged }) => {
-                let words = Words {
-                    client: format!("TLS alert \"{alert}\" ({number})"),
-                    log: Some(format!("LOG: could not accept SSL connection: {logged}")),
-                };
-                let detail =
-                    format!("{key}: cannot be used with what the server offers ({logged})");
-                self.fail(Check::Key, detail, None, words);
+            Some(KeyUse::Refused(refusal)) => {
+                let detail = format!(
+                    "{key}: cannot be used with what the server offers ({})",
+                    refusal.logged
+                );
+                self.fail(Check::Key, detail, None, refused_handshake(refusal));
                 self.hint(hint::KEY);
             }
         }
@@ -943,7 +1042,9 @@ impl<'a> Login<'a> {
     }
 
     fn verdict(&mut self) {
-        let first = |outcome| self.steps.iter().find(|step| step.outcome == outcome);
+        // What the client makes of the server is not the server's decision.
+        let steps = self.steps.iter().filter(|step| step.check != Check::ServerCertificate);
+        let first = |outcome| steps.clone().find(|step| step.outcome == outcome);
         let unknown = first(Outcome::Unknown).map(|step| step.check);
         let hint = first(Outcome::Failed).and_then(|step| step.hint.clone());
         let (outcome, detail, source, words) = match (first(Outcome::Failed), unknown) {

@@ -20,6 +20,11 @@ pub struct Question<'a> {
     pub address: Option<IpAddr>,
     /// Whether it uses TLS.
     pub tls: bool,
+    /// The only protocol version that it speaks, as in the settings of the server; `None` if it
+    /// speaks those of libpq.
+    pub protocol_version: Option<&'a str>,
+    /// The host name that it connects to; `None` if that is not asked about.
+    pub host: Option<&'a str>,
     /// When.
     pub at: UnixTime,
     /// What the CRLs are then.
@@ -82,6 +87,11 @@ pub struct Facts<'a> {
     pub tls: TlsFacts,
     /// `pgtls_ext.require_tls`, where the library is preloaded.
     pub require_tls: bool,
+    /// How the server refuses the protocol version that the client speaks, if it does.
+    pub version_refusal: Option<HandshakeRefusal>,
+    /// The certificate that the server shows, or why that is not known; `None` if no host name is
+    /// asked about.
+    pub server_certificate: Option<Result<Certificate, String>>,
     /// What OpenSSL says of the chain, or why it cannot be asked; `None` if there is no chain.
     pub trust: Option<Result<Judgement, String>>,
     /// Whether the client can use its key with what the server offers; `None` if that is not known
@@ -111,12 +121,16 @@ pub enum KeyUse {
     /// No signature algorithm that both know goes with it: the client sends no certificate.
     NotSent,
     /// The server refuses it.
-    Refused {
-        /// The TLS alert that the client is sent, with its number.
-        alert: (String, u8),
-        /// What the server logs behind `could not accept SSL connection: `.
-        logged: String,
-    },
+    Refused(HandshakeRefusal),
+}
+
+/// How the server ends a handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandshakeRefusal {
+    /// The TLS alert that the client is sent, with its number.
+    pub alert: (String, u8),
+    /// What the server logs behind `could not accept SSL connection: `.
+    pub logged: String,
 }
 
 /// How the server does TLS.
@@ -128,6 +142,8 @@ pub struct TlsFacts {
     pub ca_file: Option<String>,
     /// `ssl_crl_file` and `ssl_crl_dir`, as far as they are set.
     pub crls: Vec<String>,
+    /// `ssl_min_protocol_version` and `ssl_max_protocol_version`; empty if there is no limit.
+    pub protocol_limits: [String; 2],
 }
 
 /// A role.

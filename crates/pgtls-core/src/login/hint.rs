@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::login::access::Surroundings;
 use crate::login::hba::{self, Client, ClientName};
 use crate::login::ident::{self, Line};
-use crate::text::lossless;
+use crate::text::{lossless, on_one_line};
 use crate::time::UnixTime;
 use crate::verify::judgement::Judgement;
 use crate::verify::verdict::Refusal;
@@ -191,6 +191,47 @@ pub(super) const UNREADABLE: &str = "No setting of the server changes that: have
 /// A key that cannot be used with what the server offers.
 pub(super) const KEY: &str = "Have the certificate issued for a key on P-256 or an RSA key. For a key on another curve the \
      server needs TLSv1.3, or with TLSv1.2 that curve in ssl_ecdh_curve (from 18 ssl_groups).";
+
+/// The server does not take the client's protocol version; its limits are these.
+pub(super) fn protocol_version(version: &str, (min, max): (&str, &str)) -> String {
+    // The names are in the order of their age.
+    let within = |limit: &str, other: &str| limit.to_lowercase() <= other.to_lowercase();
+    if within(min, version) && within(version, max) {
+        return format!(
+            "The server's limits allow {version}, but OpenSSL's security level does not: have the \
+             client speak TLSv1.2 or later, or lower the level with @SECLEVEL=0 in ssl_ciphers \
+             and reload."
+        );
+    }
+    format!(
+        "The server takes {min} to {max} (ssl_min_protocol_version, ssl_max_protocol_version). \
+         Have the client speak one of them, or change the limits and reload."
+    )
+}
+
+/// The server's own certificate has ended.
+pub(super) const SERVER_EXPIRED: &str =
+    "Put a renewed certificate and its key into ssl_cert_file and ssl_key_file, and reload.";
+
+/// It begins in the future.
+pub(super) const SERVER_NOT_YET_VALID: &str =
+    "Compare the clocks of the server and of the CA that issued the server's certificate.";
+
+/// The server's own certificate does not stand for the name that the client connects to.
+pub(super) fn host_name(certificate: &Certificate, host: &str) -> String {
+    let names = certificate.san().unwrap_or_default();
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let has = match names.is_empty() {
+        true => "no subject alternative name".to_owned(),
+        false => names.join(", "),
+    };
+    format!(
+        "Have the client connect to a name that the certificate has ({has}), or have the server's \
+         certificate issued with the subject alternative name {}, put it into ssl_cert_file with \
+         its key in ssl_key_file, and reload.",
+        on_one_line(host)
+    )
+}
 
 /// `ssl = off`.
 pub(super) const TLS_OFF: &str = "Set ssl = on, with ssl_cert_file and ssl_key_file, and reload.";

@@ -11,6 +11,8 @@ pub enum Check {
     Configuration,
     /// Whether the client gets the encryption it wants.
     Tls,
+    /// What a client that verifies the server makes of its certificate.
+    ServerCertificate,
     /// Issuers, signatures and constraints of the chain.
     Chain,
     /// What the certificates may be used for.
@@ -55,6 +57,7 @@ impl fmt::Display for Check {
         f.write_str(match self {
             Self::Configuration => "configuration",
             Self::Tls => "tls",
+            Self::ServerCertificate => "server_certificate",
             Self::Chain => "chain",
             Self::Purpose => "purpose",
             Self::Revocation => "revocation",

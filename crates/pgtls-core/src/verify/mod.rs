@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod credential;
+pub mod host_name;
 pub mod judgement;
 pub mod revocation;
 pub mod verdict;

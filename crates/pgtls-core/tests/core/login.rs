@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use pgtls_core::login::access::{Found, Network, Patterns, Roles, Surroundings, Token};
 use pgtls_core::login::facts::{
-    Crls, DatabaseFacts, Facts, KeyUse, Password, Question, Remark, Replication, RoleFacts,
-    SlotFacts, TlsFacts, Untranslatable,
+    Crls, DatabaseFacts, Facts, HandshakeRefusal, KeyUse, Password, Question, Remark, Replication,
+    RoleFacts, SlotFacts, TlsFacts, Untranslatable,
 };
 use pgtls_core::login::hba::{
     self, Address, ClientCertificate, ClientName, Connection, Method, Rule,
@@ -75,6 +75,10 @@ struct Login {
     require_tls: bool,
     trust: Option<Result<Verdict, String>>,
     key_use: Option<KeyUse>,
+    protocol_version: Option<&'static str>,
+    version_refusal: Option<HandshakeRefusal>,
+    host: Option<&'static str>,
+    server_certificate: Option<Result<Certificate, String>>,
     role: Option<RoleFacts>,
     database: Option<DatabaseFacts>,
     untranslatable: Untranslatable,
@@ -104,10 +108,15 @@ fn good() -> Login {
             enabled: true,
             ca_file: Some("ca.crt".to_owned()),
             crls: vec!["ca.crl".to_owned()],
+            protocol_limits: ["TLSv1.2", ""].map(str::to_owned),
         },
         require_tls: false,
         trust: Some(Ok(Verdict::Trusted(["/CN=alice", "/CN=root"].map(link).into()))),
         key_use: None,
+        protocol_version: None,
+        version_refusal: None,
+        host: None,
+        server_certificate: None,
         role: Some(RoleFacts { may_log_in: true, ..RoleFacts::default() }),
         database: Some(DatabaseFacts {
             allows_connections: true,
@@ -171,6 +180,8 @@ impl Login {
             database: b"app",
             address: self.address,
             tls: self.tls,
+            protocol_version: self.protocol_version,
+            host: self.host,
             at: UnixTime(1_767_225_600),
             crls: self.crls,
             replication: self.replication,
@@ -181,6 +192,8 @@ impl Login {
             tls: self.server.clone(),
             require_tls: self.require_tls,
             trust: self.trust.clone().map(|trust| trust.map(|verdict| self.judgement(verdict))),
+            version_refusal: self.version_refusal.clone(),
+            server_certificate: self.server_certificate.clone(),
             key_use: self.key_use.clone(),
             role: self.role.clone(),
             database: self.database.clone(),
@@ -686,10 +699,10 @@ fn certificates_that_do_not_count() {
         ),
         (
             |login| {
-                login.key_use = Some(KeyUse::Refused {
+                login.key_use = Some(KeyUse::Refused(HandshakeRefusal {
                     alert: ("illegal parameter".to_owned(), 47),
                     logged: "wrong curve".to_owned(),
-                });
+                }));
             },
             &[
                 "key failed: id-ecPublicKey on prime256v1: cannot be used with what the server \
@@ -698,6 +711,40 @@ fn certificates_that_do_not_count() {
                 "client: TLS alert \"illegal parameter\" (47)",
                 "log: LOG: could not accept SSL connection: wrong curve",
             ],
+        ),
+        (
+            |login| refuse_version(login, "TLSv1.1"),
+            &[
+                "tls failed: the server does not take TLSv1.1 (\"unsupported protocol\") \
+                 [ssl_min_protocol_version, ssl_max_protocol_version]",
+                "refused at tls",
+                "client: TLS alert \"protocol version\" (70)",
+                "log: LOG: could not accept SSL connection: unsupported protocol",
+                "log: HINT: This may indicate that the client does not support any SSL protocol version between \
+                 TLSv1.2 and TLSv1.3.",
+            ],
+        ),
+        (
+            |login| {
+                login.host = Some("db.example.com");
+                login.server_certificate = Some(Ok(certificate("/CN=localhost")));
+            },
+            &["server_certificate warning: /CN=localhost: with sslmode=verify-full libpq says: \
+               server certificate for \"localhost\" does not match host name \"db.example.com\""],
+        ),
+        (
+            |login| {
+                login.host = Some("localhost");
+                login.server_certificate = Some(Ok(certificate("/CN=localhost")));
+            },
+            &["server_certificate ok: /CN=localhost: libpq takes it for \"localhost\""],
+        ),
+        (
+            |login| {
+                login.host = Some("localhost");
+                login.server_certificate = Some(Err("it is not known".to_owned()));
+            },
+            &["server_certificate unknown: it is not known"],
         ),
         (
             |login| login.certificates = vec![certificate("/CN=alice\0.example")],
@@ -710,6 +757,14 @@ fn certificates_that_do_not_count() {
             ],
         ),
     ]);
+}
+
+fn refuse_version(login: &mut Login, version: &'static str) {
+    login.protocol_version = Some(version);
+    login.version_refusal = Some(HandshakeRefusal {
+        alert: ("protocol version".to_owned(), 70),
+        logged: "unsupported protocol".to_owned(),
+    });
 }
 
 #[test]

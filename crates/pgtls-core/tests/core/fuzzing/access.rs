@@ -176,6 +176,8 @@ fn explain(client: &Client<'_>, rules: &[hba::Line], around: &Surroundings<'_>) 
         database: client.database.unwrap_or_default(),
         address: client.address,
         tls: client.tls,
+        protocol_version: None,
+        host: None,
         at: UnixTime(0),
         crls: Crls::AsTheyAre,
         replication: match client.database {
@@ -188,6 +190,8 @@ fn explain(client: &Client<'_>, rules: &[hba::Line], around: &Surroundings<'_>) 
         mappings: &[],
         tls: TlsFacts { enabled: true, ..TlsFacts::default() },
         require_tls: false,
+        version_refusal: None,
+        server_certificate: None,
         trust: None,
         key_use: None,
         role: Some(RoleFacts { may_log_in: true, ..RoleFacts::default() }),

@@ -1,4 +1,5 @@
-//! Whether a client can use its key with what the server offers: tried, in a handshake in memory.
+//! What becomes of a client's protocol version and key with what the server offers: tried, in a
+//! handshake in memory.
 //!
 //! Which curves and signature algorithms go with which protocol version depends on the version of
 //! OpenSSL and on settings, so nothing is told from tables. The server of the trial has the
@@ -22,11 +23,12 @@ use openssl::ssl::{
     ErrorCode, Ssl, SslContext, SslContextBuilder, SslMethod, SslStream, SslVerifyMode, SslVersion,
 };
 use openssl::x509::{X509, X509NameBuilder};
-use pgtls_core::login::facts::KeyUse;
+use pgtls_core::login::facts::{HandshakeRefusal, KeyUse};
 use pgtls_core::x509::certificate::Certificate;
 
 use crate::pg::datum::cstr;
 use crate::pg::openssl::ffi::SSL_alert_desc_string_long;
+use crate::pg::openssl::protocol;
 use crate::pg::openssl::trust_store::give_up_without_memory;
 use crate::pg::server::tls_settings::TlsSettings;
 
@@ -49,11 +51,35 @@ const MOST_TURNS: usize = 16;
 /// OpenSSL gives the reason for an alert as its number and this.
 const ALERT_OFFSET: c_int = 1000;
 
-/// The kind of a key, and those settings.
+/// What the server says of a client that speaks no version that it takes.
+const NO_SHARED_VERSION: &str = "unsupported protocol";
+
+/// Its words where the certificate of the trial may be what is missing, rather than the server's.
+const NO_SHARED_CIPHER: &str = "no shared cipher";
+
+/// A client, and those settings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Case {
-    kind: KeyKind,
+    client: Client,
     settings: Vec<Box<CStr>>,
+}
+
+/// A client that tries.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Client {
+    /// The kind of its key; `None` if it has none.
+    key: Option<KeyKind>,
+    /// The only version that it speaks; `None` if it speaks those of libpq.
+    version: Option<String>,
+}
+
+/// How a trial ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    /// With a connection, in which the client did or did not send its certificate.
+    Connected { sent: bool },
+    /// The server refuses.
+    Refused(HandshakeRefusal),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,12 +91,17 @@ enum KeyKind {
 
 thread_local! {
     /// What was tried in this process.
-    static TRIED: RefCell<HashMap<Case, Option<KeyUse>>> = RefCell::default();
+    static TRIED: RefCell<HashMap<Case, Option<End>>> = RefCell::default();
 }
 
-/// Whether the key of this certificate can be used; `None` if that is not known. It always can if it
-/// is an RSA key, of which the size is judged with the chain.
-pub(crate) fn key_use(certificate: &Certificate, settings: &TlsSettings) -> Option<KeyUse> {
+/// Whether the key of this certificate can be used by a client that speaks this version, or those of
+/// libpq; `None` if that is not known. It always can if it is an RSA key, of which the size is judged
+/// with the chain.
+pub(crate) fn key_use(
+    certificate: &Certificate,
+    version: Option<&str>,
+    settings: &TlsSettings,
+) -> Option<KeyUse> {
     let key = PKey::public_key_from_der(certificate.public_key_der());
     let key = key.inspect_err(give_up_without_memory).ok()?;
     let kind = match key.id() {
@@ -79,16 +110,37 @@ pub(crate) fn key_use(certificate: &Certificate, settings: &TlsSettings) -> Opti
         Id::ED448 => KeyKind::Ed448,
         _ => return None,
     };
-    let case = Case { kind, settings: DECIDING.map(|name| settings.get(name).into()).to_vec() };
+    let client = Client { key: Some(kind), version: version.map(str::to_owned) };
+    match end(client, settings)? {
+        End::Connected { sent: true } => Some(KeyUse::Usable),
+        End::Connected { sent: false } => Some(KeyUse::NotSent),
+        // That is not about the key.
+        End::Refused(refusal) if refusal.logged == NO_SHARED_VERSION => None,
+        End::Refused(refusal) => Some(KeyUse::Refused(refusal)),
+    }
+}
+
+/// How the server refuses a client that speaks only this version; `None` if it does not, or if that
+/// is not known.
+pub(crate) fn version_refusal(version: &str, settings: &TlsSettings) -> Option<HandshakeRefusal> {
+    match end(Client { key: None, version: Some(version.to_owned()) }, settings)? {
+        End::Refused(refusal) => Some(refusal),
+        End::Connected { .. } => None,
+    }
+}
+
+/// How the handshake of this client ends, if that is known.
+fn end(client: Client, settings: &TlsSettings) -> Option<End> {
+    let case = Case { client, settings: DECIDING.map(|name| settings.get(name).into()).to_vec() };
     if let Some(known) = TRIED.with_borrow(|tried| tried.get(&case).cloned()) {
         return known;
     }
-    let answer = tried(kind, settings).unwrap_or_else(|problem| {
+    let end = tried(&case.client, settings).unwrap_or_else(|problem| {
         give_up_without_memory(&problem);
         None
     });
-    TRIED.with_borrow_mut(|tried| tried.insert(case, answer.clone()));
-    answer
+    TRIED.with_borrow_mut(|tried| tried.insert(case, end.clone()));
+    end
 }
 
 /// A fresh key of that kind.
@@ -123,21 +175,11 @@ fn certificate(key: &PKey<Private>) -> Result<X509, ErrorStack> {
     Ok(builder.build())
 }
 
-fn version(name: &CStr) -> Option<SslVersion> {
-    Some(match name.to_bytes() {
-        b"TLSv1" => SslVersion::TLS1,
-        b"TLSv1.1" => SslVersion::TLS1_1,
-        b"TLSv1.2" => SslVersion::TLS1_2,
-        b"TLSv1.3" => SslVersion::TLS1_3,
-        _ => return None,
-    })
-}
-
 /// As the server makes its own (`be_tls_init`), but with a certificate of ours.
 fn server_context(settings: &TlsSettings) -> Result<SslContext, ErrorStack> {
     let mut context = SslContext::builder(SslMethod::tls_server())?;
-    context.set_min_proto_version(version(settings.get(c"ssl_min_protocol_version")))?;
-    context.set_max_proto_version(version(settings.get(c"ssl_max_protocol_version")))?;
+    context.set_min_proto_version(protocol::setting(settings, c"ssl_min_protocol_version"))?;
+    context.set_max_proto_version(protocol::setting(settings, c"ssl_max_protocol_version"))?;
     let text = |name| settings.text(name);
     if let Some(list) = text(c"ssl_ciphers") {
         context.set_cipher_list(&list)?;
@@ -166,13 +208,13 @@ struct Wire {
     to_client: VecDeque<u8>,
 }
 
-/// One end of it.
-struct End {
+/// One side of it.
+struct Side {
     wire: Rc<RefCell<Wire>>,
     is_server: bool,
 }
 
-impl Read for End {
+impl Read for Side {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut wire = self.wire.borrow_mut();
         let wire = &mut *wire;
@@ -184,7 +226,7 @@ impl Read for End {
     }
 }
 
-impl Write for End {
+impl Write for Side {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut wire = self.wire.borrow_mut();
         let wire = &mut *wire;
@@ -198,29 +240,41 @@ impl Write for End {
     }
 }
 
-/// What happens with such a key.
-fn tried(kind: KeyKind, settings: &TlsSettings) -> Result<Option<KeyUse>, ErrorStack> {
-    let mut client = SslContext::builder(SslMethod::tls_client())?;
-    client.set_min_proto_version(Some(LIBPQ_AT_LEAST))?;
-    present(&mut client, &fresh(kind)?)?;
+/// As libpq makes its own, but for a version that is asked about: a client that speaks it can do so.
+fn client_context(client: &Client) -> Result<SslContext, ErrorStack> {
+    let mut context = SslContext::builder(SslMethod::tls_client())?;
+    let only = client.version.as_deref().and_then(protocol::version);
+    if only.is_some() {
+        context.set_security_level(0);
+    }
+    context.set_min_proto_version(Some(only.unwrap_or(LIBPQ_AT_LEAST)))?;
+    context.set_max_proto_version(only)?;
+    if let Some(kind) = client.key {
+        present(&mut context, &fresh(kind)?)?;
+    }
+    Ok(context.build())
+}
+
+/// Lets this client try.
+fn tried(client: &Client, settings: &TlsSettings) -> Result<Option<End>, ErrorStack> {
     let wire = Rc::new(RefCell::new(Wire::default()));
-    let end = |is_server| End { wire: Rc::clone(&wire), is_server };
-    let mut client = SslStream::new(Ssl::new(&client.build())?, end(false))?;
-    let mut server = SslStream::new(Ssl::new(&*server_context(settings)?)?, end(true))?;
+    let side = |is_server| Side { wire: Rc::clone(&wire), is_server };
+    let mut client = SslStream::new(Ssl::new(&*client_context(client)?)?, side(false))?;
+    let mut server = SslStream::new(Ssl::new(&*server_context(settings)?)?, side(true))?;
     let mut client_is_done = false;
     for _ in 0..MOST_TURNS {
         if !client_is_done {
             match client.connect() {
                 Ok(()) => client_is_done = true,
                 Err(error) if error.code() == ErrorCode::WANT_READ => {}
-                // It cannot even begin: that is about the two of them, and not about the key.
+                // It cannot even begin, or does not want to go on with this server.
                 Err(_) => return Ok(None),
             }
         }
         match server.accept() {
             Ok(()) => {
                 let sent = server.ssl().peer_certificate().is_some();
-                return Ok(Some(if sent { KeyUse::Usable } else { KeyUse::NotSent }));
+                return Ok(Some(End::Connected { sent }));
             }
             Err(error) if error.code() == ErrorCode::WANT_READ => {}
             Err(error) => {
@@ -228,12 +282,12 @@ fn tried(kind: KeyKind, settings: &TlsSettings) -> Result<Option<KeyUse>, ErrorS
                     stack.errors().first().and_then(openssl::error::Error::reason)
                 });
                 let Some(logged) = logged else { return Ok(None) };
-                // What has no shared cipher with our certificate may have one with the server's.
-                if matches!(logged, "no shared cipher" | "unsupported protocol") {
+                if logged == NO_SHARED_CIPHER {
                     return Ok(None);
                 }
+                let logged = logged.to_owned();
                 let alert = alert(&mut client);
-                return Ok(alert.map(|alert| KeyUse::Refused { alert, logged: logged.to_owned() }));
+                return Ok(alert.map(|alert| End::Refused(HandshakeRefusal { alert, logged })));
             }
         }
     }
@@ -241,7 +295,7 @@ fn tried(kind: KeyKind, settings: &TlsSettings) -> Result<Option<KeyUse>, ErrorS
 }
 
 /// The alert that has come for the client, by name and number.
-fn alert(client: &mut SslStream<End>) -> Option<(String, u8)> {
+fn alert(client: &mut SslStream<Side>) -> Option<(String, u8)> {
     let error = match client.ssl().is_init_finished() {
         true => client.ssl_read(&mut [0; 1]).err()?,
         false => client.connect().err()?,
