@@ -1,7 +1,9 @@
 //! Common mistakes, each made for real: the login is refused, the what-if login names what mends it,
 //! and that does. `docs/troubleshooting.md` has each by what the client sees.
 
+use openssl::ssl::SslVersion;
 use pgtls_e2e::prelude::*;
+use testpki::Curve;
 
 /// Who comes, and how.
 #[derive(Clone)]
@@ -10,25 +12,38 @@ struct Visitor {
     role: &'static str,
     database: &'static str,
     tls: bool,
+    /// The only protocol version that it speaks.
+    version: Option<(&'static str, SslVersion)>,
+    /// Whether it takes what OpenSSL finds too weak.
+    careless: bool,
 }
 
 fn with(identity: &Identity, role: &'static str) -> Visitor {
-    Visitor { identity: Some(identity.clone()), role, database: "postgres", tls: true }
+    Visitor { identity: Some(identity.clone()), ..without_certificate(role) }
 }
 
 fn without_certificate(role: &'static str) -> Visitor {
-    Visitor { identity: None, role, database: "postgres", tls: true }
+    Visitor {
+        identity: None,
+        role,
+        database: "postgres",
+        tls: true,
+        version: None,
+        careless: false,
+    }
 }
 
 impl Visitor {
     fn arguments(&self) -> String {
         let certificate = self.identity.as_ref().map(|identity| quote(&identity.bundle_pem()));
+        let version = self.version.map(|(name, _)| format!(", protocol_version => '{name}'"));
         format!(
-            "{}, '{}', '{}', '127.0.0.1', ssl => {}",
+            "{}, '{}', '{}', '127.0.0.1', ssl => {}{}",
             certificate.as_deref().unwrap_or("null"),
             self.role,
             self.database,
-            self.tls
+            self.tls,
+            version.unwrap_or_default()
         )
     }
 
@@ -37,6 +52,12 @@ impl Visitor {
         let mut client = client.password("guess");
         if let Some(identity) = &self.identity {
             client = client.with(identity);
+        }
+        if let Some((_, version)) = self.version {
+            client = client.tls_versions(version, version);
+        }
+        if self.careless {
+            client = client.ciphers("DEFAULT@SECLEVEL=0");
         }
         if self.tls { client } else { client.no_tls() }
     }
@@ -79,7 +100,12 @@ impl Office {
         self.cluster.write_ident("");
         self.cluster.replace_ca(&[&pki.root().cert]);
         self.cluster.replace_crl(&[pki.root_crl(), pki.intermediate_crl()]);
-        self.cluster.unset("pgtls_ext.require_tls");
+        self.cluster.set("ssl_ca_file", self.cluster.tls_path("ca.crt").display());
+        for setting in
+            ["pgtls_ext.require_tls", "ssl_min_protocol_version", "ssl_max_protocol_version"]
+        {
+            self.cluster.unset(setting);
+        }
         self.cluster.reload();
     }
 
@@ -248,7 +274,85 @@ fn mistakes_with_certificates_are_mended_by_their_hints() {
         &with(&under_leaf, "alice"),
         |_, _| alice(),
     );
-    assert_eq!(office.mistakes, 16);
+    let brief = pki.root().issue("/CN=a CA that ended").ca().expired().build();
+    office.cluster.replace_crl(&[pki.root_crl(), &pki.crl(&brief).build()]);
+    office.mistake(
+        "certificate expired",
+        "put the renewed one in its place",
+        &with(&brief.issue("/CN=alice").build(), "alice"),
+        |cluster, _| {
+            let renewed = pki.root().issue("/CN=a CA that ended").ca().key(&brief.key).build();
+            cluster.replace_crl(&[pki.root_crl(), &pki.crl(&renewed).build()]);
+            with(&renewed.issue("/CN=alice").build(), "alice")
+        },
+    );
+    office.mistake(
+        "certificate unknown",
+        "an extension that is marked as critical",
+        &with(pki.member("unknown_critical"), "alice"),
+        |_, _| alice(),
+    );
+    assert_eq!(office.mistakes, 18);
+}
+
+#[test]
+fn mistakes_with_keys_and_versions_are_mended_by_their_hints() {
+    let pki = Pki::standard();
+    let mut office = Office::open();
+    let alice = || with(pki.alice(), "alice");
+    let speaking = |name, version, careless| Visitor {
+        version: Some((name, version)),
+        careless,
+        ..without_certificate("guest")
+    };
+
+    office.mistake(
+        "protocol version",
+        "Have the client speak one of them",
+        &speaking("TLSv1.1", SslVersion::TLS1_1, true),
+        |_, _| speaking("TLSv1.2", SslVersion::TLS1_2, false),
+    );
+    office.cluster.set("ssl_min_protocol_version", "TLSv1.3");
+    office.mistake(
+        "protocol version",
+        "or change the limits and reload",
+        &speaking("TLSv1.2", SslVersion::TLS1_2, false),
+        |cluster, _| {
+            cluster.set("ssl_min_protocol_version", "TLSv1.2");
+            speaking("TLSv1.2", SslVersion::TLS1_2, false)
+        },
+    );
+    office.cluster.set("ssl_max_protocol_version", "TLSv1.2");
+    office.mistake(
+        "illegal parameter",
+        "Have the certificate issued for a key on P-256 or an RSA key.",
+        &with(&pki.issue("/CN=alice").on(Curve::P384).build(), "alice"),
+        |_, _| alice(),
+    );
+    let careless = |identity: &Identity| Visitor { careless: true, ..with(identity, "alice") };
+    office.mistake(
+        "bad certificate",
+        "have one issued for a longer key, RSA with 2048 bits or more, or P-256",
+        &careless(&pki.issue("/CN=alice").key(&Key::rsa_of(1024)).build()),
+        |_, _| alice(),
+    );
+    office.mistake(
+        "bad certificate",
+        "have it issued anew with SHA-256 or better",
+        &careless(&pki.issue("/CN=alice").digest(Digest::Sha1).build()),
+        |_, _| alice(),
+    );
+    office.cluster.unset("ssl_ca_file");
+    office.mistake(
+        "client certificates can only be checked if a root certificate store is available",
+        "set it to the CAs of the clients",
+        &alice(),
+        |cluster, _| {
+            cluster.set("ssl_ca_file", cluster.tls_path("ca.crt").display());
+            alice()
+        },
+    );
+    assert_eq!(office.mistakes, 6);
 }
 
 #[test]
