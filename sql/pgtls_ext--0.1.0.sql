@@ -544,7 +544,7 @@ CREATE FUNCTION pgtls_recent_failures()
 RETURNS TABLE (
     last_at timestamptz, reason text, count bigint, client_addr inet, usename text, datname text,
     client_subject text, client_issuer text, client_not_after timestamptz, subject text, issuer text, serial numeric,
-    depth integer, verify_error text, message text, hint text, first_at timestamptz, fingerprint text,
+    depth integer, verify_error text, message text, hint text, offered text, first_at timestamptz, fingerprint text,
     client_fingerprint text)
 AS 'MODULE_PATHNAME', 'pgtls_recent_failures_wrapper'
 LANGUAGE C VOLATILE STRICT PARALLEL SAFE
@@ -573,6 +573,7 @@ COMMENT ON COLUMN pgtls_recent_failures.depth IS 'place of that certificate in t
 COMMENT ON COLUMN pgtls_recent_failures.verify_error IS 'what OpenSSL has against the chain';
 COMMENT ON COLUMN pgtls_recent_failures.message IS 'what the server logged';
 COMMENT ON COLUMN pgtls_recent_failures.hint IS 'what to do, and by whom';
+COMMENT ON COLUMN pgtls_recent_failures.offered IS 'newest protocol version and groups that the client offered, the group that it likes best first';
 COMMENT ON COLUMN pgtls_recent_failures.first_at IS 'when it came first';
 COMMENT ON COLUMN pgtls_recent_failures.fingerprint IS 'SHA-256 of the certificate that offends, in lower-case hexadecimal';
 COMMENT ON COLUMN pgtls_recent_failures.client_fingerprint IS 'SHA-256 of the client''s own certificate, in lower-case hexadecimal';

@@ -71,6 +71,7 @@ fn columns(recent: &Recent) -> Row {
             Some(escaped(&recent.message)).filter(|message| !message.is_empty()).into(),
         ),
         ("hint".into(), hint.into()),
+        ("offered".into(), recent.offered.clone().into()),
         ("first_at".into(), moment(recent.first_at)),
         ("fingerprint".into(), fingerprint(offending).into()),
         ("client_fingerprint".into(), fingerprint(client).into()),

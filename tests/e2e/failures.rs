@@ -292,6 +292,53 @@ fn failures_tell_the_clients_certificate_from_the_one_that_offends() {
     assert_eq!(row, [None, Some(issuer), Some("expired".to_owned()), Some("t".to_owned())]);
 }
 
+/// What a client can do is told by what it offers, also where the handshake ended early.
+#[test]
+fn failures_tell_what_the_client_offered() {
+    let pki = Pki::standard();
+    let cluster = Cluster::builder().roles(&["alice"]).preloaded().start();
+    let admin = cluster.admin();
+    let expired = || cluster.handshake().with(pki.expired());
+    let mut count = 0;
+    let mut offers = |client: &dyn Fn(), words: String| {
+        client();
+        count += 1;
+        eventually(&format!("number {count} is written down, {words}"), || {
+            admin.value("select count(*) from pgtls_recent_failures") == count.to_string()
+        });
+        let newest = "select offered from pgtls_recent_failures order by last_at desc limit 1";
+        assert_eq!(admin.maybe(newest).unwrap_or_default(), words, "{count}");
+    };
+    let tls12 = || expired().tls_versions(SslVersion::TLS1_2, SslVersion::TLS1_2);
+    offers(
+        &|| drop(tls12().groups("P-384:P-256").complete()),
+        "up to TLSv1.2; groups secp384r1, secp256r1".to_owned(),
+    );
+    offers(
+        &|| {
+            // Not the certificate of before: that would be the same failure.
+            let other = pki.issue("/CN=late").expired().build();
+            let client = cluster.handshake().with(&other);
+            let mut stream = client.groups("X25519:P-256").complete().expect("in TLS 1.3");
+            let _ = std::io::Read::read(&mut stream, &mut [0]);
+        },
+        "up to TLSv1.3; groups x25519, secp256r1".to_owned(),
+    );
+    let tls11 = || cluster.handshake().tls_versions(SslVersion::TLS1_1, SslVersion::TLS1_1);
+    offers(&|| drop(tls11().complete()), "up to TLSv1.1".to_owned());
+    // What is no TLS offers nothing.
+    offers(&|| drop(cluster.handshake().garbage(b"GET / HTTP/1.0\r\n\r\n")), String::new());
+    // Nor does a client without it.
+    offers(&|| drop(cluster.client("alice").no_tls().refused()), String::new());
+    // Refused after the handshake.
+    let nobody = cluster.client("nobody").with(pki.alice()).groups("P-521:P-256");
+    offers(&|| drop(nobody.refused()), "up to TLSv1.3; groups secp521r1, secp256r1".to_owned());
+    cluster.set("ssl_max_protocol_version", "TLSv1.2");
+    cluster.reload();
+    let tls13 = || cluster.handshake().tls_versions(SslVersion::TLS1_3, SslVersion::TLS1_3);
+    offers(&|| drop(tls13().complete()), "TLSv1.2 or later".to_owned());
+}
+
 /// The name of a CA, as everywhere.
 fn pki_name(identity: &Identity) -> String {
     let x509 = identity.cert.openssl();

@@ -18,6 +18,7 @@ pub mod json;
 pub mod limits;
 pub mod login;
 pub mod metrics;
+pub mod offer;
 pub mod pem;
 pub mod recorder;
 pub mod reserve;

@@ -3,7 +3,7 @@
 //! Owned by the server, never freed here. Everything that is handed out is a copy. None of
 //! OpenSSL's functions called here can raise a PostgreSQL error, so they need no guard.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 use std::ptr;
 
 use foreign_types::ForeignTypeRef;
@@ -13,14 +13,15 @@ use openssl::ssl::{NameType, SslRef};
 use openssl::stack::StackRef;
 use openssl::x509::store::X509StoreRef;
 use openssl::x509::{X509, X509CrlRef, X509Ref};
+use pgtls_core::offer::Newest;
 
 use crate::pg::datum::text::lossless;
 use crate::pg::openssl::ffi::{
     X509_CRL_get0_signature, X509_NAME_get0_der, X509_STORE_get0_param, X509_cmp_time,
     i2d_ASN1_INTEGER,
 };
-use crate::pg::openssl::group;
 use crate::pg::openssl::trust_store::{self, Object};
+use crate::pg::openssl::{client_hello, group};
 
 /// A live TLS connection.
 pub(crate) struct Tls<'a> {
@@ -84,6 +85,17 @@ impl<'a> Tls<'a> {
     /// The application protocol agreed on (ALPN).
     pub(crate) fn application_protocol(&self) -> Option<&[u8]> {
         self.ssl.selected_alpn_protocol()
+    }
+
+    /// The newest version that the client offered, as far as that is known.
+    pub(in crate::pg) fn newest_offered(&self) -> Option<Newest> {
+        let suites = client_hello::cipher_suites(self.ssl);
+        Newest::of(client_hello::legacy_version(self.ssl), suites)
+    }
+
+    /// The groups that the client offered, by the numbers that OpenSSL has for them.
+    pub(in crate::pg) fn offered_groups(&self) -> impl Iterator<Item = c_int> {
+        client_hello::groups(self.ssl)
     }
 
     /// DER of the certificate that the client presented.

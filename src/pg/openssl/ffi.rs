@@ -12,6 +12,11 @@ pub(in crate::pg) type CheckCrl = unsafe extern "C" fn(
 ) -> c_int;
 
 unsafe extern "C" {
+    // --- openssl/ssl.h
+
+    /// The version that the client wrote into its ClientHello.
+    pub(in crate::pg) fn SSL_client_version(ssl: *const openssl_sys::SSL) -> c_int;
+
     // --- openssl/x509_vfy.h
 
     /// Loads certificates and lists from a file and adds a directory to look in.

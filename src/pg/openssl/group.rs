@@ -114,7 +114,7 @@ fn peer_tmp_key(ssl: &SslRef) -> Option<PKey<Public>> {
 }
 
 /// What TLS calls a group: OpenSSL's short name for all but these.
-fn by_nid(nid: Nid) -> Option<&'static [u8]> {
+pub(super) fn by_nid(nid: Nid) -> Option<&'static [u8]> {
     let name = match nid.short_name().ok()? {
         "prime192v1" => "secp192r1",
         "prime256v1" => "secp256r1",

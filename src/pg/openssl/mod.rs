@@ -1,6 +1,7 @@
 //! OpenSSL: what it says of certificates, stores and connections.
 
 mod checked_crls;
+pub(in crate::pg) mod client_hello;
 pub(crate) mod dry_run;
 pub(in crate::pg) mod ffi;
 pub(in crate::pg) mod group;

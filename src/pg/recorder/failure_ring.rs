@@ -14,12 +14,14 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use openssl::x509::X509Ref;
 use pgtls_core::asn1::time::parse_time;
+use pgtls_core::offer::{self, Newest};
 use pgtls_core::recorder::failure::Reason;
 use pgtls_core::time::UnixTime;
 use pgtls_core::work;
 
 use crate::pg::connection::port::Session;
 use crate::pg::connection::tls::{self, Tls};
+use crate::pg::openssl::client_hello;
 use crate::pg::recorder::failures::Failure;
 use crate::pg::recorder::fnv::Fnv;
 use crate::pg::recorder::segment::{COUNTER_BYTES, Plain, Segment};
@@ -36,6 +38,8 @@ const SERIAL_BYTES: usize = 64;
 const NAME_BYTES: usize = 64;
 /// Bytes kept of a date's text: 15 of RFC 5280, and an offset.
 const DATE_BYTES: usize = 24;
+/// Groups kept of those that a client offers; a browser offers six.
+const GROUPS: usize = 24;
 /// How many of the youngest entries are looked at for an equal one.
 const LOOKED_AT: usize = 4096;
 
@@ -89,8 +93,12 @@ struct Entry {
     database_length: u32,
     /// The first is the tag of the date.
     date_length: u32,
+    /// The newest protocol version that the client offered, as [`number_of`] has it.
+    offered_version: u32,
+    group_count: u32,
     /// Where the names end: subject and issuer of the offending certificate, then of the client's.
     names_end: [u32; NAMES],
+    groups: [i32; GROUPS],
     address: [u8; 16],
     fingerprint: [u8; 32],
     client_fingerprint: [u8; 32],
@@ -121,7 +129,10 @@ impl Entry {
         role_length: 0,
         database_length: 0,
         date_length: 0,
+        offered_version: 0,
+        group_count: 0,
         names_end: [0; NAMES],
+        groups: [0; GROUPS],
         address: [0; 16],
         fingerprint: [0; 32],
         client_fingerprint: [0; 32],
@@ -133,12 +144,14 @@ impl Entry {
         names: [0; NAMES_BYTES],
     };
 
-    /// What equal failures have in common: client and certificate, reason, role and database.
+    /// What equal failures have in common: client and certificate, reason, role and database, and
+    /// the newest version that the client speaks. Not its groups, which it may draw anew each time.
     fn key(&self) -> u64 {
         let mut sum = Fnv::new();
         sum.take(&self.reason.to_le_bytes());
         sum.take(&self.verify_result.to_le_bytes());
         sum.take(&self.depth.to_le_bytes());
+        sum.take(&self.offered_version.to_le_bytes());
         for bytes in [&self.address[..], &self.fingerprint, &self.client_fingerprint, &self.role] {
             sum.take(bytes);
         }
@@ -162,7 +175,11 @@ impl Entry {
             self.role_length,
             self.database_length,
             self.date_length,
+            self.group_count,
         ];
+        for group in self.groups {
+            sum.take(&group.to_le_bytes());
+        }
         for length in lengths.iter().chain(&self.names_end) {
             sum.take(&length.to_le_bytes());
         }
@@ -255,9 +272,37 @@ fn describe(session: &Session, failure: &Failure<'_>) -> Entry {
         None => {}
     }
     if let Some(tls) = session.tls_in_handshake() {
+        describe_offer(&tls, &mut entry);
         describe_chain(&tls, failure, &mut entry);
     }
     entry
+}
+
+/// The newest version as a number: its own, or one that no version has.
+fn number_of(newest: Newest) -> u32 {
+    match newest {
+        Newest::Version(version) => version.into(),
+        Newest::Tls12OrLater => 1,
+        Newest::Tls13 => 2,
+    }
+}
+
+/// The opposite of [`number_of`].
+fn newest_of(number: u32) -> Option<Newest> {
+    match number {
+        0 => None,
+        1 => Some(Newest::Tls12OrLater),
+        2 => Some(Newest::Tls13),
+        version => u16::try_from(version).ok().map(Newest::Version),
+    }
+}
+
+fn describe_offer(tls: &Tls<'_>, entry: &mut Entry) {
+    entry.offered_version = tls.newest_offered().map_or(0, number_of);
+    for (place, group) in entry.groups.iter_mut().zip(tls.offered_groups()) {
+        *place = group;
+        entry.group_count = entry.group_count.saturating_add(1);
+    }
 }
 
 fn describe_chain(tls: &Tls<'_>, failure: &Failure<'_>, entry: &mut Entry) {
@@ -362,6 +407,8 @@ pub(crate) struct Recent {
     pub(crate) client: Option<Shown>,
     /// When that ends.
     pub(crate) client_not_after: Option<UnixTime>,
+    /// What it offered in its ClientHello, in words.
+    pub(crate) offered: Option<String>,
 }
 
 /// What is known of an entry without reading all of it again.
@@ -466,5 +513,13 @@ fn owned(entry: &Entry, found: &Found) -> Option<Recent> {
         serial: text(&entry.serial, entry.serial_length),
         client,
         client_not_after,
+        offered: newest_of(entry.offered_version).map(|newest| {
+            let count = usize::try_from(entry.group_count).unwrap_or(0);
+            let groups = entry.groups.iter().take(count).copied();
+            offer::describe(
+                newest,
+                &groups.filter_map(client_hello::group_name).collect::<Vec<_>>(),
+            )
+        }),
     })
 }
