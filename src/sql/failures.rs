@@ -47,7 +47,11 @@ fn columns(recent: &Recent) -> Row {
     let fingerprint = |shown: Option<&Shown>| shown.map(|shown| hex(&shown.fingerprint));
     let (offending, client) = (recent.offending.as_ref(), recent.client.as_ref());
     let serial = recent.serial.as_deref().and_then(|der| Serial::from_der(der).ok());
-    let hint = recent.reason.hint(subject(offending).as_deref(), issuer(offending).as_deref());
+    let hint = recent.reason.hint(
+        subject(offending).as_deref(),
+        issuer(offending).as_deref(),
+        recent.offered.as_deref(),
+    );
     vec![
         ("last_at".into(), moment(recent.last_at)),
         ("reason".into(), recent.reason.label().into()),

@@ -333,6 +333,19 @@ fn failures_tell_what_the_client_offered() {
     // Refused after the handshake.
     let nobody = cluster.client("nobody").with(pki.alice()).groups("P-521:P-256");
     offers(&|| drop(nobody.refused()), "up to TLSv1.3; groups secp521r1, secp256r1".to_owned());
+    // Who hangs up is told by how far it came.
+    let hint = || {
+        let newest = "select reason || ': ' || hint from pgtls_recent_failures \
+                      order by last_at desc limit 1";
+        admin.value(newest)
+    };
+    offers(&|| drop(cluster.handshake().half_hello()), String::new());
+    assert!(hint().starts_with("eof: The client hung up before"), "{}", hint());
+    offers(
+        &|| drop(cluster.handshake().groups("P-256").hello()),
+        "up to TLSv1.3; groups secp256r1".to_owned(),
+    );
+    assert!(hint().starts_with("eof: The client began with TLS"), "{}", hint());
     cluster.set("ssl_max_protocol_version", "TLSv1.2");
     cluster.reload();
     let tls13 = || cluster.handshake().tls_versions(SslVersion::TLS1_3, SslVersion::TLS1_3);

@@ -112,7 +112,13 @@ impl Reason {
 
     /// What to do about it, and by whom, given the names in the certificate that offends; `None` if
     /// that depends on more. Allocates, and so is not for where a client is turned away.
-    pub fn hint(self, subject: Option<&str>, issuer: Option<&str>) -> Option<String> {
+    /// `offered` is what the client offered, if it came that far.
+    pub fn hint(
+        self,
+        subject: Option<&str>,
+        issuer: Option<&str>,
+        offered: Option<&str>,
+    ) -> Option<String> {
         let subject = subject.unwrap_or("the certificate");
         let issuer = issuer.unwrap_or("its CA");
         Some(match self {
@@ -184,8 +190,12 @@ impl Reason {
             Self::BadName => {
                 "The certificate has to be issued with a name that the server can read.".to_owned()
             }
-            Self::Eof => "The client hung up: it does so when it does not trust the server, finds \
-                 no usable key, or is a check whether the port is open."
+            Self::Eof if offered.is_none() => "The client hung up before it had said anything of \
+                 TLS: most are checks whether the port is open."
+                .to_owned(),
+            Self::Eof => "The client began with TLS and hung up without an alert when it had seen \
+                 the server's certificate: it ran out of time, was ended, or found no key of its \
+                 own to go on with. Its own log says which."
                 .to_owned(),
             Self::Other => return None,
         })
