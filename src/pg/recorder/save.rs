@@ -23,7 +23,7 @@ use pgtls_core::work;
 use crate::pg::memory;
 use crate::pg::recorder::segment::Segment;
 use crate::pg::recorder::{failures, inventory};
-use crate::pg::server::guc;
+use crate::pg::server::{guc, process};
 
 /// Relative to the data directory, which is the working directory of every server process.
 const FILE: &CStr = c"pg_stat/pgtls_ext.stat";
@@ -74,9 +74,10 @@ pub(in crate::pg) fn forget_file(segment: Segment) {
 /// it is to be tried again.
 pub(crate) fn load() -> Result<(), String> {
     let Some(segment) = Segment::in_child().filter(|_| !is_loaded()) else { return Ok(()) };
-    let loaded = if guc::save() { take_over(segment) } else { Ok(()) };
+    let loaded = if guc::save() { take_over(segment) } else { Ok(Reading::Done) };
     match loaded {
-        Ok(()) => {}
+        Ok(Reading::Done) => {}
+        Ok(Reading::GivenUp) => return Ok(()),
         Err(StateError::NotNow(why)) => {
             let file = FILE.to_string_lossy();
             return Err(format!("pgtls_ext could not read \"{file}\": {why}"));
@@ -94,13 +95,23 @@ pub(crate) fn load() -> Result<(), String> {
     Ok(())
 }
 
+/// How reading the file ended.
+enum Reading {
+    Done,
+    /// The server stops: whoever comes next reads it.
+    GivenUp,
+}
+
 /// Puts the content of the file behind what is known already.
-fn take_over(segment: Segment) -> Result<(), StateError> {
-    let Some(mut file) = open()? else { return Ok(()) };
+fn take_over(segment: Segment) -> Result<Reading, StateError> {
+    let Some(mut file) = open()? else { return Ok(Reading::Done) };
     // All of it is looked at before anything is taken.
     let mut reader = Reader::new(&file)?;
     while reader.read()?.is_some() {
         work::between();
+        if process::is_told_to_end() {
+            return Ok(Reading::GivenUp);
+        }
     }
     drop(reader);
     file.rewind()?;
@@ -108,12 +119,15 @@ fn take_over(segment: Segment) -> Result<(), StateError> {
     let mut number = 0;
     while let Some(record) = reader.read()? {
         work::between();
+        if process::is_told_to_end() {
+            return Ok(Reading::GivenUp);
+        }
         if !restore(segment, number, &record) {
             break;
         }
         number += 1;
     }
-    Ok(())
+    Ok(Reading::Done)
 }
 
 /// Takes over the record with this number, from 0, if that has not been done. Says whether to go

@@ -41,6 +41,12 @@ pub(crate) fn exit_and_be_restarted() {
     unsafe { pg_sys::proc_exit(1) };
 }
 
+/// Whether this background worker has been told to end.
+pub(in crate::pg) fn is_told_to_end() -> bool {
+    // SAFETY: a read of a flag that the handler of the signal sets.
+    unsafe { (&raw const pg_sys::ShutdownRequestPending).read_volatile() != 0 }
+}
+
 /// Whether there is a process with this number, of this server or of somebody else.
 pub(in crate::pg) fn is_running(pid: i32) -> bool {
     // SAFETY: sends nothing.
