@@ -71,12 +71,24 @@ impl Item {
 /// All settings of TLS and authentication that have a value in force or on file.
 pub(crate) fn all_items() -> Vec<Item> {
     let server = Server::new();
-    items(&AuthFiles::of(Basis::OnFile, &server.around()))
+    items(&AuthFiles::of(Basis::OnFile, &server.around()), Trial::Always)
 }
 
-/// The same, where the files of rules and mappings have been compared.
-pub(crate) fn items(auth: &AuthFiles) -> Vec<Item> {
-    let mut items = tls_items();
+/// The same for somebody who wants to know what differs, where the files of rules and mappings have
+/// been compared: where it is not known what is in force, no file is tried.
+pub(crate) fn differences(auth: &AuthFiles) -> Vec<Item> {
+    items(auth, Trial::WhereCompared)
+}
+
+/// When it is tried whether the server could load the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    Always,
+    WhereCompared,
+}
+
+fn items(auth: &AuthFiles, trial: Trial) -> Vec<Item> {
+    let mut items = tls_items(trial);
     let problems = match auth.basis {
         Basis::OnFile => (hba::problem(&auth.rules), ident::problem(&auth.mappings)),
         Basis::InForce => (None, None),
@@ -87,17 +99,22 @@ pub(crate) fn items(auth: &AuthFiles) -> Vec<Item> {
     items
 }
 
-fn tls_items() -> Vec<Item> {
+fn tls_items(trial: Trial) -> Vec<Item> {
     let on_file = TlsSettings::on_file();
     let in_force = basis::in_force();
     let (in_force, unknown) = match in_force {
         Ok(in_force) => (in_force, None),
         Err(why) => (None, Some(why)),
     };
-    let refused = on_file.is_on().then(|| TrustStore::load(&on_file).err()).flatten();
-    let contents = in_force
-        .as_ref()
-        .map(|in_force| Contents { in_force: in_force.clone(), on_file: &on_file });
+    // What is loaded can be loaded.
+    let are_loaded = in_force.as_ref().is_some_and(|it| are_in_force(it, &on_file));
+    let is_tried = !are_loaded && (trial == Trial::Always || in_force.is_some());
+    let refused = (on_file.is_on() && is_tried).then(|| TrustStore::load(&on_file).err()).flatten();
+    let contents = in_force.as_ref().map(|in_force| Contents {
+        in_force: in_force.clone(),
+        on_file: &on_file,
+        are_loaded,
+    });
     let item = |name: &std::ffi::CStr| {
         let value_in_force = in_force.as_ref().and_then(|in_force| in_force.settings.text(name));
         let value_on_file = on_file.text(name);
@@ -135,7 +152,7 @@ pub(crate) fn publish_same_files() {
     let Ok(Some(in_force)) = basis::in_force() else { return };
     let settings = TlsSettings::current();
     let before = same_files::Files::of(&settings);
-    let contents = Contents { in_force: in_force.clone(), on_file: &settings };
+    let contents = Contents { in_force: in_force.clone(), on_file: &settings, are_loaded: false };
     let differs = |name: &std::ffi::CStr| {
         let path = settings.path(name);
         contents.difference(&name.to_string_lossy(), path.as_deref()).is_some()
@@ -150,14 +167,19 @@ pub(crate) fn publish_same_files() {
 
 /// Whether the files are known to hold what is in force, without a look into them.
 pub(crate) fn files_are_in_force(in_force: &InForce) -> bool {
-    let on_file = TlsSettings::on_file();
-    in_force.settings == on_file && same_files::are(&same_files::Files::of(&on_file))
+    are_in_force(in_force, &TlsSettings::on_file())
+}
+
+fn are_in_force(in_force: &InForce, on_file: &TlsSettings) -> bool {
+    in_force.settings == *on_file && same_files::are(&same_files::Files::of(on_file))
 }
 
 /// The content of files, compared with what was loaded from them.
 struct Contents<'a> {
     in_force: Rc<InForce>,
     on_file: &'a TlsSettings,
+    /// Whether the files of CAs and CRLs are known to hold what is in force.
+    are_loaded: bool,
 }
 
 impl Contents<'_> {
@@ -166,6 +188,7 @@ impl Contents<'_> {
         let path = path?;
         match name {
             CERTIFICATE_FILE => self.certificate_file(path),
+            CA_FILE | CRL_FILE if self.are_loaded => None,
             CA_FILE => self.ca_file(path),
             CRL_FILE => self.crl_file(path),
             _ => None,

@@ -154,7 +154,7 @@ impl Login<'_> {
                 "is not in force: the answer is for what is on file, as after a reload"
             }
         };
-        let items = configuration::items(auth);
+        let items = configuration::differences(auth);
         let differs = items.iter().filter(|item| item.in_force == Some(false)).map(|item| Remark {
             detail: match &item.problem {
                 Some(problem) => format!("what is on file {answer} ({problem})"),

@@ -102,10 +102,8 @@ pub(crate) fn key_use(
     version: Option<&str>,
     settings: &TlsSettings,
 ) -> Option<KeyUse> {
-    let key = PKey::public_key_from_der(certificate.public_key_der());
-    let key = key.inspect_err(give_up_without_memory).ok()?;
-    let kind = match key.id() {
-        Id::EC => KeyKind::Curve(key.ec_key().ok()?.group().curve_name()?),
+    let kind = match Id::from_raw(certificate.key_nid().as_raw()) {
+        Id::EC => KeyKind::Curve(certificate.curve_nid()?),
         Id::ED25519 => KeyKind::Ed25519,
         Id::ED448 => KeyKind::Ed448,
         _ => return None,

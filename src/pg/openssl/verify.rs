@@ -94,10 +94,11 @@ pub(crate) fn judge(
     chain: &[Certificate],
     policy: Policy,
 ) -> Result<Verdict, String> {
-    if let Some(unreadable) = unreadable(chain) {
-        return Ok(unreadable);
-    }
-    let verdict = store.checked().during(|| ask(store, chain, policy));
+    let chain = match as_the_server_reads(chain) {
+        Ok(chain) => chain,
+        Err(unreadable) => return Ok(unreadable),
+    };
+    let verdict = store.checked().during(|| ask(store, &chain, policy));
     // The verification may leave its reasons behind, also after a success: the next TLS call must
     // not find them.
     let left = ErrorStack::get();
@@ -144,11 +145,14 @@ pub(crate) fn examine(
     policy: Policy,
     crls: Crls,
 ) -> Result<Judgement, String> {
-    if let Some(verdict) = unreadable(chain) {
-        return Ok(Judgement { verdict, also: Vec::new(), path: Vec::new(), namesake: false });
-    }
+    let chain = match as_the_server_reads(chain) {
+        Ok(chain) => chain,
+        Err(verdict) => {
+            return Ok(Judgement { verdict, also: Vec::new(), path: Vec::new(), namesake: false });
+        }
+    };
     NOTES.set(Notes::new(crls));
-    let judgement = in_context(store, chain, policy, |context| {
+    let judgement = in_context(store, &chain, policy, |context| {
         // SAFETY: the context is live and initialised; the function has the type that OpenSSL
         // calls.
         unsafe { X509_STORE_CTX_set_verify_cb(context.as_ptr(), note) };
@@ -226,7 +230,7 @@ fn oldest_reason() -> Option<String> {
     Some(String::from_utf8_lossy(reason).into_owned())
 }
 
-fn ask(store: &TrustStore, chain: &[Certificate], policy: Policy) -> Result<Verdict, ErrorStack> {
+fn ask(store: &TrustStore, chain: &[X509], policy: Policy) -> Result<Verdict, ErrorStack> {
     in_context(store, chain, policy, |context| {
         let trusted = context.verify_cert()?;
         Ok(if trusted { Verdict::Trusted(links(context)) } else { refused(context) })
@@ -236,18 +240,18 @@ fn ask(store: &TrustStore, chain: &[Certificate], policy: Policy) -> Result<Verd
 /// Asks with everything set up for a chain.
 fn in_context<T>(
     store: &TrustStore,
-    chain: &[Certificate],
+    chain: &[X509],
     policy: Policy,
     ask: impl FnOnce(&mut X509StoreContextRef) -> Result<T, ErrorStack>,
 ) -> Result<T, ErrorStack> {
     let mut certificates = Stack::new()?;
     for certificate in chain {
-        certificates.push(X509::from_der(certificate.as_der())?)?;
+        certificates.push(certificate.clone())?;
     }
-    let Some(leaf) = certificates.get(0).map(ToOwned::to_owned) else {
+    let Some(leaf) = chain.first() else {
         return Err(ErrorStack::get());
     };
-    X509StoreContext::new()?.init(store.as_ref(), &leaf, &certificates, |context| {
+    X509StoreContext::new()?.init(store.as_ref(), leaf, &certificates, |context| {
         apply(policy, context)?;
         ask(context)
     })
@@ -270,24 +274,25 @@ fn apply(policy: Policy, context: &mut X509StoreContextRef) -> Result<(), ErrorS
     Ok(())
 }
 
-/// What becomes of a client that sends a certificate which OpenSSL cannot read
+/// The certificates that a client sends, or what becomes of it if OpenSSL cannot read one
 /// (`tls_process_client_certificate`): the first of the chain that is one.
-fn unreadable(chain: &[Certificate]) -> Option<Verdict> {
-    chain.iter().zip(1..).find_map(|(certificate, position)| {
+fn as_the_server_reads(chain: &[Certificate]) -> Result<Vec<X509>, Verdict> {
+    let read = chain.iter().zip(1..).map(|(certificate, position)| {
         let error = match X509::from_der(certificate.as_der()) {
-            Ok(_) if certificate.trailing_bytes() == 0 => return None,
+            Ok(read) if certificate.trailing_bytes() == 0 => return Ok(read),
             read => read.err(),
         };
         if let Some(error) = &error {
             give_up_without_memory(error);
         }
         let problem = certificate.refusal().map(|problem| problem.to_string());
-        Some(Verdict::Unreadable(Unreadable {
+        Err(Verdict::Unreadable(Unreadable {
             position,
             problem: problem.unwrap_or_else(|| "OpenSSL refuses it".to_owned()),
             logged: error.map_or("cert length mismatch".to_owned(), |error| reason(&error)),
         }))
-    })
+    });
+    read.collect()
 }
 
 fn links(context: &X509StoreContextRef) -> Vec<Link> {

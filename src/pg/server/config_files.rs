@@ -4,8 +4,10 @@
 //! They are read by the server's own parser. Where a setting comes from a place that counts for
 //! more than these files (the command line, the environment), it has the value that it has.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_int};
+use std::rc::Rc;
 
 use pgrx::spi::Spi;
 use pgrx::{PgMemoryContexts, pg_sys};
@@ -24,11 +26,27 @@ pub(crate) struct ConfigFiles {
     /// The last value of each name, as it stands there; names in lower case.
     values: HashMap<Vec<u8>, CString>,
     /// Where a value comes from and what it is by default, for those that were asked for.
-    sources: HashMap<Vec<u8>, Source>,
+    sources: Rc<Sources>,
     /// Why the server would not apply what the files say.
     pub(crate) problem: Option<String>,
     /// The file and line of it.
     pub(crate) problem_place: Option<(String, u32)>,
+}
+
+type Sources = HashMap<Vec<u8>, Source>;
+
+/// What the sources of settings depend on: when this process loaded its configuration, the role that
+/// asks, and the settings that it asks for.
+#[derive(PartialEq, Eq)]
+struct Asked {
+    loaded_at: i64,
+    role: pg_sys::Oid,
+    names: Vec<CString>,
+}
+
+thread_local! {
+    /// The sources that were asked for last: the server makes its view of all settings for that.
+    static KNOWN: RefCell<Option<(Asked, Rc<Sources>)>> = const { RefCell::new(None) };
 }
 
 struct Source {
@@ -136,7 +154,30 @@ fn values() -> (HashMap<Vec<u8>, CString>, Option<Problem>) {
 }
 
 /// Where the settings come from, as `pg_settings` shows it to the role that asks.
-fn sources(names: &[&CStr]) -> HashMap<Vec<u8>, Source> {
+fn sources(names: &[&CStr]) -> Rc<Sources> {
+    // SAFETY: reads of variables of this process.
+    let asked = unsafe {
+        Asked {
+            loaded_at: (&raw const pg_sys::PgReloadTime).read(),
+            role: pg_sys::GetUserId(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    };
+    let known = KNOWN.with_borrow(|known| {
+        let (of, sources) = known.as_ref()?;
+        (*of == asked).then(|| Rc::clone(sources))
+    });
+    if let Some(known) = known {
+        return known;
+    }
+    let Some(sources) = read_sources(names) else { return Rc::default() };
+    let sources = Rc::new(sources);
+    KNOWN.set(Some((asked, Rc::clone(&sources))));
+    sources
+}
+
+/// The same from the server's view; `None` if it cannot be asked.
+fn read_sources(names: &[&CStr]) -> Option<Sources> {
     const QUERY: &str =
         "SELECT name, source, boot_val FROM pg_catalog.pg_settings WHERE name = ANY ($1)";
     let names: Vec<String> = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
@@ -156,5 +197,5 @@ fn sources(names: &[&CStr]) -> HashMap<Vec<u8>, Source> {
         }
         Ok::<_, pgrx::spi::Error>(sources)
     });
-    rows.unwrap_or_default()
+    rows.ok()
 }

@@ -471,7 +471,7 @@ impl Certificate {
     }
 
     /// OpenSSL's number for the algorithm of the public key.
-    pub(crate) fn key_nid(&self) -> Nid {
+    pub fn key_nid(&self) -> Nid {
         self.oid(&self.parts.public_key.algorithm).nid()
     }
 
@@ -496,7 +496,8 @@ impl Certificate {
         self.curve_nid()?.short_name().ok()
     }
 
-    fn curve_nid(&self) -> Option<Nid> {
+    /// The same by OpenSSL's number.
+    pub fn curve_nid(&self) -> Option<Nid> {
         let parameters = self.at(&self.parts.public_key.parameters);
         let curve = Reader::new(parameters, 0).expect(der::OBJECT, "a curve").ok()?;
         Some(Oid::from_element(&curve).ok()?.nid())

@@ -55,7 +55,13 @@ fn reloads() {
 fn what_if() {
     let pki = Pki::standard();
     let crls = pki.crls();
-    let cluster = Cluster::builder().roles(&["alice"]).crl_file(&crls).extension().start();
+    let builder = || Cluster::builder().roles(&["alice"]).crl_file(&crls);
+    what_if_on("would this login succeed", &builder().extension().start());
+    what_if_on("the same, preloaded", &builder().preloaded().start());
+}
+
+fn what_if_on(title: &str, cluster: &Cluster) {
+    let pki = Pki::standard();
     let admin = cluster.admin();
     let certificate = quote(&pki.alice().bundle_pem());
     let question = format!("({certificate}, 'alice', 'postgres', '127.0.0.1')");
@@ -71,9 +77,9 @@ fn what_if() {
             Box::new(|| wall_time(|| admin.run(&explain))),
         ],
     );
-    heading("would this login succeed", "psql", "pgtls_ext");
-    report("pgtls_check_login()", login, check, Some(0.2));
-    report("pgtls_explain_login()", login, explain, Some(0.2));
+    heading(title, "psql", "pgtls_ext");
+    report("pgtls_check_login()", login, check, Some(0.1));
+    report("pgtls_explain_login()", login, explain, Some(0.1));
 }
 
 /// A long pg_ident.conf, against the server's own view of the file.
