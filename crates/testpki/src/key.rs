@@ -113,8 +113,8 @@ impl Key {
     /// A new RSA key for RSASSA-PSS alone.
     pub fn rsa_pss() -> Self {
         let key = PkeyCtx::new_id(Id::RSA_PSS).and_then(|mut context| {
+            // Of 2048 bits; OpenSSL 1.1.1 lets only ordinary keys have another size.
             context.keygen_init()?;
-            context.set_rsa_keygen_bits(2048)?;
             context.keygen()
         });
         Self(key.expect("an RSA key can be generated"))
