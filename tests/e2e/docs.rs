@@ -16,32 +16,45 @@ struct Example {
     output: Option<String>,
 }
 
-fn document(name: &str) -> String {
+/// A fenced block of a document.
+pub(crate) struct Block {
+    /// The line of its first fence, from 1.
+    pub(crate) line: usize,
+    /// What stands behind the fence, such as `sql`.
+    pub(crate) kind: String,
+    pub(crate) text: String,
+}
+
+pub(crate) fn document(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The blocks fenced as `sql`, each with the next block if that is fenced as `text`.
-fn examples(markdown: &str) -> Vec<Example> {
-    let mut blocks: Vec<(usize, String, String)> = Vec::new();
+pub(crate) fn blocks(markdown: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
     let mut open = false;
     for (number, line) in markdown.lines().enumerate() {
         match line.strip_prefix("```") {
             Some(_) if open => open = false,
             Some(kind) => {
                 open = true;
-                blocks.push((number + 1, kind.to_owned(), String::new()));
+                blocks.push(Block { line: number + 1, kind: kind.to_owned(), text: String::new() });
             }
             None if open => {
-                let (_, _, text) = blocks.last_mut().expect("a block is open");
-                text.push_str(line);
-                text.push('\n');
+                let block = blocks.last_mut().expect("a block is open");
+                block.text.push_str(line);
+                block.text.push('\n');
             }
             None => {}
         }
     }
+    blocks
+}
+
+/// The blocks fenced as `sql`, each with the next block if that is fenced as `text`.
+fn examples(markdown: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
-    for (line, kind, text) in blocks {
+    for Block { line, kind, text } in blocks(markdown) {
         match (kind.as_str(), examples.last_mut()) {
             ("sql", _) => examples.push(Example { line, sql: text, output: None }),
             ("text", Some(example)) if example.output.is_none() => example.output = Some(text),
@@ -75,7 +88,7 @@ fn line_matches(expected: &str, actual: &str) -> bool {
     rest.trim().is_empty() || expected.trim_end().ends_with(ANYTHING)
 }
 
-fn output_matches(expected: &str, actual: &str) -> bool {
+pub(crate) fn output_matches(expected: &str, actual: &str) -> bool {
     let lines = |text: &str| -> Vec<String> {
         text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect()
     };

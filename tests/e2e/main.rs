@@ -23,6 +23,7 @@ mod mapping;
 mod memory;
 mod metrics;
 mod monitoring;
+mod operations;
 mod out_of_memory;
 mod processes;
 mod recorder;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -448,6 +448,24 @@ impl Cluster {
         let script = stop_script(&self.data_dir(), &dir);
         fs::write(&stop, script).expect("a script can be written");
         Kept { dir, stop }
+    }
+
+    /// Runs a shell script as the server's account, in this directory; `psql` in it is the server's,
+    /// and without arguments a superuser over the Unix socket.
+    pub fn shell(&self, directory: &Path, script: &str) -> Output {
+        let mut bash = Installation::get().program_in(Path::new("/bin"), "bash");
+        let path = std::env::var("PATH").unwrap_or_default();
+        bash.args(["-euo", "pipefail", "-c", script])
+            .current_dir(directory)
+            .env("PATH", format!("{}:{path}", self.bindir.display()))
+            // Else libpq looks into the home of whoever runs the tests.
+            .env("HOME", directory)
+            .env("PGDATA", self.data_dir())
+            .env("PGHOST", self.socket_dir())
+            .env("PGPORT", self.port().to_string())
+            .env("PGUSER", SUPERUSER)
+            .env("PGDATABASE", "postgres");
+        sys::output_as_server(bash)
     }
 
     /// A streaming standby of this server, in step with it as of now; `adapt` may change its

@@ -176,7 +176,7 @@ pub(crate) fn run_as_server(command: Command) -> Output {
 }
 
 /// The same, however it ends.
-fn output_as_server(mut command: Command) -> Output {
+pub(crate) fn output_as_server(mut command: Command) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let shown = format!("{command:?}");
     let output = spawn_as_server(command).and_then(Child::wait_with_output);
