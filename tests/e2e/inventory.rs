@@ -554,3 +554,26 @@ fn a_fault_under_the_lock_leaves_no_lock_behind() {
     cluster.client("alice").with(pki.alice()).login();
     eventually("the worker is back", || worker(&cluster).is_some_and(|pid| pid != first));
 }
+
+#[test]
+fn a_server_that_stops_while_its_file_is_read_loses_nothing() {
+    const CERTIFICATES: u32 = 10_000;
+    let cluster = Cluster::builder()
+        .set("pgtls_ext.max_client_certificates", CERTIFICATES)
+        .preloaded()
+        .start();
+    cluster.shut_down(Shutdown::Fast);
+    let content = state_file(CERTIFICATES);
+    std::fs::write(file(&cluster), &content).unwrap();
+    for _ in 0..3 {
+        // Perhaps before it is read, perhaps in the middle of it.
+        cluster.start_again();
+        cluster.shut_down(Shutdown::Fast);
+        assert!(std::fs::read(file(&cluster)).unwrap() == content, "nothing new was there to save");
+    }
+    cluster.start_again();
+    eventually("the file is read", || {
+        cluster.admin().value("select client_certificates from pgtls_status")
+            == CERTIFICATES.to_string()
+    });
+}
