@@ -796,8 +796,12 @@ fn compare(
     if !steps.contains(&step) {
         return Err(format!("stopped at one of {steps:?}, said to be at {step}\n{told}\n{log}"));
     }
-    // Every line that was foretold is in the log.
-    for line in cell(4).lines() {
+    // Every line that was foretold is in the log. But OpenSSL 1.1.1 leaves the error of an extension
+    // that it cannot read behind, and the server logs the oldest that it finds.
+    let is_masked = client.certificate == Some(BROKEN_EXTENSION)
+        && step == "key"
+        && openssl::version::number() < 0x3000_0000;
+    for line in cell(4).lines().filter(|_| !is_masked) {
         let (_, message) = line.split_once(": ").ok_or("a line of a log has a level")?;
         let started = Instant::now();
         while !cluster.log_since(mark).contains(message) {
