@@ -19,6 +19,7 @@ use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Private};
+use openssl::pkey_ctx::PkeyCtx;
 use openssl::ssl::{
     ErrorCode, Ssl, SslContext, SslContextBuilder, SslMethod, SslStream, SslVerifyMode, SslVersion,
 };
@@ -87,6 +88,8 @@ enum KeyKind {
     Curve(Nid),
     Ed25519,
     Ed448,
+    /// RSA for RSASSA-PSS alone.
+    RsaPss,
 }
 
 thread_local! {
@@ -95,8 +98,8 @@ thread_local! {
 }
 
 /// Whether the key of this certificate can be used by a client that speaks this version, or those of
-/// libpq; `None` if that is not known. It always can if it is an RSA key, of which the size is judged
-/// with the chain.
+/// libpq; `None` if that is not known. It always can if it is an ordinary RSA key, of which the size
+/// is judged with the chain.
 pub(crate) fn key_use(
     certificate: &Certificate,
     version: Option<&str>,
@@ -106,6 +109,7 @@ pub(crate) fn key_use(
         Id::EC => KeyKind::Curve(certificate.curve_nid()?),
         Id::ED25519 => KeyKind::Ed25519,
         Id::ED448 => KeyKind::Ed448,
+        Id::RSA_PSS => KeyKind::RsaPss,
         _ => return None,
     };
     let client = Client { key: Some(kind), version: version.map(str::to_owned) };
@@ -146,6 +150,11 @@ fn fresh(kind: KeyKind) -> Result<PKey<Private>, ErrorStack> {
     match kind {
         KeyKind::Ed25519 => PKey::generate_ed25519(),
         KeyKind::Ed448 => PKey::generate_ed448(),
+        KeyKind::RsaPss => {
+            let mut context = PkeyCtx::new_id(Id::RSA_PSS)?;
+            context.keygen_init()?;
+            context.keygen()
+        }
         KeyKind::Curve(curve) => {
             let group = EcGroup::from_curve_name(curve)?;
             PKey::from_ec_key(EcKey::generate(&group)?)
